@@ -1,0 +1,43 @@
+"""A user's mistake ends in one clear sentence, never in a traceback."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something only the user can mend. The message says which file or flag, what was expected and what to do."""
+
+
+# Conditions of the machine, not of our code: the sentence of the operating system says enough.
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
+    """Wrap an entry point: `UserError` and a full or forbidden disk print one line and exit with status 1."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in _MACHINE_ERRORS:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            print(
+                f"error: {error.strerror}{where}. Unfinished output stands in a folder ending in '.partial'; "
+                "make room or choose another --output_dir and run the same command again.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+            sys.exit(130)
+
+    return wrapped

@@ -1,0 +1,310 @@
+"""Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names.
+
+A recipe is a YAML file with the shared keys (`work_dir`, `data_dir`, `records_dir`, `seed`) and one section a stage.
+Default < recipe < command line. An unknown key anywhere in the recipe is an error that names the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import require_file
+
+
+def setting(default: Any, help: str) -> Any:
+    """A field with a help text."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class StageSettings:
+    """What every stage takes."""
+
+    places: ClassVar[dict[str, str]] = {"records_dir": "records"}  # under work_dir, unless given
+    config: str | None = setting(None, "Recipe (YAML); flags win over it.")
+    work_dir: str = setting("work", "Folder under which stages find each other's output.")
+    data_dir: str | None = setting(None, "Folder with corpus/, livedoor/ and ner/; none: the embedded sample.")
+    records_dir: str | None = setting(None, "Folder that collects a copy of every stage's record.")
+    seed: int = setting(0, "Seed of everything random.")
+    overwrite: bool = setting(False, "Replace existing output.")
+
+
+@dataclass
+class CorpusSettings(StageSettings):
+    """build_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "corpus"}  # under work_dir, unless given
+    source: str = setting("text", "text | cirrussearch | hub")
+    input: str | None = setting(None, "Files, folders or glob patterns, comma separated; none: DATA_DIR/corpus.")
+    output_dir: str | None = setting(None, "Folder for the sentences.")
+    min_chars: int = setting(10, "Shorter sentences are dropped (characters).")
+    max_chars: int = setting(200, "Longer sentences are dropped (characters).")
+    heldout_every: int = setting(100, "One document in this many goes to the held-out part.")
+    exclude: str | None = setting(None, "Evaluation files whose sentences are removed; none: DATA_DIR/ner/ner.json.")
+    num_workers: int = setting(2, "Worker processes.")
+
+
+@dataclass
+class TokenizerSettings(StageSettings):
+    """train_tokenizer.py"""
+
+    places: ClassVar[dict[str, str]] = {"corpus_dir": "corpus", "output_dir": "tokenizer"}  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    output_dir: str | None = setting(None, "Folder for the tokenizer.")
+    vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.")
+    limit_alphabet: int = setting(6129, "Distinct characters kept.")
+    min_frequency: int = setting(2, "A merge must be seen this often.")
+    sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.")
+
+
+@dataclass
+class PackSettings(StageSettings):
+    """pack_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {"corpus_dir": "corpus", "tokenizer": "tokenizer", "output_dir": "shards"}  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
+    output_dir: str | None = setting(None, "Folder for the packed shards.")
+    num_workers: int = setting(2, "Worker processes.")
+
+
+@dataclass
+class TrainingSettings(StageSettings):
+    """What pretraining, distillation and fine-tuning share."""
+
+    per_device_train_batch_size: int = setting(32, "Rows a device and micro-step.")
+    gradient_accumulation_steps: int = setting(1, "Micro-steps a step.")
+    learning_rate: float = setting(5e-4, "Peak learning rate.")
+    warmup_steps: int = setting(0, "Steps of linear warm-up.")
+    weight_decay: float = setting(0.01, "Decay of matrices; biases and norms take none.")
+    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0 = not clipped.")
+    adam_beta1: float = setting(0.9, "AdamW beta 1.")
+    adam_beta2: float = setting(0.98, "AdamW beta 2.")
+    adam_epsilon: float = setting(1e-8, "AdamW epsilon.")
+    logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.")
+    save_seconds: float = setting(300.0, "Seconds between two checkpoints.")
+    resume_from_checkpoint: str = setting("latest", "latest | none: what to do with an interrupted run's checkpoint.")
+
+
+@dataclass
+class PretrainSettings(TrainingSettings):
+    """pretrain.py"""
+
+    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
+    output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/teacher or WORK_DIR/student.")
+    model_name_or_path: str | None = setting(None, "Weights to start from; none: random.")
+    preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
+    num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
+    hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.")
+    intra_bottleneck_size: int | None = setting(None, "Width inside blocks, if not the preset's.")
+    intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.")
+    embedding_size: int | None = setting(None, "Embedding width, if not the preset's.")
+    embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
+    optimizer: str = setting("adamw", "adamw | muon (Muon for the encoder's matrices, AdamW for the rest)")
+    max_seq_length: int = setting(128, "Tokens a row, special ones included.")
+    mlm_probability: float = setting(0.15, "Share of tokens to predict.")
+    mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")
+    next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
+    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
+    max_steps: int = setting(1000, "Optimizer steps.")
+    max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
+    eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
+
+
+@dataclass
+class DistillSettings(PretrainSettings):
+    """distill.py"""
+
+    places: ClassVar[dict[str, str]] = {"teacher": "teacher", "output_dir": "distilled"}  # under work_dir, unless given
+    teacher: str | None = setting(None, "Teacher folder.")
+    output_dir: str | None = setting(None, "Folder for the distilled student.")
+    strategy: str = setting("pkt", "pkt (layer by layer) | jkt (all layers, then predictions) | akt (all together)")
+    transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.")
+    max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.")
+    feature_map_weight: float = setting(100.0, "Weight of the feature-map loss, divided by the number of layers.")
+    attention_weight: float = setting(1.0, "Weight of the attention loss, divided by the number of layers.")
+    mean_weight: float = setting(5000.0, "Weight of the feature means' loss, divided by the number of layers.")
+    variance_weight: float = setting(5.0, "Weight of the feature variances' loss, divided by the number of layers.")
+    ground_truth_ratio: float = setting(0.5, "alpha: weight of MLM; 1 - alpha is the weight of the teacher's softmax.")
+    lower_layer_rate: float = setting(0.1, "Rate of layers below the one in transfer, relative; 0 = frozen.")
+
+
+@dataclass
+class FinetuneSettings(TrainingSettings):
+    """finetune.py"""
+
+    places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
+    task: str = setting("livedoor", "livedoor | ner")
+    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
+    tokenizer: str | None = setting(None, "Tokenizer; none: the model's own.")
+    random_weights: str = setting("", "mobilebert | bert: random weights of this structure instead of a model.")
+    num_hidden_layers: int | None = setting(None, "Layers, with --random_weights, if not the structure's own.")
+    hidden_size: int | None = setting(None, "Width, with --random_weights, if not the structure's own.")
+    intermediate_size: int | None = setting(None, "Feed-forward width, with --random_weights, if not its own.")
+    num_attention_heads: int | None = setting(None, "Heads, with --random_weights, if not the structure's own.")
+    output_dir: str | None = setting(None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-RANDOM_WEIGHTS].")
+    num_train_epochs: int = setting(10, "Passes over the training part.")
+    learning_rate: float = setting(1e-4, "Peak learning rate.")
+    warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
+    adam_beta2: float = setting(0.999, "AdamW beta 2.")
+    per_device_eval_batch_size: int = setting(64, "Rows a batch in evaluation.")
+    max_seq_length: int = setting(128, "Longer inputs are cut, and counted in a warning (tokens).")
+    num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
+    split_seed: int = setting(0, "Seed of the split into training and test part.")
+
+
+@dataclass
+class CompressSettings(StageSettings):
+    """compress.py"""
+
+    task: str = setting("livedoor", "livedoor | ner")
+    model_name_or_path: str | None = setting(None, "Fine-tuned folder; none: WORK_DIR/finetuned/TASK.")
+    output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/card.")
+    prune_amount: float = setting(0.2, "Share of each matrix set to zero, smallest first.")
+    per_channel: bool = setting(False, "Quantize each output channel with a scale of its own.")
+
+
+@dataclass
+class BenchmarkSettings(StageSettings):
+    """benchmark.py"""
+
+    task: str = setting("livedoor", "livedoor | ner")
+    bert: str | None = setting(None, "Fine-tuned BERT; none: WORK_DIR/finetuned/TASK-bert, or untrained BERT-base.")
+    mobilebert: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
+    compressed: str | None = setting(None, "Sped-up MobileBERT; none: WORK_DIR/compressed/TASK/card.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
+    max_items: int = setting(0, "Test items timed; 0 = all.")
+    repetitions: int = setting(3, "Passes over the test items, contenders interleaved item by item.")
+    num_threads: int = setting(1, "Threads of a model call.")
+
+
+@dataclass
+class CardSettings(StageSettings):
+    """render_card.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "card"}  # under work_dir, unless given
+    output_dir: str | None = setting(None, "Folder for README.md and figures; none: WORK_DIR/card.")
+
+
+SECTIONS: dict[str, type[StageSettings]] = {
+    "build_corpus": CorpusSettings,
+    "train_tokenizer": TokenizerSettings,
+    "pack_corpus": PackSettings,
+    "pretrain_teacher": PretrainSettings,
+    "distill": DistillSettings,
+    "pretrain_student": PretrainSettings,
+    "finetune_livedoor": FinetuneSettings,
+    "finetune_livedoor_bert": FinetuneSettings,
+    "finetune_ner": FinetuneSettings,
+    "finetune_ner_bert": FinetuneSettings,
+    "compress_livedoor": CompressSettings,
+    "compress_ner": CompressSettings,
+    "benchmark_livedoor": BenchmarkSettings,
+    "benchmark_ner": BenchmarkSettings,
+    "render_card": CardSettings,
+}
+SHARED_KEYS = ("work_dir", "data_dir", "records_dir", "seed")
+T = TypeVar("T", bound=StageSettings)
+
+
+def _reject_unknown(keys: Any, valid: list[str], where: str) -> None:
+    for key in keys:
+        if key not in valid:
+            near = difflib.get_close_matches(str(key), valid, n=1, cutoff=0.0)
+            raise UserError(f"{where}: unknown key '{key}'. Did you mean '{near[0]}'?")
+
+
+def load_recipe(path: str | Path) -> dict[str, Any]:
+    """Read and check a recipe. Raises `UserError` for bad YAML, an unknown section or an unknown key."""
+    path = require_file(path, "Recipes stand in recipes/, for example recipes/tiny.yaml.")
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(recipe, dict):
+        raise UserError(f"{path} must hold keys and sections, not a {type(recipe).__name__}.")
+    _reject_unknown(recipe, [*SHARED_KEYS, *SECTIONS], str(path))
+    for name, section in SECTIONS.items():
+        values = recipe.get(name)
+        if values is None:
+            continue
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: section '{name}' must hold keys, not a {type(values).__name__}.")
+        _reject_unknown(values, [f.name for f in dataclasses.fields(section)], f"{path}, section '{name}'")
+    return recipe
+
+
+def _checked_value(name: str, value: Any, default: Any, where: str) -> Any:
+    """YAML reads 5e-4 as a string and 1 as an integer; bring numbers to the setting's own type."""
+    if isinstance(default, bool) or default is None or value is None:
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise UserError(f"{where}: {name} must be true or false, not {value!r}.")
+        return value
+    try:
+        return type(default)(value) if isinstance(default, int | float) else str(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: {name} must be a {type(default).__name__}, not {value!r}.") from None
+
+
+def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
+    """The settings of `section`: the defaults, and over them the recipe's values. Paths are not filled in yet."""
+    settings = kind()
+    if recipe_path is None:
+        return settings
+    recipe = load_recipe(recipe_path)
+    values = {key: recipe[key] for key in SHARED_KEYS if key in recipe} | (recipe.get(section) or {})
+    for name, value in values.items():
+        setattr(settings, name, _checked_value(name, value, getattr(kind(), name), recipe_path))
+    settings.config = recipe_path
+    return settings
+
+
+def fill_paths(settings: StageSettings) -> None:
+    """Give every path that was left open its place under `work_dir`."""
+    filled: set[tuple[str, str]] = set()
+    for kind in reversed(type(settings).__mro__):  # a subclass's own place wins: it is assigned last
+        for name, place in vars(kind).get("places", {}).items():
+            if getattr(settings, name) is None or (name, getattr(settings, name)) in filled:
+                setattr(settings, name, str(Path(settings.work_dir) / place))
+                filled.add((name, getattr(settings, name)))
+
+
+def parse_settings(kind: type[T], description: str | None, section: str | None = None, **choices: list[str]) -> T:
+    """Parse the command line of an entry script.
+
+    Args:
+        kind: the settings class.
+        description: the script's docstring, shown by --help.
+        section: the recipe's section; it may name settings in braces, for example "finetune_{task}".
+        choices: settings that take one of a few values, checked here.
+
+    Returns:
+        The resolved settings, paths filled in. Raises `UserError` for a value outside `choices`.
+    """
+    from transformers import HfArgumentParser  # here, so that reading a recipe needs no transformers
+
+    parser = HfArgumentParser(kind, description=description, allow_abbrev=False)  # type: ignore[arg-type]
+    argv = sys.argv[1:]
+    known, _ = parser.parse_known_args([arg for arg in argv if arg not in ("-h", "--help")])
+    if section is not None and known.config is not None:
+        name = section.format(**vars(known)) if "{" in section else section
+        defaults = dataclasses.asdict(from_recipe(name, kind, known.config))
+        parser.set_defaults(**defaults)
+    namespace = parser.parse_args(argv)
+    settings = kind(**{each.name: getattr(namespace, each.name) for each in dataclasses.fields(kind)})
+    for name, allowed in choices.items():
+        value = getattr(settings, name)
+        if value not in allowed:
+            raise UserError(f"--{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}.")
+    fill_paths(settings)
+    return settings

@@ -28,7 +28,8 @@ from mobilebert_ja.files import list_files, read_json, replace_folder, sha256_of
 RECORD_NAME = "record.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate")
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
-_RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "logging_steps", "save_seconds", "work_dir", "output_dir"}
+_RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "logging_steps", "save_seconds"}
+_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers"}
 
 
 def fingerprint(path: str | Path) -> str:
@@ -53,7 +54,9 @@ def hardware() -> dict[str, Any]:
                 described["processor"] = line.split(":", 1)[1].strip()
             elif line.startswith("flags"):
                 flags = set(line.split(":", 1)[1].split())
-                described["instructions"] = sorted(flags & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"})
+                described["instructions"] = sorted(
+                    flags & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"}
+                )
                 break
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         described["memory_gib"] = round(memory / 2**30, 1)
@@ -80,7 +83,9 @@ def git_commit() -> str | None:
     try:
         run = ["git", "-C", str(root)]
         commit = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
+        changed = subprocess.run(
+            [*run, "status", "--porcelain", "-uno"], capture_output=True, text=True
+        ).stdout.strip()
         return commit + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

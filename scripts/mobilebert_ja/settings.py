@@ -56,7 +56,10 @@ class CorpusSettings(StageSettings):
 class TokenizerSettings(StageSettings):
     """train_tokenizer.py"""
 
-    places: ClassVar[dict[str, str]] = {"corpus_dir": "corpus", "output_dir": "tokenizer"}  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "output_dir": "tokenizer",
+    }  # under work_dir, unless given
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     output_dir: str | None = setting(None, "Folder for the tokenizer.")
     vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.")
@@ -69,7 +72,11 @@ class TokenizerSettings(StageSettings):
 class PackSettings(StageSettings):
     """pack_corpus.py"""
 
-    places: ClassVar[dict[str, str]] = {"corpus_dir": "corpus", "tokenizer": "tokenizer", "output_dir": "shards"}  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "tokenizer": "tokenizer",
+        "output_dir": "shards",
+    }  # under work_dir, unless given
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
     output_dir: str | None = setting(None, "Folder for the packed shards.")
@@ -98,7 +105,10 @@ class TrainingSettings(StageSettings):
 class PretrainSettings(TrainingSettings):
     """pretrain.py"""
 
-    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+    }  # under work_dir, unless given
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
     output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/teacher or WORK_DIR/student.")
@@ -125,7 +135,10 @@ class PretrainSettings(TrainingSettings):
 class DistillSettings(PretrainSettings):
     """distill.py"""
 
-    places: ClassVar[dict[str, str]] = {"teacher": "teacher", "output_dir": "distilled"}  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {
+        "teacher": "teacher",
+        "output_dir": "distilled",
+    }  # under work_dir, unless given
     teacher: str | None = setting(None, "Teacher folder.")
     output_dir: str | None = setting(None, "Folder for the distilled student.")
     strategy: str = setting("pkt", "pkt (layer by layer) | jkt (all layers, then predictions) | akt (all together)")

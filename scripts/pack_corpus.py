@@ -12,14 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import list_files, read_lines, require_folder
 from mobilebert_ja.records import Stage
 from mobilebert_ja.settings import PackSettings, parse_settings
 from mobilebert_ja.shards import write_index, write_source
 from mobilebert_ja.tokenizer import FastEncoder
+from tqdm import tqdm
 
 encoder_of = cache(FastEncoder)  # one a worker process
 

@@ -105,14 +105,14 @@ class TrainingSettings(StageSettings):
 class PretrainSettings(TrainingSettings):
     """pretrain.py"""
 
-    places: ClassVar[dict[str, str]] = {
-        "shards_dir": "shards",
-        "tokenizer": "tokenizer",
-    }  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
+    model: str = setting("student", "teacher | student")
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
     output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/teacher or WORK_DIR/student.")
-    model_name_or_path: str | None = setting(None, "Weights to start from; none: random.")
+    model_name_or_path: str | None = setting(
+        None, "Weights to start from: a folder, or 'distilled' for WORK_DIR/distilled; none: random."
+    )
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
     hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.")
@@ -124,6 +124,7 @@ class PretrainSettings(TrainingSettings):
     max_seq_length: int = setting(128, "Tokens a row, special ones included.")
     mlm_probability: float = setting(0.15, "Share of tokens to predict.")
     mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")
+    dropout: bool = setting(True, "Use the structure's dropout while training; false suits short budgets.")
     next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
     mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
     max_steps: int = setting(1000, "Optimizer steps.")
@@ -209,6 +210,15 @@ class CardSettings(StageSettings):
     output_dir: str | None = setting(None, "Folder for README.md and figures; none: WORK_DIR/card.")
 
 
+@dataclass
+class ExportSettings(StageSettings):
+    """export_checkpoint.py"""
+
+    places: ClassVar[dict[str, str]] = {"model_name_or_path": "student", "output_dir": "release"}  # under work_dir
+    model_name_or_path: str | None = setting(None, "The student to release; none: WORK_DIR/student.")
+    output_dir: str | None = setting(None, "Where the checkpoint goes; '.' is the repository's root.")
+
+
 SECTIONS: dict[str, type[StageSettings]] = {
     "build_corpus": CorpusSettings,
     "train_tokenizer": TokenizerSettings,
@@ -216,6 +226,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
     "pretrain_student": PretrainSettings,
+    "export_checkpoint": ExportSettings,
     "finetune_livedoor": FinetuneSettings,
     "finetune_livedoor_bert": FinetuneSettings,
     "finetune_ner": FinetuneSettings,

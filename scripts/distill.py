@@ -1,0 +1,186 @@
+"""Transfer the teacher's knowledge to a MobileBERT: layer by layer (or all at once), then its predictions.
+
+    accelerate launch scripts/distill.py --config recipes/tiny.yaml
+
+Reads WORK_DIR/teacher, WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/distilled, a `save_pretrained` folder.
+Without --data_dir, stages before it that have not run yet are run first, on the embedded sample. Interrupted, it goes
+on from its last checkpoint when the same command is run again.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedDataParallelKwargs
+from mobilebert_ja.checkpoint import save_model
+from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.files import require_folder
+from mobilebert_ja.optimizers import make_optimizers
+from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
+from mobilebert_ja.records import Stage
+from mobilebert_ja.road import walk
+from mobilebert_ja.settings import DistillSettings, parse_settings
+from mobilebert_ja.shards import Shards
+from mobilebert_ja.student import mobilebert_config, parameter_counts
+from mobilebert_ja.teacher import load_teacher, require_same_maps
+from mobilebert_ja.training import Checkpoints, TrainState, make_accelerator, run_training
+from mobilebert_ja.transfer import (
+    STRATEGIES,
+    ProgressivePhases,
+    TransferModel,
+    copy_from_teacher,
+    transfer_loss_function,
+    transfer_optimizer,
+)
+from transformers import MobileBertForPreTraining
+
+
+def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -> MobileBertForPreTraining:
+    """A student whose maps correspond to the teacher's; sizes that both share are the teacher's own."""
+    sizes = teacher.config
+    config = mobilebert_config(
+        sizes.vocab_size,
+        settings.preset,
+        num_hidden_layers=settings.num_hidden_layers or sizes.num_hidden_layers,
+        hidden_size=settings.hidden_size or sizes.hidden_size,
+        embedding_size=settings.embedding_size or sizes.embedding_size,
+        num_attention_heads=sizes.num_attention_heads,
+        max_position_embeddings=sizes.max_position_embeddings,
+        intra_bottleneck_size=settings.intra_bottleneck_size,
+        intermediate_size=settings.intermediate_size,
+    )
+    require_same_maps(sizes, config)
+    torch.manual_seed(settings.seed)
+    student = MobileBertForPreTraining(config)
+    for model in (student, teacher):
+        model.set_attn_implementation("eager")  # the only one that gives attention maps
+    return student
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(DistillSettings, __doc__, "distill", strategy=list(STRATEGIES))
+    output, shards = Path(str(settings.output_dir)), Path(str(settings.shards_dir))
+    tokenizer, teacher_folder = Path(str(settings.tokenizer)), Path(str(settings.teacher))
+    accelerator = make_accelerator(
+        settings.gradient_accumulation_steps,
+        # Frozen upper layers take no part in a phase of the transfer.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    missing = not (teacher_folder.is_dir() and shards.is_dir() and tokenizer.is_dir())
+    if missing and settings.data_dir is None and settings.config is not None:
+        if accelerator.is_main_process:
+            walk(settings.config, {"work_dir": settings.work_dir, "records_dir": str(settings.records_dir)}, "distill")
+        accelerator.wait_for_everyone()
+    require_folder(shards, "pack_corpus.py makes it.")
+    require_folder(tokenizer, "train_tokenizer.py makes it.")
+    require_folder(teacher_folder, "pretrain.py --model teacher makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher_folder}
+    stage = Stage("distilled", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    if stage.is_done(settings.overwrite):
+        return
+    training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
+    teacher = load_teacher(teacher_folder)
+    model = TransferModel(make_student(settings, teacher))
+    check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
+    batch = batch_function(training, settings)
+    if accelerator.is_main_process:
+        stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
+    accelerator.wait_for_everyone()
+
+    first = {key: torch.from_numpy(value) for key, value in batch(0).items()}
+    copy_from_teacher(model.model, teacher, first)
+    guide = PretrainingModel(teacher.to(accelerator.device).requires_grad_(False))
+    student = PretrainingModel(model.model)
+    measured = {
+        "teacher": evaluate_pretraining(guide, heldout, settings, accelerator.device),
+        "before": evaluate_pretraining(student, heldout, settings, accelerator.device),
+    }
+    # The student stays in evaluation mode: with dropout its attention maps would be no distributions.
+    states = train(accelerator, settings, guide, model.eval(), batch, stage.folder)
+    measured["after"] = evaluate_pretraining(student, heldout, settings, accelerator.device)
+    if accelerator.is_main_process:
+        steps = sum(state.step for state in states.values())
+        seconds = sum(state.seconds for state in states.values())
+        rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
+        tokens = steps * rows * settings.max_seq_length
+        model.model.set_attn_implementation("sdpa")
+        save_model(model.model.cpu(), tokenizer, stage.folder)
+        for name in states:
+            Checkpoints(stage.folder / name, accelerator).remove()
+            (stage.folder / name).rmdir()
+        stage.finish(
+            {
+                "steps": steps,
+                "tokens_seen": tokens,
+                "train_seconds": round(seconds, 1),
+                "tokens_per_second": round(tokens / seconds, 1),
+                "strategy": settings.strategy,
+                **parameter_counts(model.model),
+                **measured,
+                "history": [{"part": name, **point} for name, state in states.items() for point in state.history],
+            }
+        )
+        print(
+            f"{output}: {tokens:,} tokens in {seconds:.0f} s; held-out MLM loss {measured['before']['mlm_loss']:.3f} "
+            f"-> {measured['after']['mlm_loss']:.3f} (teacher {measured['teacher']['mlm_loss']:.3f})"
+        )
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def train(
+    accelerator: Any,
+    settings: DistillSettings,
+    guide: PretrainingModel,
+    model: TransferModel,
+    batch: Any,
+    folder: Path,
+) -> dict[str, TrainState]:
+    """Layer transfer, then predictions; one run of both together for "akt"."""
+    together = settings.strategy == "akt"
+    transfer_steps = settings.transfer_steps + (settings.max_steps if together else 0)
+    phases = ProgressivePhases(
+        settings.strategy, guide.model.config.num_hidden_layers, transfer_steps, settings.lower_layer_rate
+    )
+    now = {"step": 0}
+
+    def begin_step(step: int, optimizers: list[torch.optim.Optimizer]) -> None:
+        now["step"] = step
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["rate"] = phases.rate(step, group["layer"]) if "layer" in group else 1.0
+
+    loss = partial(transfer_loss_function, guide, settings, autocast=accelerator.autocast)
+    backbone = model.model.mobilebert
+    outside = [backbone.embeddings, model.model.cls]
+    for module in outside:
+        module.requires_grad_(together)
+    states = {}
+    if transfer_steps:
+        optimizer = (
+            make_optimizers(model, settings, "adamw") if together else transfer_optimizer(model.model, settings)
+        )
+        states["transfer"] = run_training(
+            accelerator, model, optimizer, batch,
+            loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together), settings,
+            max_steps=transfer_steps, folder=folder / "transfer", describe=f"transfer ({settings.strategy})",
+            schedule=lambda step, _progress: phases.factor(step), before_step=begin_step,
+        )  # fmt: skip
+    for module in outside:
+        module.requires_grad_(True)
+    if settings.max_steps and not together:
+        states["prediction"] = run_training(
+            accelerator, model, make_optimizers(model, settings, settings.optimizer), batch,
+            loss(layers_now=list, layer_transfer=False, prediction=True), settings,
+            max_steps=settings.max_steps, warmup_steps=settings.warmup_steps,
+            max_train_seconds=settings.max_train_seconds, folder=folder / "prediction", describe="distill predictions",
+        )  # fmt: skip
+    return states
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Put the trained student into the repository's root, where `from_pretrained` finds it.
+
+    python scripts/export_checkpoint.py --work_dir work --records_dir records
+
+Reads WORK_DIR/student; writes config.json, vocab.txt, tokenizer_config.json and pytorch_model.bin (float16 storage,
+float32 in use) into --output_dir, and a record with what the checkpoint answers to a few masked sentences.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from mobilebert_ja.checkpoint import WEIGHTS_NAME, export_checkpoint, fill_mask_examples, load_pretrained
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.files import read_json, require_folder, write_json
+from mobilebert_ja.records import fingerprint, hardware, library_versions, same_command_line
+from mobilebert_ja.settings import ExportSettings, parse_settings
+from mobilebert_ja.student import parameter_counts
+
+SENTENCES = [
+    "京都は日本の[MASK]です。",
+    "明治時代に[MASK]が開通した。",
+    "この寺は浄土宗の[MASK]である。",
+    "彼は東京大学を[MASK]した。",
+    "アメリカ合衆国の[MASK]はワシントンである。",
+    "ファイルを[MASK]してください。",
+]
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(ExportSettings, __doc__, "export_checkpoint")
+    student, root = Path(str(settings.model_name_or_path)), Path(str(settings.output_dir))
+    require_folder(student, "pretrain.py --model student makes it.")
+    record_file = Path(str(settings.records_dir)) / "checkpoint.json"
+    inputs = {"model_name_or_path": fingerprint(student)}
+    if (root / WEIGHTS_NAME).exists() and not settings.overwrite:
+        if record_file.is_file() and read_json(record_file).get("inputs") == inputs:
+            print(f"{root / WEIGHTS_NAME} is already there, nothing to do (--overwrite makes it anew)")
+            return
+        raise UserError(f"{root / WEIGHTS_NAME} exists and holds another checkpoint; --overwrite replaces it.")
+    root.mkdir(parents=True, exist_ok=True)
+    facts = export_checkpoint(student, root)
+    facts |= parameter_counts(load_pretrained(root))
+    facts["fill_mask"] = fill_mask_examples(root, SENTENCES)
+    record = {
+        "stage": "checkpoint",
+        "command": same_command_line(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "inputs": inputs,
+        "metrics": facts,
+        "versions": library_versions(),
+        "hardware": hardware(),
+    }
+    write_json(record_file, record)
+    print(f"{root}: {facts['bytes'] / 1e6:.1f} MB, {facts['parameters']:,} parameters")
+    for example in facts["fill_mask"]:
+        answers = "、".join(f"{each['token']} {each['score']:.2f}" for each in example["predictions"])
+        print(f"  {example['text']} -> {answers}")
+
+
+if __name__ == "__main__":
+    main()

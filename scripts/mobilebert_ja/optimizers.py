@@ -1,0 +1,76 @@
+"""AdamW, and Muon for the encoder's matrices. Every group keeps the two numbers that its rate is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.settings import TrainingSettings
+
+OPTIMIZERS = ("adamw", "muon")
+
+
+def group(parameters: list[nn.Parameter], settings: TrainingSettings, decay: bool, **extra: Any) -> dict[str, Any]:
+    """A parameter group; its learning rate in a step is base_lr x rate x schedule (see training.py)."""
+    return {
+        "params": parameters,
+        "base_lr": settings.learning_rate,
+        "rate": 1.0,
+        "weight_decay": settings.weight_decay if decay else 0.0,
+        **extra,
+    }
+
+
+def takes_decay(parameter: nn.Parameter) -> bool:
+    """Matrices take weight decay; biases, LayerNorm and NoNorm vectors do not (as in Google's BERT)."""
+    return parameter.ndim >= 2
+
+
+def adamw(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW over ready-made groups."""
+    return torch.optim.AdamW(
+        [each for each in groups if each["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        fused=True,
+    )
+
+
+def split_by_decay(parameters: list[nn.Parameter], settings: TrainingSettings, **extra: Any) -> list[dict[str, Any]]:
+    """Two groups, one with decay and one without."""
+    return [
+        group([each for each in parameters if takes_decay(each)], settings, True, **extra),
+        group([each for each in parameters if not takes_decay(each)], settings, False, **extra),
+    ]
+
+
+def make_adamw(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW over every trainable parameter; biases and norms take no decay."""
+    return adamw(split_by_decay([each for each in model.parameters() if each.requires_grad], settings), settings)
+
+
+def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
+    """The optimizers that together cover every trainable parameter once.
+
+    "muon" gives Muon (momentum orthogonalized by Newton-Schulz, its step scaled to AdamW's size, so that one learning
+    rate serves both) for the encoder's 2-D weights and AdamW for embeddings, heads, biases and norms.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{name}'.")
+    if name == "adamw":
+        return [make_adamw(model, settings)]
+    matrices, rest = [], []
+    for parameter_name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (matrices if ".encoder." in parameter_name and parameter.ndim == 2 else rest).append(parameter)
+    muon = torch.optim.Muon(
+        [group(matrices, settings, True)],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [muon, adamw(split_by_decay(rest, settings), settings)]

@@ -1,0 +1,151 @@
+"""Pretraining as the loop sees it: the model with its heads at the masked positions, the batches, the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import MobileBertForPreTraining
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.losses import masked_lm_loss, next_sentence_loss
+from mobilebert_ja.masking import IGNORED, REPLACEMENTS, whole_word_mask
+from mobilebert_ja.settings import PretrainSettings
+from mobilebert_ja.shards import Rows, Shards
+
+EVALUATION_PROBABILITY = 0.15  # held-out text is always masked alike, so that runs can be compared
+EVALUATION_BATCH = 32
+
+
+class PretrainingModel(nn.Module):
+    """A MobileBERT or IB-BERT run on packed rows, its MLM head on the masked positions only.
+
+    The head over all positions would cost 81 % more; rows are full, so there is no padding to mask.
+    """
+
+    def __init__(self, model: MobileBertForPreTraining):
+        super().__init__()
+        self.model = model
+
+    def features(
+        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps: bool = False
+    ) -> Any:
+        """Run the first `layers` blocks (all if None).
+
+        Returns:
+            The feature map after each block, a list of [B, L, H]; and with `maps` the attention probabilities of each,
+            a list of [B, heads, L, L], which needs the model's eager attention, else an empty list.
+        """
+        backbone = self.model.mobilebert
+        hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        features, attentions, hooks = [], [], []
+        blocks = backbone.encoder.layer[:layers]
+        if maps:
+            hooks = [
+                block.attention.self.register_forward_hook(lambda module, _input, output: attentions.append(output[1]))
+                for block in blocks
+            ]
+        try:
+            for block in blocks:
+                hidden = block(hidden, None)
+                features.append(hidden)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return features, attentions
+
+    def heads(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
+        chosen = torch.gather(hidden, 1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        pooled = self.model.mobilebert.pooler(hidden)
+        return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(pooled)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
+        features, _ = self.features(input_ids, token_type_ids)
+        return self.heads(features[-1], positions)
+
+
+def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq_length: int) -> None:
+    """Raise `UserError` unless vocabulary, shards and model belong together."""
+    config: Any = model.config
+    vocabulary = sum(1 for _ in open(tokenizer / "vocab.txt", encoding="utf-8"))
+    if not config.vocab_size == index["vocab_size"] == vocabulary:
+        raise UserError(
+            f"The vocabulary does not fit the model: {tokenizer} has {vocabulary} entries, the shards were packed "
+            f"with {index['vocab_size']}, the model has {config.vocab_size}."
+        )
+    if max_seq_length > config.max_position_embeddings:
+        raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")
+
+
+def batch_function(shards: Shards, settings: PretrainSettings) -> Callable[[int], dict[str, np.ndarray]]:
+    """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
+    if settings.mask_replacement not in REPLACEMENTS:
+        raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
+    if not 0 < settings.mlm_probability < 1:
+        raise UserError(f"--mlm_probability must lie between 0 and 1, not {settings.mlm_probability}.")
+    pairs = settings.next_sentence_prediction
+    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs)
+    size = settings.per_device_train_batch_size
+
+    def batch(number: int) -> dict[str, np.ndarray]:
+        content = rows.batch(number * size, size)
+        rng = np.random.default_rng([settings.seed, 2, number])
+        masked = whole_word_mask(
+            content["input_ids"], shards.index, settings.mlm_probability, settings.mask_replacement, rng
+        )
+        return content | masked
+
+    return batch
+
+
+def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """MLM loss, plus the NSP loss where the batch has pairs; and both, with the MLM accuracy, for the curve."""
+    logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+    loss = masked_lm_loss(logits, batch["targets"])
+    used = batch["targets"] != IGNORED
+    hits = (logits.detach().argmax(-1) == batch["targets"]) & used
+    values: dict[str, Any] = {"mlm_loss": loss, "mlm_accuracy": hits.sum() / used.sum().clamp(min=1)}
+    if "next_sentence_label" in batch:
+        second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
+        loss = loss + second
+        values["nsp_loss"] = second
+    return loss, values
+
+
+@torch.no_grad()
+def evaluate_pretraining(
+    model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
+) -> dict[str, float]:
+    """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time."""
+    was_training = model.training
+    model.eval().to(device)
+    rows = Rows(heldout, settings.max_seq_length, 0, settings.mixture, settings.next_sentence_prediction)
+    count = min(settings.eval_rows, rows.rows_per_epoch)
+    sums: dict[str, float] = {}
+    tokens = pairs = 0
+    for first in range(0, count, EVALUATION_BATCH):
+        content = rows.batch(first, min(EVALUATION_BATCH, count - first))
+        rng = np.random.default_rng([0, first])
+        content |= whole_word_mask(content["input_ids"], heldout.index, EVALUATION_PROBABILITY, "mask", rng)
+        batch = {key: torch.from_numpy(value).to(device) for key, value in content.items()}
+        logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+        used = int((batch["targets"] != IGNORED).sum())
+        results = {
+            "mlm_loss": float(masked_lm_loss(logits, batch["targets"])) * used,
+            "mlm_accuracy": float((logits.argmax(-1) == batch["targets"]).sum()),
+        }
+        if "next_sentence_label" in batch:
+            labels = batch["next_sentence_label"]
+            results["nsp_loss"] = float(next_sentence_loss(next_sentence, labels)) * len(labels)
+            results["nsp_accuracy"] = float((next_sentence.argmax(-1) == labels).sum())
+            pairs += len(labels)
+        tokens += used
+        sums = {key: sums.get(key, 0.0) + value for key, value in results.items()}
+    model.train(was_training)
+    return {key: value / (tokens if key.startswith("mlm") else pairs) for key, value in sums.items()}

@@ -1,0 +1,91 @@
+"""The road as a list: which script makes what, in which order, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.settings import load_recipe
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class RoadStage:
+    """One command of the road. It is walked if the recipe has its section, or if it is not `optional`."""
+
+    section: str
+    script: str
+    flags: dict[str, str] = field(default_factory=dict)
+    launch: bool = False  # started by `accelerate launch`, because it trains
+    optional: bool = False
+
+
+ROAD = (
+    RoadStage("build_corpus", "build_corpus.py"),
+    RoadStage("train_tokenizer", "train_tokenizer.py"),
+    RoadStage("pack_corpus", "pack_corpus.py"),
+    RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
+    RoadStage("distill", "distill.py", launch=True, optional=True),
+    RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
+    RoadStage("export_checkpoint", "export_checkpoint.py"),
+    RoadStage("finetune_livedoor", "finetune.py", {"task": "livedoor"}, launch=True),
+    RoadStage(
+        "finetune_livedoor_bert", "finetune.py", {"task": "livedoor", "random_weights": "bert"}, True, optional=True
+    ),
+    RoadStage("finetune_ner", "finetune.py", {"task": "ner"}, launch=True),
+    RoadStage("finetune_ner_bert", "finetune.py", {"task": "ner", "random_weights": "bert"}, True, optional=True),
+    RoadStage("compress_livedoor", "compress.py", {"task": "livedoor"}),
+    RoadStage("compress_ner", "compress.py", {"task": "ner"}),
+    RoadStage("benchmark_livedoor", "benchmark.py", {"task": "livedoor"}),
+    RoadStage("benchmark_ner", "benchmark.py", {"task": "ner"}),
+    RoadStage("render_card", "render_card.py"),
+)
+
+
+def stages_of(recipe: dict[str, Any], before: str | None = None) -> list[RoadStage]:
+    """The stages that a recipe walks, in order; only those before the section `before`, if given."""
+    walked = [stage for stage in ROAD if not stage.optional or stage.section in recipe]
+    if before is not None:
+        order = [stage.section for stage in ROAD]
+        walked = [stage for stage in walked if order.index(stage.section) < order.index(before)]
+    return walked
+
+
+def command_of(stage: RoadStage, recipe_path: str, shared_flags: dict[str, str]) -> list[str]:
+    """The command line of one stage. Precision is taken from ACCELERATE_MIXED_PRECISION, as accelerate does itself."""
+    start = [sys.executable]
+    if stage.launch:
+        precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+        start += ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+        start += ["--dynamo_backend", "no", "--mixed_precision", precision]
+    flags = {"config": recipe_path, **shared_flags, **stage.flags}
+    return [
+        *start,
+        str(SCRIPTS / stage.script),
+        *(part for key, value in flags.items() for part in (f"--{key}", value)),
+    ]
+
+
+def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = None) -> None:
+    """Run the stages of a recipe one after another; a finished one is passed over by its own record.
+
+    Args:
+        shared_flags: flags that every stage takes, for example {"work_dir": "work"}.
+        before: stop before this section.
+
+    Raises `UserError` if a stage fails; it has printed its own reason.
+    """
+    stages = stages_of(load_recipe(recipe_path), before)
+    for number, stage in enumerate(stages, start=1):
+        print(f"\n[{number}/{len(stages)}] {stage.section}", flush=True)
+        code = subprocess.run(command_of(stage, recipe_path, shared_flags)).returncode
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
+            raise UserError(f"the road stopped at {stage.section} (its message stands above)")

@@ -1,0 +1,106 @@
+"""MobileBERT's structure as presets (arXiv 2004.02984, Table 1), and an initialisation that learns from scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import MobileBertConfig
+
+from mobilebert_ja.errors import UserError
+
+_SHARED = {
+    "hidden_size": 512,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 4,
+    "embedding_size": 128,
+    "trigram_input": True,
+    "use_bottleneck": True,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "attention_probs_dropout_prob": 0.1,
+    "pad_token_id": 0,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "mobilebert": _SHARED
+    | {
+        "intra_bottleneck_size": 128,
+        "intermediate_size": 512,
+        "num_feedforward_networks": 4,
+        "key_query_shared_bottleneck": True,
+        "use_bottleneck_attention": False,
+        "hidden_act": "relu",
+        "normalization_type": "no_norm",
+        "hidden_dropout_prob": 0.0,
+        "classifier_activation": False,  # transformers' default is True, Google's files say False
+    },
+    "mobilebert-tiny": _SHARED
+    | {
+        "intra_bottleneck_size": 128,
+        "intermediate_size": 512,
+        "num_feedforward_networks": 2,
+        "key_query_shared_bottleneck": False,
+        "use_bottleneck_attention": True,
+        "hidden_act": "relu",
+        "normalization_type": "no_norm",
+        "hidden_dropout_prob": 0.0,
+        "classifier_activation": False,
+    },
+    "ib-bert-large": _SHARED
+    | {
+        "intra_bottleneck_size": 1024,
+        "intermediate_size": 4096,
+        "num_feedforward_networks": 1,
+        "key_query_shared_bottleneck": False,
+        "use_bottleneck_attention": False,
+        "hidden_act": "gelu_new",  # Google's gelu is the tanh approximation
+        "normalization_type": "layer_norm",
+        "hidden_dropout_prob": 0.1,
+        "classifier_activation": True,
+    },
+}
+
+
+def mobilebert_config(vocab_size: int, preset: str = "mobilebert", **overrides: Any) -> MobileBertConfig:
+    """The configuration of a preset; an override of None leaves the preset's value.
+
+    Raises `UserError` for an unknown preset or sizes that do not go together.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"--preset must be one of {', '.join(PRESETS)}, not '{preset}'.")
+    values = PRESETS[preset] | {key: value for key, value in overrides.items() if value is not None}
+    if values["intra_bottleneck_size"] % values["num_attention_heads"]:
+        raise UserError(
+            f"intra_bottleneck_size {values['intra_bottleneck_size']} is no multiple of "
+            f"num_attention_heads {values['num_attention_heads']}."
+        )
+    if values["embedding_size"] >= values["hidden_size"]:
+        raise UserError("embedding_size must be smaller than hidden_size: the MLM head fills up the difference.")
+    return MobileBertConfig(vocab_size=vocab_size, **values)
+
+
+def initialise_student(model: nn.Module, embedding_gain: float) -> None:
+    """Scale the embedding's NoNorm, in place, so that the stream through the blocks starts near unit size.
+
+    transformers initialises every weight with a standard deviation of 0.02. LayerNorm would bring the sum of the
+    embeddings to unit scale, NoNorm does not: the stream stays at 0.03, attention receives next to no gradient and
+    the loss becomes NaN at useful rates. A gain of about 33 on this one norm cures it. With LayerNorm, nothing is done.
+    """
+    from transformers.models.mobilebert.modeling_mobilebert import NoNorm
+
+    norm = model.get_submodule("mobilebert.embeddings.LayerNorm")
+    if isinstance(norm, NoNorm):
+        with torch.no_grad():
+            norm.weight.mul_(embedding_gain)
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Parameters of the whole model, and of its backbone: embeddings and encoder, without pooler and heads."""
+    backbone = model.get_submodule("mobilebert")
+    pooler = getattr(backbone, "pooler", None)
+    in_pooler = sum(each.numel() for each in pooler.parameters()) if pooler is not None else 0
+    return {
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "backbone_parameters": sum(each.numel() for each in backbone.parameters()) - in_pooler,
+    }

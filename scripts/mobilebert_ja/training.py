@@ -1,0 +1,307 @@
+"""The one training loop: teacher, transfer, student and fine-tuning hand it a batch function and a loss function.
+
+A batch is a pure function of its number, and all randomness inside the model is seeded by that number. So the whole
+position of a run is one integer, and a resumed run takes exactly the steps that an undisturbed one would have taken.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import nn
+from tqdm import tqdm
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.settings import TrainingSettings
+
+Batch = dict[str, Any]
+BatchFunction = Callable[[int], Batch]
+LossFunction = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
+KEPT_CHECKPOINTS = 2
+SECONDS_BETWEEN_LINES = 15.0
+
+
+@dataclass
+class TrainState:
+    """Where a run stands: optimizer steps taken, seconds spent in the loop, and the curve so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def make_accelerator(gradient_accumulation_steps: int = 1, **extra: Any) -> Accelerator:
+    """The accelerator of an entry script. Hardware and precision come from accelerate's own configuration."""
+    accelerator = Accelerator(gradient_accumulation_steps=gradient_accumulation_steps, **extra)
+    if accelerator.mixed_precision == "fp16":
+        raise UserError("MobileBERT overflows in fp16; use --mixed_precision bf16 or no.")
+    if accelerator.device.type == "cpu":
+        # `accelerate launch` exports OMP_NUM_THREADS=1, which would leave all cores but one idle.
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // accelerator.num_processes))
+    return accelerator
+
+
+def linear_schedule(step: int, warmup_steps: int, progress: float) -> float:
+    """Factor of the learning rate: linear warm-up over `warmup_steps`, then linear decay to 0 at progress 1."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return max(0.0, 1.0 - progress)
+
+
+def _prefetched(batch: BatchFunction, numbers: Iterator[int]) -> Iterator[tuple[int, Batch]]:
+    """Batches in order, the next one being made while the current one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = None
+        for number in numbers:
+            following = (number, pool.submit(batch, number))
+            if pending is not None:
+                yield pending[0], pending[1].result()
+            pending = following
+        if pending is not None:
+            yield pending[0], pending[1].result()
+
+
+def _to_device(batch: Batch, device: torch.device) -> Batch:
+    tensors = {
+        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()
+    }
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for key, value in tensors.items()
+    }
+
+
+class Checkpoints:
+    """Resume points of a run: folder/checkpoints/step-N, complete or absent, the last two kept."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator):
+        self.folder = folder / "checkpoints"
+        self.accelerator = accelerator
+
+    def latest(self) -> Path | None:
+        """The newest complete checkpoint, or None."""
+        pointer = self.folder / "latest.json"
+        if not pointer.is_file():
+            return None
+        path = self.folder / read_json(pointer)["folder"]
+        return path if path.is_dir() else None
+
+    def save(self, state: TrainState) -> None:
+        path = self.folder / f"step-{state.step}"
+        temporary = path.with_name(path.name + ".partial")
+        if self.accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(temporary))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            write_json(temporary / "train_state.json", asdict(state))
+            shutil.rmtree(path, ignore_errors=True)
+            os.rename(temporary, path)
+            write_json(self.folder / "latest.json", {"folder": path.name})
+            others = [each for each in self.folder.glob("step-*") if each.name.removeprefix("step-").isdigit()]
+            others.sort(key=lambda each: int(each.name.removeprefix("step-")))
+            for old in others[:-KEPT_CHECKPOINTS]:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, path: Path) -> TrainState:
+        self.accelerator.load_state(str(path))
+        return TrainState(**read_json(path / "train_state.json"))
+
+    def remove(self) -> None:
+        """Delete all of them; the run is complete and its output holds the weights."""
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Progress:
+    """A bar in a terminal, plain lines in a log; silent on every process but the first."""
+
+    def __init__(self, total: int, describe: str, enabled: bool, step: int):
+        self.total, self.describe, self.enabled = total, describe, enabled
+        self.terminal = sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=step, desc=describe, unit="step", disable=not (enabled and self.terminal))
+        self.started, self.first, self.printed = time.monotonic(), step, 0.0
+
+    def update(self, step: int, share: float, values: dict[str, float]) -> None:
+        self.bar.update(step - self.bar.n)
+        if not self.enabled:
+            return
+        shown = {key: f"{value:.4g}" for key, value in values.items() if key in ("loss", "learning_rate", "grad_norm")}
+        self.bar.set_postfix(shown, refresh=False)
+        now = time.monotonic()
+        if not self.terminal and (now - self.printed > SECONDS_BETWEEN_LINES or share >= 1):
+            self.printed = now
+            rate = (step - self.first) / max(now - self.started, 1e-9)
+            facts = ", ".join(f"{key} {value}" for key, value in shown.items())
+            print(f"{self.describe}: step {step}/{self.total} ({share:.0%}), {rate:.2f} steps/s, {facts}", flush=True)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that fills when the process is asked to end (SIGTERM, SIGINT), so that the loop can save first."""
+    received: list[int] = []
+    previous = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            previous[number] = signal.signal(number, lambda which, _frame: received.append(which))
+        except ValueError:  # not in the main thread, for example inside a notebook's worker
+            break
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def run_training(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizers: torch.optim.Optimizer | list[torch.optim.Optimizer],
+    batch: BatchFunction,
+    loss_function: LossFunction,
+    settings: TrainingSettings,
+    *,
+    max_steps: int,
+    warmup_steps: int = 0,
+    max_train_seconds: float = 0.0,
+    folder: Path,
+    describe: str = "training",
+    schedule: Callable[[int, float], float] | None = None,
+    before_step: Callable[[int, list[torch.optim.Optimizer]], None] | None = None,
+) -> TrainState:
+    """Train `model` in place.
+
+    Args:
+        model: in the mode (train or eval) that the caller wants; it is moved to the accelerator's device.
+        batch: micro-batch number -> arrays or tensors; must depend on the number alone.
+        loss_function: (model, batch) -> the loss to minimize and values for the curve.
+        max_steps: optimizer steps, each of `settings.gradient_accumulation_steps` micro-batches a process.
+        max_train_seconds: if above 0, training ends at this time too, and the schedule follows whichever of steps and
+            clock is further on.
+        folder: checkpoints live in folder/checkpoints; the newest is continued from unless
+            `settings.resume_from_checkpoint` is "none".
+        schedule: (step, progress from 0 to 1) -> factor of the learning rate; default `linear_schedule`.
+        before_step: called with the number of the step to come and the optimizers, to change groups' "rate".
+
+    Returns:
+        The final state. Checkpoints are removed by the caller once its output is safe (`Checkpoints.remove`).
+
+    Raises:
+        UserError: the loss is not finite. KeyboardInterrupt: asked to stop; a checkpoint has been saved.
+    """
+    optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+    bare_model, (model, *optimizers) = model, accelerator.prepare(model, *optimizers)
+    checkpoints = Checkpoints(folder, accelerator)
+    state = TrainState()
+    found = checkpoints.latest() if settings.resume_from_checkpoint != "none" else None
+    if found is not None:
+        state = checkpoints.load(found)
+        accelerator.print(f"{describe}: goes on from step {state.step}")
+    base_seconds, began = state.seconds, time.perf_counter()
+    accumulation, world, rank = (
+        settings.gradient_accumulation_steps, accelerator.num_processes, accelerator.process_index
+    )  # fmt: skip
+
+    def elapsed() -> float:
+        seconds = base_seconds + time.perf_counter() - began
+        if max_train_seconds and world > 1:  # all processes must agree on when to stop
+            seconds = float(broadcast(torch.tensor([seconds], dtype=torch.float64, device=accelerator.device)).item())
+        return seconds
+
+    def share_done() -> float:
+        clock = state.seconds / max_train_seconds if max_train_seconds else 0.0
+        return max(state.step / max_steps, clock)
+
+    schedule = schedule or (lambda step, progress: linear_schedule(step, warmup_steps, progress))
+    numbers = (
+        (step * accumulation + micro) * world + rank
+        for step in range(state.step, max_steps)
+        for micro in range(accumulation)
+    )
+    stream = _prefetched(batch, numbers)
+    progress = Progress(max_steps, describe, accelerator.is_main_process, state.step)
+    window: list[dict[str, torch.Tensor]] = []
+    last_save = time.monotonic()
+    with _stop_requests() as stop:
+        while state.step < max_steps and share_done() < 1:
+            if before_step is not None:
+                before_step(state.step, optimizers)
+            factor = schedule(state.step, share_done())
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["base_lr"] * group["rate"] * factor
+            norm = torch.zeros(())
+            for _ in range(accumulation):
+                number, content = next(stream)
+                torch.manual_seed((settings.seed << 32) + number)
+                with accelerator.accumulate(model):
+                    loss, values = loss_function(model, _to_device(content, accelerator.device))
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients and settings.max_grad_norm > 0:
+                        norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+                    for optimizer in optimizers:
+                        optimizer.step()
+                        optimizer.zero_grad()
+                window.append({"loss": loss.detach(), **{k: torch.as_tensor(v).detach() for k, v in values.items()}})
+            state.step += 1
+            state.seconds = elapsed()
+            done = state.step == max_steps or share_done() >= 1
+            asked = _any_process(bool(stop), accelerator)
+            due = _any_process(time.monotonic() - last_save > settings.save_seconds, accelerator)
+            if state.step % settings.logging_steps == 0 or done or asked or due:
+                means = {key: float(torch.stack([each[key].float() for each in window]).mean()) for key in window[0]}
+                window = []
+                point = {
+                    "step": state.step,
+                    "seconds": round(state.seconds, 2),
+                    **means,
+                    "grad_norm": float(norm),
+                    "learning_rate": settings.learning_rate * factor,
+                }
+                if not np.isfinite(means["loss"]) or not np.isfinite(point["grad_norm"]):
+                    raise UserError(
+                        f"The loss is not finite at step {state.step}. Lower --learning_rate or raise --warmup_steps; "
+                        "the checkpoint before it is kept."
+                    )
+                state.history.append(point)
+                progress.update(state.step, share_done(), point)
+            if asked or (due and not done):
+                checkpoints.save(state)
+                last_save = time.monotonic()
+                if asked:
+                    raise KeyboardInterrupt
+        if found is None or found.name != f"step-{state.step}":
+            checkpoints.save(state)  # what follows, an evaluation or the saving of the model, may fail
+    progress.close()
+    # Leave the model as it was handed in: on its own, and without the autocast that prepare() put around forward().
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    accelerator.free_memory()
+    bare_model.zero_grad(set_to_none=True)
+    return state
+
+
+def _any_process(flag: bool, accelerator: Accelerator) -> bool:
+    """True if the flag is set on any process; no traffic when there is only one."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor([float(flag)], device=accelerator.device), reduction="sum").item() > 0)

@@ -1,0 +1,122 @@
+"""Pretrain the teacher (IB-BERT_LARGE) or the student (MobileBERT) with masked words and next sentences.
+
+    accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model teacher
+    accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model student
+
+Reads WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/teacher or WORK_DIR/student, a `save_pretrained` folder.
+Interrupted, it goes on from its last checkpoint when the same command is run again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mobilebert_ja.checkpoint import load_pretrained, save_model
+from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.files import require_folder
+from mobilebert_ja.optimizers import make_optimizers
+from mobilebert_ja.pretraining import (
+    PretrainingModel,
+    batch_function,
+    check_fits,
+    evaluate_pretraining,
+    pretraining_loss,
+)
+from mobilebert_ja.records import Stage
+from mobilebert_ja.settings import PretrainSettings, parse_settings
+from mobilebert_ja.shards import Shards
+from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
+from mobilebert_ja.training import Checkpoints, make_accelerator, run_training
+from transformers import MobileBertForPreTraining
+
+RECORD_NAMES = {"teacher": "teacher", "student": "pretraining"}
+
+
+def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: int) -> MobileBertForPreTraining:
+    """The weights that training starts from: a folder's, or random ones of the preset with the recipe's sizes."""
+    teacher = settings.model == "teacher"
+    if start is not None:
+        return load_teacher(start) if teacher else load_pretrained(start)
+    config = mobilebert_config(
+        vocab_size,
+        "ib-bert-large" if teacher else settings.preset,
+        num_hidden_layers=settings.num_hidden_layers,
+        hidden_size=settings.hidden_size,
+        intra_bottleneck_size=settings.intra_bottleneck_size,
+        intermediate_size=settings.intermediate_size,
+        embedding_size=settings.embedding_size,
+    )
+    torch.manual_seed(settings.seed)
+    if teacher:
+        return IBBertForPreTraining(config)
+    model = MobileBertForPreTraining(config)
+    initialise_student(model, settings.embedding_gain)
+    return model
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(PretrainSettings, __doc__, "pretrain_{model}", model=["teacher", "student"])
+    output = Path(settings.output_dir or Path(settings.work_dir) / settings.model)
+    shards, tokenizer = Path(str(settings.shards_dir)), Path(str(settings.tokenizer))
+    require_folder(shards, "pack_corpus.py makes it.")
+    require_folder(tokenizer, "train_tokenizer.py makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": tokenizer}
+    start = None
+    if settings.model_name_or_path:
+        start = Path(settings.model_name_or_path)
+        start = Path(settings.work_dir) / "distilled" if settings.model_name_or_path == "distilled" else start
+        inputs["model_name_or_path"] = require_folder(start, "distill.py makes WORK_DIR/distilled.")
+    stage = Stage(
+        RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir))
+    )  # fmt: skip
+    accelerator = make_accelerator(settings.gradient_accumulation_steps)
+    if stage.is_done(settings.overwrite):
+        return
+    training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
+    model = PretrainingModel(starting_model(settings, start, training.index["vocab_size"]))
+    check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
+    batch = batch_function(training, settings)
+    if accelerator.is_main_process:
+        stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
+    accelerator.wait_for_everyone()
+
+    before = evaluate_pretraining(model, heldout, settings, accelerator.device)
+    model.train(settings.dropout)
+    state = run_training(
+        accelerator, model, make_optimizers(model, settings, settings.optimizer), batch, pretraining_loss, settings,
+        max_steps=settings.max_steps, warmup_steps=settings.warmup_steps,
+        max_train_seconds=settings.max_train_seconds, folder=stage.folder, describe=f"pretrain {settings.model}",
+    )  # fmt: skip
+    after = evaluate_pretraining(model, heldout, settings, accelerator.device)
+    if accelerator.is_main_process:
+        rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
+        tokens = state.step * rows * settings.max_seq_length
+        save_model(model.model.cpu().eval(), tokenizer, stage.folder)
+        Checkpoints(stage.folder, accelerator).remove()
+        stage.finish(
+            {
+                "steps": state.step,
+                "tokens_seen": tokens,
+                "train_seconds": round(state.seconds, 1),
+                "tokens_per_second": round(tokens / state.seconds, 1),
+                "precision": accelerator.mixed_precision,
+                "num_processes": accelerator.num_processes,
+                **parameter_counts(model.model),
+                "before": before,
+                "after": after,
+                "history": state.history,
+            }
+        )
+        print(
+            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s; held-out MLM loss {before['mlm_loss']:.3f} -> "
+            f"{after['mlm_loss']:.3f}, accuracy {before['mlm_accuracy']:.1%} -> {after['mlm_accuracy']:.1%}"
+        )
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import require_folder
-from mobilebert_ja.optimizers import make_optimizers
+from mobilebert_ja.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
 from mobilebert_ja.records import Stage
 from mobilebert_ja.road import walk
@@ -26,7 +26,7 @@ from mobilebert_ja.settings import DistillSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import load_teacher, require_same_maps
-from mobilebert_ja.training import Checkpoints, TrainState, make_accelerator, run_training
+from mobilebert_ja.training import BatchFunction, Checkpoints, TrainState, make_accelerator, run_training
 from mobilebert_ja.transfer import (
     STRATEGIES,
     ProgressivePhases,
@@ -133,11 +133,11 @@ def main() -> None:
 
 
 def train(
-    accelerator: Any,
+    accelerator: Accelerator,
     settings: DistillSettings,
     guide: PretrainingModel,
     model: TransferModel,
-    batch: Any,
+    batch: BatchFunction,
     folder: Path,
 ) -> dict[str, TrainState]:
     """Layer transfer, then predictions; one run of both together for "akt"."""
@@ -161,9 +161,7 @@ def train(
         module.requires_grad_(together)
     states = {}
     if transfer_steps:
-        optimizer = (
-            make_optimizers(model, settings, "adamw") if together else transfer_optimizer(model.model, settings)
-        )
+        optimizer = make_adamw(model, settings) if together else transfer_optimizer(model.model, settings)
         states["transfer"] = run_training(
             accelerator, model, optimizer, batch,
             loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together), settings,

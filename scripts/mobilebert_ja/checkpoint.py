@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import MobileBertConfig, MobileBertForPreTraining
+from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import require_file, write_json
@@ -27,6 +28,7 @@ def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreT
 
 def save_model(model: Any, tokenizer: str | Path, folder: Path) -> None:
     """Write an ordinary `save_pretrained` folder with its tokenizer."""
+    transformers_logging.disable_progress_bar()
     model.save_pretrained(str(folder))
     copy_tokenizer(tokenizer, folder)
 

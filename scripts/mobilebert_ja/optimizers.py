@@ -63,7 +63,8 @@ def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> 
         raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{name}'.")
     if name == "adamw":
         return [make_adamw(model, settings)]
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for parameter_name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (matrices if ".encoder." in parameter_name and parameter.ndim == 2 else rest).append(parameter)

@@ -16,6 +16,7 @@ from mobilebert_ja.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.masking import IGNORED, REPLACEMENTS, whole_word_mask
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.shards import Rows, Shards
+from mobilebert_ja.tokenizer import read_vocabulary
 
 EVALUATION_PROBABILITY = 0.15  # held-out text is always masked alike, so that runs can be compared
 EVALUATION_BATCH = 32
@@ -33,16 +34,18 @@ class PretrainingModel(nn.Module):
 
     def features(
         self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps: bool = False
-    ) -> Any:
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the first `layers` blocks (all if None).
 
         Returns:
             The feature map after each block, a list of [B, L, H]; and with `maps` the attention probabilities of each,
             a list of [B, heads, L, L], which needs the model's eager attention, else an empty list.
         """
-        backbone = self.model.mobilebert
+        backbone: Any = self.model.mobilebert
         hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-        features, attentions, hooks = [], [], []
+        features: list[Tensor] = []
+        attentions: list[Tensor] = []
+        hooks: list[Any] = []
         blocks = backbone.encoder.layer[:layers]
         if maps:
             hooks = [
@@ -61,8 +64,8 @@ class PretrainingModel(nn.Module):
     def heads(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
         chosen = torch.gather(hidden, 1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
-        pooled = self.model.mobilebert.pooler(hidden)
-        return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(pooled)
+        backbone: Any = self.model.mobilebert
+        return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(backbone.pooler(hidden))
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
@@ -73,7 +76,7 @@ class PretrainingModel(nn.Module):
 def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq_length: int) -> None:
     """Raise `UserError` unless vocabulary, shards and model belong together."""
     config: Any = model.config
-    vocabulary = sum(1 for _ in open(tokenizer / "vocab.txt", encoding="utf-8"))
+    vocabulary = len(read_vocabulary(tokenizer / "vocab.txt"))
     if not config.vocab_size == index["vocab_size"] == vocabulary:
         raise UserError(
             f"The vocabulary does not fit the model: {tokenizer} has {vocabulary} entries, the shards were packed "

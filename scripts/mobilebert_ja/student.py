@@ -85,7 +85,7 @@ def initialise_student(model: nn.Module, embedding_gain: float) -> None:
 
     transformers initialises every weight with a standard deviation of 0.02. LayerNorm would bring the sum of the
     embeddings to unit scale, NoNorm does not: the stream stays at 0.03, attention receives next to no gradient and
-    the loss becomes NaN at useful rates. A gain of about 33 on this one norm cures it. With LayerNorm, nothing is done.
+    the loss becomes NaN at useful rates. A gain of about 33 on this norm cures it. With LayerNorm, nothing is done.
     """
     from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 

@@ -7,6 +7,7 @@ query and key layers that expect 1024. Here the two read 512, as in Google's cod
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,8 +22,9 @@ class IBBertForPreTraining(MobileBertForPreTraining):
 
     def __init__(self, config: MobileBertConfig):
         super().__init__(config)
-        for layer in self.mobilebert.encoder.layer:
-            attention = layer.attention.self
+        layers: Any = self.mobilebert.encoder.layer
+        for layer in layers:
+            attention: Any = layer.attention.self
             attention.query = nn.Linear(config.hidden_size, attention.all_head_size)
             attention.key = nn.Linear(config.hidden_size, attention.all_head_size)
         self.post_init()

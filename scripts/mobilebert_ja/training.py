@@ -6,6 +6,7 @@ position of a run is one integer, and a resumed run takes exactly the steps that
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -77,13 +78,7 @@ def _prefetched(batch: BatchFunction, numbers: Iterator[int]) -> Iterator[tuple[
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    tensors = {
-        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()
-    }
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for key, value in tensors.items()
-    }
+    return {key: torch.as_tensor(value).to(device, non_blocking=True) for key, value in batch.items()}
 
 
 class Checkpoints:
@@ -92,6 +87,8 @@ class Checkpoints:
     def __init__(self, folder: Path, accelerator: Accelerator):
         self.folder = folder / "checkpoints"
         self.accelerator = accelerator
+        # Tied tensors are saved once, as intended; the library warns each time.
+        logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
     def latest(self) -> Path | None:
         """The newest complete checkpoint, or None."""
@@ -209,8 +206,8 @@ def run_training(
     Raises:
         UserError: the loss is not finite. KeyboardInterrupt: asked to stop; a checkpoint has been saved.
     """
-    optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-    bare_model, (model, *optimizers) = model, accelerator.prepare(model, *optimizers)
+    bare_model = model
+    model, *prepared = accelerator.prepare(model, *(optimizers if isinstance(optimizers, list) else [optimizers]))
     checkpoints = Checkpoints(folder, accelerator)
     state = TrainState()
     found = checkpoints.latest() if settings.resume_from_checkpoint != "none" else None
@@ -245,9 +242,9 @@ def run_training(
     with _stop_requests() as stop:
         while state.step < max_steps and share_done() < 1:
             if before_step is not None:
-                before_step(state.step, optimizers)
+                before_step(state.step, prepared)
             factor = schedule(state.step, share_done())
-            for optimizer in optimizers:
+            for optimizer in prepared:
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_lr"] * group["rate"] * factor
             norm = torch.zeros(())
@@ -259,7 +256,7 @@ def run_training(
                     accelerator.backward(loss)
                     if accelerator.sync_gradients and settings.max_grad_norm > 0:
                         norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-                    for optimizer in optimizers:
+                    for optimizer in prepared:
                         optimizer.step()
                         optimizer.zero_grad()
                 window.append({"loss": loss.detach(), **{k: torch.as_tensor(v).detach() for k, v in values.items()}})

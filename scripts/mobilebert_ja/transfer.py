@@ -1,4 +1,4 @@
-"""Knowledge transfer from the teacher: what is copied, what is matched, and in which order (arXiv 2004.02984, 3.4-3.5).
+"""Knowledge transfer from the teacher: what is copied, what is matched, in which order (arXiv 2004.02984, 3.4-3.5).
 
 akt: layer losses and prediction losses together. jkt: all layers together, then predictions. pkt: one layer after the
 other from the bottom, the layers below at a small rate, then predictions.
@@ -154,7 +154,7 @@ def transfer_loss_function(
             features, attentions = teacher.features(
                 batch["input_ids"], batch["token_type_ids"], depth, maps=layer_transfer
             )
-            teacher_logits = teacher.heads(features[-1], batch["positions"])[0] if prediction else None
+            teacher_logits = teacher.heads(features[-1], batch["positions"])[0] if prediction else torch.empty(0)
         output = model(batch["input_ids"], batch["token_type_ids"], batch["positions"], depth, prediction)
         loss = torch.zeros((), device=batch["input_ids"].device)
         values: dict[str, Any] = {}

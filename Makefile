@@ -1,0 +1,41 @@
+# The two commands of the README: `make reproduce` walks the whole road, `make test` checks everything.
+# Both set themselves up: a virtual environment in .venv with the pinned requirements.
+PYTHON ?= python3
+RECIPE ?= recipes/tiny.yaml
+WORK_DIR ?= work/$(basename $(notdir $(RECIPE)))
+DATA_DIR ?=
+V4 = .venv-v4
+
+.PHONY: setup reproduce test test-v4 lint clean
+.DEFAULT_GOAL := reproduce
+
+setup: .venv/ready
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv || { echo "error: python3-venv is missing (Debian: apt install python3-venv)"; exit 1; }
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+reproduce: setup
+	.venv/bin/python scripts/reproduce.py --config $(RECIPE) --work_dir $(WORK_DIR) $(if $(DATA_DIR),--data_dir $(DATA_DIR))
+
+test: setup lint
+	.venv/bin/python -m pytest
+	$(MAKE) --no-print-directory test-v4
+
+lint: setup
+	.venv/bin/ruff check scripts tests
+	.venv/bin/ruff format --check scripts tests
+	.venv/bin/mypy
+
+# The root must load in the line of transformers before 5 too, which needs an environment of its own.
+$(V4)/ready: requirements-v4.txt
+	$(PYTHON) -m venv $(V4)
+	$(V4)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-v4.txt
+	touch $@
+
+test-v4: $(V4)/ready
+	$(V4)/bin/python -m pytest tests/test_checkpoint.py
+
+clean:
+	rm -rf work .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,53 @@
+"""The structures of the paper, counted to the parameter, and the initialisation that makes NoNorm learn."""
+
+import pytest
+import torch
+from transformers import MobileBertForPreTraining
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "preset", "backbone"),
+    [(32768, "mobilebert", 24_869_376), (30522, "mobilebert", 24_581_888), (32768, "mobilebert-tiny", 15_773_184)],
+)
+def test_parameters(vocab_size, preset, backbone):
+    with torch.device("meta"):
+        model = MobileBertForPreTraining(mobilebert_config(vocab_size, preset))
+    assert parameter_counts(model)["backbone_parameters"] == backbone
+
+
+def test_overrides_of_none_leave_the_preset():
+    config = mobilebert_config(1000, num_hidden_layers=None, hidden_size=256)
+    assert (config.num_hidden_layers, config.hidden_size, config.classifier_activation) == (24, 256, False)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "word"),
+    [
+        ("mobile-bert", {}, "mobilebert-tiny"),
+        ("mobilebert", {"intra_bottleneck_size": 130}, "num_attention_heads"),
+        ("mobilebert", {"hidden_size": 128}, "embedding_size"),
+    ],
+)
+def test_sizes_that_do_not_go_together(preset, overrides, word):
+    with pytest.raises(UserError, match=word):
+        mobilebert_config(1000, preset, **overrides)
+
+
+def test_gain_brings_the_stream_to_unit_scale():
+    torch.manual_seed(0)
+    model = MobileBertForPreTraining(mobilebert_config(1000, num_hidden_layers=3)).eval()
+    ids = torch.randint(5, 1000, (4, 32))
+    before = model.mobilebert(ids).last_hidden_state.std()
+    initialise_student(model, 33.0)
+    after = model.mobilebert(ids).last_hidden_state.std()
+    assert before < 0.1
+    assert 0.5 < after < 2.0
+
+
+def test_layer_norm_needs_no_gain():
+    model = MobileBertForPreTraining(mobilebert_config(100, num_hidden_layers=1, normalization_type="layer_norm"))
+    initialise_student(model, 33.0)
+    assert torch.equal(model.mobilebert.embeddings.LayerNorm.weight, torch.ones(512))

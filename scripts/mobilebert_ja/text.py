@@ -1,0 +1,123 @@
+"""Cleaning and sentence splitting, after cl-tohoku/bert-japanese v2.0 (make_corpus_wiki.py).
+
+Two differences, both for speed: sentences are split at 。!? by their characters instead of MeCab's part of speech 句点,
+and a bracket protects what stands in it, which the original left to a dictionary of names.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+
+_CLOSING = {"」": "「", "』": "『", ")": "(", "】": "【", "〉": "〈", "》": "《"}
+_OPENING = set(_CLOSING.values())
+_ENDS = set("。!?")
+
+
+def normalize(text: str) -> str:
+    """NFKC, as the tokenizer does later."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def drop_unprintable(text: str) -> str:
+    """Characters that cannot be printed are removed; white space of any kind becomes a space first."""
+    return "".join(char for char in re.sub(r"\s", " ", text) if char.isprintable())
+
+
+def drop_citation_numbers(text: str) -> str:
+    """[1], [23] of Wikipedia."""
+    return re.sub(r"\[\d+\]", "", text)
+
+
+def drop_editor_notes(text: str) -> str:
+    """[要出典], [要検証 – ノート], [リンク切れ], [誰?] of Wikipedia."""
+    return re.sub(r"\[(?:要[^\[\]]+|リンク切れ|[^\[\]]{1,20}\?)\]", "", text)
+
+
+def drop_templates(text: str) -> str:
+    """{{…}} left over from wiki markup; the innermost first."""
+    previous = None
+    while previous != text:
+        previous, text = text, re.sub(r"\{\{[^{}]*\}\}", "", text)
+    return text
+
+
+def drop_footnotes(text: str) -> str:
+    """ " ^ …" up to the end: the footnotes that a CirrusSearch dump appends to an article."""
+    return re.sub(r"(?:^| )\^ .*", "", text)
+
+
+def collapse_spaces(text: str) -> str:
+    """Runs of spaces become one; none at the ends."""
+    return re.sub(r" +", " ", text).strip()
+
+
+RULES: tuple[Callable[[str], str], ...] = (
+    normalize,
+    drop_unprintable,
+    drop_citation_numbers,
+    drop_editor_notes,
+    drop_templates,
+    drop_footnotes,
+    collapse_spaces,
+)
+
+
+def clean(text: str, changed: Counter[str] | None = None) -> str:
+    """Apply every rule in turn; `changed` counts the lines that each rule altered."""
+    for rule in RULES:
+        before, text = text, rule(text)
+        if changed is not None and text != before:
+            changed[rule.__name__] += 1
+    return text
+
+
+def _matched_brackets(text: str) -> dict[int, int]:
+    """Place of each opening bracket -> place of its closing one. A bracket that is never closed protects nothing."""
+    pairs: dict[int, int] = {}
+    open_places: list[int] = []
+    for place, char in enumerate(text):
+        if char in _OPENING:
+            open_places.append(place)
+        elif char in _CLOSING:
+            for depth in range(len(open_places) - 1, -1, -1):
+                if text[open_places[depth]] == _CLOSING[char]:
+                    pairs[open_places[depth]] = place
+                    del open_places[depth:]
+                    break
+    return pairs
+
+
+def split_sentences(text: str) -> list[str]:
+    """Cut a cleaned paragraph after 。!? outside brackets. Joined, the sentences give the paragraph less its spaces.
+
+    Two enders in a row stay together; ! and ? before a Latin letter or digit do not end a sentence (Yahoo! JAPAN).
+    """
+    pairs = _matched_brackets(text)
+    sentences = []
+    begin = place = 0
+    while place < len(text):
+        if place in pairs:
+            place = pairs[place]
+        elif text[place] in _ENDS:
+            following = text[place + 1 :].lstrip(" ")[:1]
+            inside_latin = text[place] != "。" and following.isascii() and following.isalnum()
+            if following not in _ENDS and not inside_latin:
+                sentences.append(text[begin : place + 1].strip())
+                begin = place + 1
+        place += 1
+    sentences.append(text[begin:].strip())
+    return [sentence for sentence in sentences if sentence]
+
+
+def unwanted(sentence: str, min_chars: int, max_chars: int) -> str | None:
+    """Why a sentence is left out: "too_short", "too_long" or "formula"; None if it is kept."""
+    if len(sentence) < min_chars:
+        return "too_short"
+    if len(sentence) > max_chars:
+        return "too_long"
+    if "\\displaystyle" in sentence:
+        return "formula"
+    return None

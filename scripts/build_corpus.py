@@ -21,10 +21,10 @@ from mobilebert_ja.corpus import SOURCES, Distinct, clean_documents, excluded_se
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
 from mobilebert_ja.parallel import bounded_map
+from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CorpusSettings, parse_settings
-from tqdm import tqdm
 
 
 def inputs_of(settings: CorpusSettings) -> tuple[str, list[Path]]:
@@ -59,7 +59,7 @@ def main() -> None:
     sources: dict[str, Counter[str]] = {}
     totals: dict[str, Counter[str]] = {"train": Counter(), "heldout": Counter()}
     work = partial(clean_documents, min_chars=settings.min_chars, max_chars=settings.max_chars)
-    bar = tqdm(desc="cleaning", unit="char", unit_scale=True)
+    bar = progress_bar(desc="cleaning", unit="char", unit_scale=True)
     with ProcessPoolExecutor(settings.num_workers) as pool:
         for name, documents in parts.items():
             sources[name] = Counter()

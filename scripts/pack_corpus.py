@@ -15,11 +15,11 @@ from pathlib import Path
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import list_files, read_lines, require_folder
 from mobilebert_ja.parallel import bounded_map
+from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
 from mobilebert_ja.settings import PackSettings, parse_settings
 from mobilebert_ja.shards import write_index, write_source
 from mobilebert_ja.tokenizer import FastEncoder
-from tqdm import tqdm
 
 encoder_of = cache(FastEncoder)  # one a worker process
 
@@ -72,7 +72,7 @@ def main() -> None:
     counts = {}
     files = [(split, file) for split in ("train", "heldout") for file in list_files(corpus / split)]
     with ProcessPoolExecutor(settings.num_workers) as pool:
-        for split, file in tqdm(files, desc="packing", unit="file"):
+        for split, file in progress_bar(files, desc="packing", unit="file"):
             chunks = bounded_map(pool, partial(encode, str(tokenizer)), in_chunks(documents_of(file)))
             documents = [document for chunk in chunks for document in chunk if document]
             counts[f"{split}-{file.stem}"] = write_source(stage.folder, split, file.stem, documents)

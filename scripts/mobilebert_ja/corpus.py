@@ -29,7 +29,7 @@ def _bare_name(path: Path) -> str:
 
 
 def find_text_files(patterns: str) -> list[Path]:
-    """The text files that comma separated files, folders and glob patterns name, sorted. Raises `UserError` if none."""
+    """The text files that comma separated files, folders and globs name, sorted. Raises `UserError` if none."""
     found: set[Path] = set()
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):
         path = Path(pattern)

@@ -1,7 +1,7 @@
 """Cleaning and sentence splitting, after cl-tohoku/bert-japanese v2.0 (make_corpus_wiki.py).
 
-Two differences, both for speed: sentences are split at 。!? by their characters instead of MeCab's part of speech 句点,
-and a bracket protects what stands in it, which the original left to a dictionary of names.
+Two differences, both for speed: sentences are split at 。!? by their characters, not by MeCab's 句点, and
+a bracket protects what stands in it, which the original left to a dictionary of names.
 """
 
 from __future__ import annotations

@@ -1,0 +1,154 @@
+"""The loop: a resumed run is the undisturbed run, to the bit; a run that diverges stops and keeps its checkpoint."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.settings import TrainingSettings
+from mobilebert_ja.training import Checkpoints, linear_schedule, run_training
+
+
+def small_model() -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
+
+
+def batch(number: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([5, number])
+    x = rng.normal(size=(8, 6)).astype(np.float32)
+    return {"x": x, "y": x.sum(axis=1, keepdims=True)}
+
+
+def loss_function(model, content):
+    loss = (model(content["x"]) - content["y"]).square().mean()
+    return loss, {"twice": 2 * loss}
+
+
+def train(folder, steps=12, before_step=None, resume="latest", **changed):
+    settings = TrainingSettings(learning_rate=1e-2, logging_steps=4, resume_from_checkpoint=resume, **changed)
+    model = small_model().train()
+    accelerator = Accelerator(gradient_accumulation_steps=settings.gradient_accumulation_steps)
+    state = run_training(
+        accelerator, model, make_adamw(model, settings), batch, loss_function, settings,
+        max_steps=steps, warmup_steps=3, folder=folder, before_step=before_step,
+    )  # fmt: skip
+    return model.state_dict(), state
+
+
+def equal(first: dict, second: dict) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_it_learns_and_reports(tmp_path):
+    _, state = train(tmp_path, steps=200)
+    assert state.step == 200 and [point["step"] for point in state.history] == list(range(4, 201, 4))
+    assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
+    assert state.history[0]["twice"] == pytest.approx(2 * state.history[0]["loss"])
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_resume_equals_uninterrupted(tmp_path, accumulation):
+    undisturbed, whole = train(tmp_path / "a", gradient_accumulation_steps=accumulation)
+
+    def stop_at_7(step, optimizers):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", before_step=stop_at_7, gradient_accumulation_steps=accumulation)
+    resumed, state = train(tmp_path / "b", gradient_accumulation_steps=accumulation)
+    assert equal(undisturbed, resumed)
+    assert state.history[-1]["loss"] == whole.history[-1]["loss"]
+    fresh, _ = train(tmp_path / "b", resume="none", gradient_accumulation_steps=accumulation)
+    assert equal(undisturbed, fresh)
+
+
+def test_muon_resumes_too(tmp_path):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.head = nn.ModuleDict({"dense": nn.Linear(6, 16)}), nn.Linear(16, 1)
+
+        def forward(self, x):
+            return self.head(self.encoder["dense"](x).relu())
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = Encoder()
+
+        def forward(self, x):
+            return self.body(x)
+
+    def run(folder, stop=None):
+        settings = TrainingSettings(learning_rate=1e-2)
+        torch.manual_seed(1)
+        model = Model()
+        optimizers = make_optimizers(model, settings, "muon")
+        assert [type(each).__name__ for each in optimizers] == ["Muon", "AdamW"]
+        covered = sum(p.numel() for each in optimizers for group in each.param_groups for p in group["params"])
+        assert covered == sum(p.numel() for p in model.parameters())
+
+        def before_step(step, _optimizers):
+            if step == stop:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        run_training(
+            Accelerator(), model, optimizers, batch, loss_function, settings,
+            max_steps=10, folder=folder, before_step=before_step,
+        )  # fmt: skip
+        return model.state_dict()
+
+    undisturbed = run(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", stop=4)
+    assert equal(undisturbed, run(tmp_path / "b"))
+
+
+def test_divergence_stops_with_a_sentence(tmp_path):
+    def explode(step, optimizers):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["rate"] = 1e30
+
+    with pytest.raises(UserError, match="not finite at step"):
+        train(tmp_path, steps=40, before_step=explode, max_grad_norm=0.0)
+
+
+def test_clock_budget_ends_the_run(tmp_path):
+    settings = TrainingSettings(learning_rate=1e-2)
+    model = small_model()
+    state = run_training(
+        Accelerator(), model, make_adamw(model, settings), batch, loss_function, settings,
+        max_steps=10**9, max_train_seconds=0.5, folder=tmp_path,
+    )  # fmt: skip
+    assert 0 < state.step < 10**9 and state.seconds >= 0.5
+    assert state.history[-1]["learning_rate"] < 0.2 * settings.learning_rate  # the schedule followed the clock
+
+
+def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
+    train(tmp_path)
+    checkpoints = Checkpoints(tmp_path, Accelerator())
+    assert checkpoints.latest().name == "step-12"
+    (tmp_path / "checkpoints" / "step-99.partial").mkdir()
+    assert checkpoints.latest().name == "step-12"
+
+
+def test_linear_schedule():
+    assert [linear_schedule(step, 4, 0.0) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert linear_schedule(10, 4, 0.75) == 0.25
+    assert linear_schedule(10, 4, 1.0) == 0.0
+
+
+def test_biases_and_norms_take_no_decay():
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    decay = {id(p): g["weight_decay"] for g in make_adamw(model, TrainingSettings()).param_groups for p in g["params"]}
+    assert decay[id(model[0].weight)] == 0.01
+    assert decay[id(model[0].bias)] == decay[id(model[1].weight)] == decay[id(model[1].bias)] == 0.0

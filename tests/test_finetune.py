@@ -1,0 +1,259 @@
+"""finetune.py from end to end on small generated data: it learns, it goes on after a kill, it refuses bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import finetune
+import pytest
+import torch
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import read_json
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks import load_task
+from mobilebert_ja.tasks.models import make_model, model_config
+from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
+from mobilebert_ja.tokenizer import FastEncoder
+from task_data import write_livedoor, write_ner, write_student, write_tokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+SCRIPT = Path(finetune.__file__)
+ROOT = SCRIPT.parents[1]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """data/ with both tasks, and a tiny student."""
+    folder = tmp_path_factory.mktemp("work")
+    write_livedoor(folder / "data", {"sports-watch": 40, "movie-enter": 40, "smax": 35})
+    write_ner(folder / "data", 80)
+    write_student(folder / "student", write_tokenizer(folder / "tokenizer"))
+    return folder
+
+
+def flags(work: Path, **more: object) -> list[str]:
+    values = {
+        "work_dir": work, "data_dir": work / "data", "task": "livedoor", "num_train_epochs": 8, "learning_rate": 3e-3,
+        "per_device_train_batch_size": 8, "max_seq_length": 32, "num_seeds": 2, "logging_steps": 10, "seed": 5,
+    } | more  # fmt: skip
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """main() in this process: the libraries take seconds to import."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+    finetune.main()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(work):
+    """A run of two seeds from beginning to end."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run_here(monkeypatch, flags(work, output_dir=work / "plain" / "livedoor", records_dir=work / "records"))
+    return work / "plain" / "livedoor"
+
+
+def answers(folder: Path, seed: int) -> dict:
+    return read_json(folder / f"predictions-seed-{seed}.json")
+
+
+def test_learns_and_says_so(work, undisturbed):
+    record = read_json(work / "records" / "livedoor.json")
+    metrics = record["metrics"]
+    assert metrics["mean"] > 0.8  # a third by chance
+    assert (metrics["task"], metrics["metric"], metrics["num_labels"]) == ("livedoor", "accuracy", 3)
+    assert (metrics["train_size"], metrics["test_size"], metrics["pretrained"]) == (92, 23, True)
+    assert [run["seed"] for run in metrics["runs"]] == [5, 6]
+    first, second = (run["score"] for run in metrics["runs"])
+    assert metrics["mean"] == pytest.approx((first + second) / 2)
+    assert metrics["std"] == pytest.approx(abs(first - second) / 2**0.5)
+    assert metrics["bytes"] == (undisturbed / "model.safetensors").stat().st_size
+    assert metrics["bytes"] > 4 * metrics["parameters"]  # float32
+    for run in metrics["runs"]:
+        assert run["steps"] == 8 * 12  # 92 examples are 12 batches an epoch
+        assert run["history"][0]["loss"] > run["history"][-1]["loss"]
+        assert 0 <= run["details"]["without_markers"]["accuracy"] <= 1
+        right = [each["target"] == each["prediction"] for each in answers(undisturbed, run["seed"])["test"]]
+        assert run["score"] == pytest.approx(sum(right) / 23)
+    assert not list(undisturbed.rglob("checkpoints"))
+
+
+def test_output_is_an_ordinary_model(undisturbed):
+    test = answers(undisturbed, 5)["test"]
+    classify = pipeline("text-classification", model=str(undisturbed), device="cpu")
+    assert [classify(each["text"])[0]["label"] for each in test] == [each["prediction"] for each in test]
+    model = AutoModelForSequenceClassification.from_pretrained(str(undisturbed))
+    other = AutoModelForSequenceClassification.from_pretrained(str(undisturbed / "seed-6"))
+    assert model.config.id2label == {0: "movie-enter", 1: "smax", 2: "sports-watch"}
+    assert model.dtype == torch.float32
+    assert not torch.equal(model.classifier.weight, other.classifier.weight)
+    assert AutoTokenizer.from_pretrained(str(undisturbed))("監督")["input_ids"]
+
+
+def test_one_by_one_as_in_batches(undisturbed):
+    test = answers(undisturbed, 5)["test"]
+    model = AutoModelForSequenceClassification.from_pretrained(str(undisturbed))
+    labels = [model.config.id2label[number] for number in range(3)]
+    predictor = Predictor(LogitsOf(model), FastEncoder(undisturbed), "livedoor", labels, 32)
+    assert [predictor.predict_one(each["text"]) for each in test] == [each["prediction"] for each in test]
+
+
+def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch, capfd):
+    output = work / "killed" / "livedoor"
+    partial = output.with_name("livedoor.partial")
+    arguments = flags(work, output_dir=output, save_seconds=0, records_dir=work / "killed" / "records")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", str(SCRIPT), *arguments]
+    process = subprocess.Popen(launch, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (partial / "seed-6" / "checkpoints" / "latest.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (partial / "predictions-seed-5.json").is_file() and not output.exists()
+    before = (partial / "model.safetensors").stat().st_mtime_ns
+
+    capfd.readouterr()
+    run_here(monkeypatch, arguments)
+    said = capfd.readouterr().out
+    assert "seed 5 is there already" in said and "seed 6: goes on from step" in said
+    assert (output / "model.safetensors").stat().st_mtime_ns == before  # not trained again
+    for seed in (5, 6):
+        assert answers(output, seed)["test"] == answers(undisturbed, seed)["test"]
+    for name in ("model.safetensors", "seed-6/model.safetensors"):
+        assert (output / name).read_bytes() == (undisturbed / name).read_bytes()
+    run_here(monkeypatch, arguments)
+    assert "nothing to do" in capfd.readouterr().out
+
+
+def test_entities_with_a_random_bert(work, monkeypatch, capfd):
+    sizes = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2}
+    run_here(
+        monkeypatch,
+        flags(work, task="ner", random_weights="bert", num_train_epochs=12, num_seeds=1, max_seq_length=14, **sizes),
+    )
+    said = capfd.readouterr()
+    assert "inputs of the training part are longer than --max_seq_length 14 tokens" in said.err
+    metrics = read_json(work / "records" / "ner-bert.json")["metrics"]
+    assert metrics["mean"] > 0.5 and metrics["std"] is None and metrics["pretrained"] is False
+    assert set(metrics["runs"][0]["details"]["per_type"]) == {"人名", "地名"}
+    output = work / "finetuned" / "ner-bert"
+    config = json.loads((output / "config.json").read_text(encoding="utf-8"))
+    assert (config["model_type"], config["num_hidden_layers"]) == ("bert", 2)
+    assert list(config["id2label"].values()) == ["O", "B-人名", "I-人名", "B-地名", "I-地名"]
+    for each in answers(output, 5)["test"]:
+        for start, end, _ in each["prediction"]:
+            assert 0 <= start < end <= len(each["text"])
+    assert f"ner-bert: f1 {metrics['mean']:.2%} over 1 seed" in said.out
+
+
+def random_settings(work: Path, **more: object) -> FinetuneSettings:
+    return FinetuneSettings(work_dir=str(work), model_name_or_path=str(work / "student"), **more)  # type: ignore
+
+
+def test_heads_differ_by_seed_and_the_body_does_not(work):
+    task = load_task("livedoor", work / "data", 0)
+    first, again, other = (
+        make_model(each, model_config(each, 100), task)
+        for each in (random_settings(work, seed=seed) for seed in (0, 0, 1))
+    )
+    assert torch.equal(first.classifier.weight, again.classifier.weight)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+    mine, theirs = first.mobilebert.state_dict(), other.mobilebert.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_random_mobilebert_starts_at_unit_scale(work):
+    task = load_task("livedoor", work / "data", 0)
+    settings = random_settings(work, random_weights="mobilebert", num_hidden_layers=2)
+    model = make_model(settings, model_config(settings, 500), task).eval()
+    assert model.config.intra_bottleneck_size == 128
+    assert 0.5 < model.mobilebert(torch.randint(5, 500, (2, 20))).last_hidden_state.std() < 2.0
+
+
+def test_weights_that_are_not_those_of_the_config(work, tmp_path):
+    task = load_task("livedoor", work / "data", 0)
+    shutil.copytree(work / "student", tmp_path / "student")
+    config = json.loads((tmp_path / "student" / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "student" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
+    settings = random_settings(tmp_path)
+    with pytest.raises(UserError, match="lacks .* weights of its own structure"):
+        make_model(settings, model_config(settings, 100), task)
+    (tmp_path / "student" / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        make_model(settings, model_config(settings, 100), task)
+
+
+def refused(monkeypatch, capfd, arguments: list[str]) -> str:
+    """The one line that a refused command prints."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        run_here(monkeypatch, arguments)
+    assert stop.value.code == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if line and "warning" not in line.lower()]
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"task": "sentiment"}, "--task must be one of 'livedoor', 'ner'"),
+        ({"num_seeds": 0}, "--num_seeds must be at least 1"),
+        ({"max_seq_length": 4096}, "--max_seq_length 4096 is more than the model's 512 positions"),
+        ({"hidden_size": 64}, "--hidden_size goes with --random_weights"),
+        (
+            {"random_weights": "bert", "hidden_size": 65, "num_attention_heads": 2},
+            "--hidden_size 65 is no multiple of --num_attention_heads 2",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense(work, tmp_path, monkeypatch, capfd, more, words):
+    assert words in refused(monkeypatch, capfd, flags(work, output_dir=tmp_path / "out", **more))
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_model(work, tmp_path, monkeypatch, capfd):
+    said = refused(monkeypatch, capfd, flags(work, model_name_or_path=tmp_path / "none", output_dir=tmp_path / "out"))
+    assert str(tmp_path / "none") in said
+    said = refused(monkeypatch, capfd, flags(work, work_dir=tmp_path, tokenizer=work / "tokenizer"))
+    assert "student does not exist. pretrain.py" in said
+
+
+def test_missing_and_malformed_data(work, tmp_path, monkeypatch, capfd):
+    (tmp_path / "data" / "ner").mkdir(parents=True)
+    (tmp_path / "data" / "ner" / "ner.json").write_text('[{"text": 1}]', encoding="utf-8")
+    given = {"data_dir": tmp_path / "data", "output_dir": tmp_path / "out"}
+    assert "ldcc-20140209.tar.gz does not exist" in refused(monkeypatch, capfd, flags(work, **given))
+    said = refused(monkeypatch, capfd, flags(work, task="ner", **given))
+    assert "ner.json: sentence 0" in said
+    assert "none does not exist" in refused(monkeypatch, capfd, flags(work, data_dir=tmp_path / "none"))
+
+
+def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
+    shutil.copytree(work / "tokenizer", tmp_path / "larger")
+    with (tmp_path / "larger" / "vocab.txt").open("a", encoding="utf-8") as stream:
+        stream.write("".join(f"余分{number}\n" for number in range(50)))
+    given = {"output_dir": tmp_path / "out"}
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "larger", **given))
+    assert "vocabulary does not fit" in said
+
+    shutil.copytree(work / "tokenizer", tmp_path / "characters")
+    config = json.loads((tmp_path / "characters" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["subword_tokenizer_type"] = "character"
+    (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
+    assert "does not split text as this repository's own does" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_bert_has_its_own_section_of_the_recipe():
+    assert finetune.recipe_section(["--task", "ner"]) == "finetune_{task}"
+    assert finetune.recipe_section(["--random_weights", "mobilebert"]) == "finetune_{task}"
+    assert finetune.recipe_section(["--task", "ner", "--random_weights=bert"]) == "finetune_{task}_bert"

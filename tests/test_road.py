@@ -1,0 +1,177 @@
+"""The whole road through the real `accelerate launch`, at the smallest size: every stage, resumes, and mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "scripts"
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+
+def run(command: list[str], cwd: Path, **extra) -> subprocess.CompletedProcess:
+    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, **extra)
+
+
+def small_recipe() -> dict:
+    """recipes/tiny.yaml with next to no steps: what runs is the same, what is learned does not matter here."""
+    recipe = yaml.safe_load((ROOT / "recipes" / "tiny.yaml").read_text(encoding="utf-8"))
+    for name, section in recipe.items():
+        if not isinstance(section, dict):
+            continue
+        changes = {
+            "max_steps": 6, "transfer_steps": 8, "eval_rows": 16, "num_train_epochs": 1, "max_items": 8,
+            "repetitions": 2, "num_hidden_layers": 2,
+        }  # fmt: skip
+        recipe[name] = section | {key: value for key, value in changes.items() if key in section}
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory) -> dict:
+    """A folder where first distill.py was run with nothing there, then the rest of the road."""
+    folder = tmp_path_factory.mktemp("road")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(small_recipe()), encoding="utf-8")
+    flags = ["--config", "recipe.yaml", "--work_dir", "work"]
+    distill = run([*LAUNCH, SCRIPTS / "distill.py", *flags], folder)
+    assert distill.returncode == 0, distill.stdout[-3000:] + distill.stderr[-3000:]
+    rest = run([sys.executable, SCRIPTS / "reproduce.py", *flags], folder)
+    assert rest.returncode == 0, rest.stdout[-3000:] + rest.stderr[-3000:]
+    return {"folder": folder, "work": folder / "work", "distill": distill.stdout, "rest": rest.stdout, "flags": flags}
+
+
+def record(road: dict, name: str) -> dict:
+    return json.loads((road["work"] / "records" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_distill_runs_what_it_needs_first(road):
+    for section in ("build_corpus", "train_tokenizer", "pack_corpus", "pretrain_teacher"):
+        assert section in road["distill"]
+    assert (road["work"] / "distilled" / "model.safetensors").is_file()
+    assert "nothing to do" in road["rest"]  # the walk passes over what distill.py has made
+
+
+def test_every_stage_leaves_a_record(road):
+    names = {path.stem for path in (road["work"] / "records").glob("*.json")}
+    assert names >= {
+        "corpus", "tokenizer", "shards", "teacher", "distilled", "pretraining", "checkpoint", "livedoor",
+        "livedoor-bert", "ner", "ner-bert", "compressed_livedoor", "compressed_ner", "speed_livedoor", "speed_ner",
+    }  # fmt: skip
+    for name in names - {"checkpoint"}:
+        assert {"command", "settings", "metrics", "versions", "hardware", "wall_seconds"} <= record(road, name).keys()
+    assert not list(road["work"].glob("**/*.partial"))
+
+
+def test_transfer_has_both_parts_and_its_losses(road):
+    metrics = record(road, "distilled")["metrics"]
+    assert {point["part"] for point in metrics["history"]} == {"transfer", "prediction"}
+    assert {"feature_map_loss", "attention_loss", "mean_loss", "variance_loss"} <= metrics["history"][0].keys()
+    assert metrics["steps"] == 14
+
+
+def test_the_walk_ends_with_the_table_and_a_card(road):
+    card = (road["work"] / "card" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\n") and "pipeline_tag: fill-mask" in card
+    assert list((road["work"] / "card").glob("**/*.png"))
+    end = road["rest"][road["rest"].index("render_card") :]
+    assert "MobileBERT" in end and "BERT" in end
+
+
+def test_student_started_from_the_distilled_one(road):
+    assert record(road, "pretraining")["inputs"].keys() >= {"model_name_or_path"}
+    student = json.loads((road["work"] / "student" / "config.json").read_text())
+    assert student["normalization_type"] == "no_norm" and student["num_feedforward_networks"] == 4
+
+
+def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
+    again = run([sys.executable, SCRIPTS / "pack_corpus.py", *road["flags"]], road["folder"])
+    assert again.returncode == 0 and "nothing to do" in again.stdout
+    other = run(
+        [sys.executable, SCRIPTS / "train_tokenizer.py", *road["flags"], "--vocab_size", "3000"], road["folder"]
+    )
+    assert other.returncode == 1 and "vocab_size was 4000, is now 3000" in other.stderr
+
+
+def pretrain(road: dict, output: str, *extra: str) -> list:
+    return [
+        sys.executable, SCRIPTS / "pretrain.py", *road["flags"], "--model", "student", "--max_steps", "40",
+        "--per_device_train_batch_size", "8", "--output_dir", output, "--records_dir", output + "-records", *extra,
+    ]  # fmt: skip
+
+
+def test_killed_and_started_again_it_is_the_undisturbed_run(road):
+    folder = road["folder"]
+    whole = run(pretrain(road, "whole"), folder)
+    assert whole.returncode == 0, whole.stderr[-2000:]
+    command = [str(part) for part in pretrain(road, "killed", "--save_seconds", "0.2")]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    latest = folder / "killed.partial" / "checkpoints" / "latest.json"
+    while process.poll() is None and not latest.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "killed").exists(), "it finished before it could be killed"
+    resumed = run(command, folder)
+    assert resumed.returncode == 0 and "goes on from step" in resumed.stdout, resumed.stderr[-2000:]
+    first, second = (load_file(folder / name / "model.safetensors") for name in ("whole", "killed"))
+    assert first.keys() == second.keys() and all(first[key].equal(second[key]) for key in first)
+
+
+def test_two_processes(road):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+        *pretrain(road, "two", "--max_steps", "4")[1:],
+    ]  # fmt: skip
+    done = run(command, road["folder"], env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics = json.loads((road["folder"] / "two" / "record.json").read_text())["metrics"]
+    assert metrics["num_processes"] == 2 and metrics["tokens_seen"] == 4 * 2 * 8 * 64
+
+
+MISTAKES = {
+    "unknown key in the recipe": ("pretrain.py", ["--config", "typo.yaml"], "learning_rate"),
+    "missing recipe": ("distill.py", ["--config", "nowhere.yaml"], "nowhere.yaml does not exist"),
+    "no shards": ("pretrain.py", ["--work_dir", "empty"], "pack_corpus.py"),
+    "no teacher": ("distill.py", ["--work_dir", "empty"], "pack_corpus.py"),
+    "vocabulary does not fit": (
+        "pretrain.py",
+        ["--work_dir", "work", "--model_name_or_path", "other", "--output_dir", "x"],
+        "The vocabulary does not fit the model",
+    ),
+    "wrong model": (
+        "pretrain.py",
+        ["--work_dir", "work", "--model", "studnt"],
+        "--model must be one of 'teacher', 'student'",
+    ),
+    "data folder missing": ("build_corpus.py", ["--data_dir", "nowhere", "--work_dir", "w"], "nowhere does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_in_one_sentence(road, name):
+    folder = road["folder"]
+    (folder / "typo.yaml").write_text("pretrain_student:\n  lerning_rate: 0.1\n")
+    if not (folder / "other").exists():
+        make = (
+            "import sys; from mobilebert_ja.student import mobilebert_config as c; "
+            "from transformers import MobileBertForPreTraining as M; "
+            "M(c(77, num_hidden_layers=1, hidden_size=64, embedding_size=32)).save_pretrained('other')"
+        )
+        assert (
+            run([sys.executable, "-c", make], folder, env={**os.environ, "PYTHONPATH": str(SCRIPTS)}).returncode == 0
+        )
+    script, flags, words = MISTAKES[name]
+    done = run([sys.executable, SCRIPTS / script, *flags], folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    message = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(message) == 1 and words in message[0], done.stderr[-2000:]

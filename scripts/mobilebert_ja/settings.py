@@ -166,7 +166,7 @@ class FinetuneSettings(TrainingSettings):
     hidden_size: int | None = setting(None, "Width, with --random_weights, if not the structure's own.")
     intermediate_size: int | None = setting(None, "Feed-forward width, with --random_weights, if not its own.")
     num_attention_heads: int | None = setting(None, "Heads, with --random_weights, if not the structure's own.")
-    output_dir: str | None = setting(None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-RANDOM_WEIGHTS].")
+    output_dir: str | None = setting(None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-bert or -random].")
     num_train_epochs: int = setting(10, "Passes over the training part.")
     learning_rate: float = setting(1e-4, "Peak learning rate.")
     warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")

@@ -1,0 +1,119 @@
+"""Japanese named entities (stockmark ner-wikipedia-dataset): character spans <-> BIO tags of tokens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import read_json
+from mobilebert_ja.metrics import Span
+from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
+
+NER_FILE = "ner/ner.json"
+TEST_PERCENT = 40
+_HINT = "It comes from https://github.com/stockmarkteam/ner-wikipedia-dataset; --data_dir names the folder above ner/."
+
+
+def _spans(item: Any) -> list[Span]:
+    """The spans of one sentence of the file, in order. Raises ValueError saying what is wrong with it."""
+    if not isinstance(item, dict) or not isinstance(item.get("text"), str):
+        raise ValueError('it must be {"text": ..., "entities": [...]}')
+    if not isinstance(item.get("entities"), list):
+        raise ValueError('"entities" must be a list')
+    text, spans = item["text"], []
+    for entity in item["entities"]:
+        try:
+            (start, end), kind, name = entity["span"], entity["type"], entity.get("name")
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise ValueError('an entity must have "span": [start, end] and "type"') from None
+        if not (isinstance(start, int) and isinstance(end, int) and isinstance(kind, str) and kind):
+            raise ValueError('an entity must have "span": [start, end] in characters and a "type" in words')
+        if not 0 <= start < end <= len(text):
+            raise ValueError(f"the span [{start}, {end}] is outside its {len(text)} characters")
+        if name is not None and text[start:end] != name:
+            raise ValueError(f'the span [{start}, {end}] holds "{text[start:end]}", not "{name}"')
+        spans.append((start, end, kind))
+    spans.sort()
+    for before, after in itertools.pairwise(spans):
+        if after[0] < before[1]:
+            raise ValueError(f"the entities {list(before[:2])} and {list(after[:2])} overlap")
+    return spans
+
+
+def read_sentences(path: Path) -> list[Example]:
+    """Every sentence of the file with its spans. Raises `UserError` naming the file and the sentence at fault."""
+    items = read_json(path, _HINT)
+    if not isinstance(items, list):
+        raise UserError(f"{path} must hold a list of sentences, not a {type(items).__name__}.")
+    examples = []
+    for number, item in enumerate(items):
+        try:
+            spans = _spans(item)
+        except ValueError as error:
+            raise UserError(f"{path}: sentence {number} (counted from 0) is malformed: {error}.") from None
+        examples.append(Example(item["text"], spans))
+    return examples
+
+
+def load_ner(path: Path, split_seed: int) -> Task:
+    """Read and split: 40 % of the sentences (rounded up) for the test, the rest for training."""
+    examples = read_sentences(path)
+    kinds = sorted({kind for example in examples for _, _, kind in example.target})
+    if not kinds or len(examples) < 2:
+        raise UserError(f"{path} must hold at least two sentences and one entity.")
+    order = np.random.default_rng(split_seed).permutation(len(examples))
+    test_size = share_rounded_up(len(examples), TEST_PERCENT)
+    return Task(
+        "ner",
+        "f1",
+        bio_labels(kinds),
+        train=[examples[place] for place in order[test_size:]],
+        test=[examples[place] for place in order[:test_size]],
+    )
+
+
+def bio_labels(kinds: Sequence[str]) -> list[str]:
+    """ "O", then B- and I- of each type."""
+    return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+
+
+def bio_tags(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
+    """The tag of each token.
+
+    A token that straddles a border belongs to the span that covers at least half of its characters, to the first one
+    if two do. So the tags never stretch a span by more than they cut off, and a span of which no token has half is
+    lost; no tagging of these tokens could give it back exactly.
+    """
+    tags = ["O"] * len(offsets)
+    begun: set[Span] = set()
+    for place, (start, end) in enumerate(offsets):
+        for span in spans:
+            covered = min(end, span[1]) - max(start, span[0])
+            if covered > 0 and 2 * covered >= end - start:
+                tags[place] = f"{'I' if span in begun else 'B'}-{span[2]}"
+                begun.add(span)
+                break
+    return tags
+
+
+def spans_of_tags(offsets: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
+    """Character spans of tagged tokens, in order.
+
+    An I- that continues nothing of its own type begins a span, as in conlleval. Tokens of no width (there are none of
+    them in sound text) carry no span.
+    """
+    spans: list[Span] = []
+    kind = ""  # of the span that is open
+    for (start, end), tag in zip(offsets, tags, strict=True):
+        prefix, _, here = tag.partition("-")
+        if prefix == "I" and here == kind:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]), kind)
+        elif prefix in ("B", "I"):
+            spans.append((start, end, here))
+        kind = here
+    return [span for span in spans if span[0] < span[1]]

@@ -1,4 +1,4 @@
-"""Pretraining's parts: heads at masked positions only, batches that depend on their number alone, an exact evaluation."""
+"""Pretraining's parts: heads at masked positions only, batches that depend on their number, an exact evaluation."""
 
 import numpy as np
 import pytest

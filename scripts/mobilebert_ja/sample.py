@@ -19,7 +19,7 @@ from mobilebert_ja.sample_text import encyclopedia, essays
 from mobilebert_ja.settings import StageSettings
 
 ARTICLES, ESSAYS, TITLES_PER_CLASS, ENTITY_SENTENCES = 900, 300, 60, 500
-NOTICE = "このファイルは mobilebert-ja の見本データとして機械的に作られたもので、livedoor ニュースコーパスではありません。\n"
+NOTICE = "mobilebert-ja の見本として機械的に作られた文で、livedoor ニュースコーパスではありません。\n"
 
 
 def _write_archive(path: Path, by_category: dict[str, list[str]]) -> None:

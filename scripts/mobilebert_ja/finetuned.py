@@ -1,0 +1,153 @@
+"""Fine-tuned folders as they are read again: what their record says, and each seed's model, ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers.utils import logging as transformers_logging
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import read_json, require_file, require_folder
+from mobilebert_ja.records import RECORD_NAME, fingerprint
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks import Task
+from mobilebert_ja.tasks.predictor import LogitsFunction, LogitsOf, Predictor
+from mobilebert_ja.tokenizer import FastEncoder
+
+_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """A model of a task, ready to answer.
+
+    Attributes:
+        labels: what its outputs stand for, in order.
+        folder: where it came from; its tokenizer stands there too.
+        max_seq_length: longer inputs are cut (tokens).
+        bytes: size of the weights file.
+    """
+
+    model: LogitsFunction
+    labels: list[str]
+    folder: Path
+    task: str
+    max_seq_length: int
+    description: str
+    parameters: int
+    bytes: int
+
+    def predictor(self) -> Predictor:
+        """A predictor with an encoder of its own."""
+        return Predictor(self.model, FastEncoder(self.folder), self.task, self.labels, self.max_seq_length)
+
+
+@dataclass(frozen=True)
+class FinishedRuns:
+    """What the record of a fine-tuned or sped-up folder says; a folder without one has the defaults and no score."""
+
+    folder: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds in their order; the first one's model stands in the folder itself, the others in seed-N/."""
+        return [run["seed"] for run in self.metrics["runs"]] if self.metrics else [0]
+
+    def folder_of(self, place: int) -> Path:
+        """The folder of the run at `place` in `seeds`."""
+        return self.folder if place == 0 else self.folder / f"seed-{self.seeds[place]}"
+
+    @property
+    def max_seq_length(self) -> int:
+        return int(self.settings.get("max_seq_length", FinetuneSettings().max_seq_length))
+
+    @property
+    def split_seed(self) -> int:
+        return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
+
+
+def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
+    """Read a folder's record and check that its scores, if any, are of this task and these data.
+
+    Args:
+        data: the file that the task is read from.
+        maker: the command that makes such folders, for the messages.
+
+    Raises `UserError` if the folder is missing, or was made for another task or from other data: then the test part
+    would not be the one that its model never saw.
+    """
+    require_folder(folder, f"{maker} --task {task} makes it.")
+    if not (folder / RECORD_NAME).is_file():
+        return FinishedRuns(folder)
+    record = read_json(folder / RECORD_NAME)
+    try:
+        runs = FinishedRuns(folder, record["metrics"], record["settings"], record["inputs"])
+        made_for, seeds = runs.settings["task"], runs.seeds
+    except (KeyError, TypeError):
+        raise UserError(f"{folder / RECORD_NAME} is no record of {maker}; {maker} --task {task} makes one.") from None
+    if made_for != task:
+        raise UserError(f"{folder} was made for {made_for}, not for {task}; {maker} --task {task} makes one.")
+    if runs.inputs.get("data_dir") != fingerprint(data):
+        raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
+    for place in range(len(seeds)):
+        require_folder(runs.folder_of(place), f"{maker} --task {task} --overwrite makes it anew.")
+    return runs
+
+
+def require_labels(labels: Iterable[str], task: Task, folder: Path) -> None:
+    """Raise `UserError` unless a model's labels are those of the task (in any order)."""
+    if set(labels) != set(task.labels):
+        different = sorted(set(labels) ^ set(task.labels))
+        raise UserError(f"{folder} has other labels than the task {task.name}: {', '.join(map(str, different[:5]))}.")
+
+
+def describe(model: Any) -> str:
+    """The structure in one phrase, for example "MobileBertForTokenClassification, 24 layers of width 512"."""
+    return f"{type(model).__name__}, {model.config.num_hidden_layers} layers of width {model.config.hidden_size}"
+
+
+def weights_bytes(folder: Path) -> int:
+    """Bytes of the weights in a `save_pretrained` folder. Raises `UserError` if there are none."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        files = list(folder.glob(pattern))
+        if files:
+            return sum(file.stat().st_size for file in files)
+    raise UserError(f"{folder} holds no weights (model.safetensors or pytorch_model.bin).")
+
+
+def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, TaskModel]:
+    """The transformers model of a fine-tuned folder, in float32 with sdpa attention, and the same ready to answer.
+
+    Raises `UserError` if the folder holds no whole model for this kind of task.
+    """
+    hint = f"finetune.py --task {task} makes one."
+    require_file(folder / "config.json", hint)
+    auto: Any = AutoModelForTokenClassification if task == "ner" else AutoModelForSequenceClassification
+    size = weights_bytes(folder)
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # missing weights are told below, in one sentence
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = auto.from_pretrained(
+            str(folder), dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
+        )
+    except _NO_MODEL as error:
+        raise UserError(f"{folder} holds no model that can be loaded: {str(error).splitlines()[0]}") from None
+    finally:
+        transformers_logging.set_verbosity(level)
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise UserError(f"{folder} is not a model fine-tuned for {task}: it lacks {absent[0]}. {hint}")
+    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    parameters = sum(each.numel() for each in model.parameters())
+    ready = TaskModel(LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size)
+    return model.eval(), ready

@@ -1,0 +1,103 @@
+"""Timing models one item at a time, on one machine, in turns: what disturbs one contender disturbs the others too."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass
+class Timing:
+    """What was measured of one contender: milliseconds[repetition][item], from text in to answer out."""
+
+    milliseconds: list[list[float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> list[float]:
+        """Seconds for all items, one value a repetition."""
+        return [sum(repetition) / 1000 for repetition in self.milliseconds]
+
+    @property
+    def median_seconds(self) -> float:
+        """Median of `seconds` over the repetitions."""
+        return float(np.median(self.seconds))
+
+    def percentile_ms(self, percent: float) -> float:
+        """This percentile of the milliseconds of all calls, of all items and repetitions."""
+        return float(np.percentile(np.array(self.milliseconds), percent))
+
+    @property
+    def median_ms(self) -> float:
+        return self.percentile_ms(50)
+
+    @property
+    def p90_ms(self) -> float:
+        return self.percentile_ms(90)
+
+
+@contextmanager
+def _undisturbed(num_threads: int) -> Iterator[None]:
+    """`num_threads` threads and no garbage collection within the block; afterwards as before."""
+    threads, collecting = torch.get_num_threads(), gc.isenabled()
+    torch.set_num_threads(num_threads)
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+        torch.set_num_threads(threads)
+
+
+def time_one_by_one(
+    contenders: Mapping[str, Callable[[str], Any]],
+    texts: Sequence[str],
+    repetitions: int,
+    num_threads: int,
+    warmup: int = 10,
+    seed: int = 0,
+    after_item: Callable[[], Any] | None = None,
+) -> dict[str, Timing]:
+    """Time every contender on every text, interleaved text by text in an order drawn anew for each text.
+
+    Args:
+        contenders: name -> a function from text to answer; whatever it does, tokenization included, is timed.
+        repetitions: passes over the texts.
+        num_threads: threads of a model call.
+        warmup: untimed calls of each contender beforehand, on texts spread over all of them.
+        seed: of the orders.
+        after_item: called, untimed, when all contenders have answered a text.
+
+    Raises ValueError if there is nothing to time.
+    """
+    if not contenders or not texts or repetitions < 1:
+        raise ValueError("there must be at least one contender, one text and one repetition")
+    order, shuffle = list(contenders), random.Random(seed)
+    timings = {name: Timing() for name in contenders}
+    clock = time.perf_counter_ns
+    with _undisturbed(num_threads):
+        for number in range(warmup):
+            for answer in contenders.values():
+                answer(texts[number * len(texts) // warmup])
+        for _ in range(repetitions):
+            for timing in timings.values():
+                timing.milliseconds.append([])
+            for text in texts:
+                shuffle.shuffle(order)
+                for name in order:
+                    answer = contenders[name]
+                    begun = clock()
+                    answer(text)
+                    timings[name].milliseconds[-1].append((clock() - begun) / 1e6)
+                if after_item is not None:
+                    after_item()
+    return timings

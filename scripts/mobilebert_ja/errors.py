@@ -16,6 +16,12 @@ class UserError(Exception):
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+def _end_progress_line() -> None:
+    """A bar that was being drawn has left the cursor in its own line."""
+    if "tqdm" in sys.modules:
+        print(file=sys.stderr)
+
+
 def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap an entry point: `UserError` and a full or forbidden disk print one line and exit with status 1."""
 
@@ -24,12 +30,14 @@ def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except UserError as error:
+            _end_progress_line()
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         except OSError as error:
             if error.errno not in _MACHINE_ERRORS:
                 raise
             where = f" ({error.filename})" if error.filename else ""
+            _end_progress_line()
             print(
                 f"error: {error.strerror}{where}. Unfinished output stands in a folder ending in '.partial'; "
                 "make room or choose another --output_dir and run the same command again.",

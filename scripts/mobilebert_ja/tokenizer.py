@@ -93,6 +93,8 @@ class Encoding:
 class FastEncoder:
     """Same ids as `BertJapaneseTokenizer`, several times faster, with character offsets.
 
+    One difference is meant: "[MASK]" and the like in a text are ordinary characters here, never special tokens.
+
     Args:
         folder: a folder with vocab.txt, or a loaded tokenizer of transformers (its `vocab` is used).
     """

@@ -1,0 +1,86 @@
+"""A stage's output is whole or absent, made once, and never silently of other settings."""
+
+import json
+
+import pytest
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.records import Stage, fingerprint
+
+
+def stage(folder, **settings) -> Stage:
+    (folder / "input.txt").write_text("in")
+    return Stage("made", {"size": 3, **settings}, folder / "out", {"text": folder / "input.txt"}, folder / "records")
+
+
+def finish(one: Stage) -> dict:
+    one.begin()
+    (one.folder / "result.txt").write_text("42")
+    return one.finish({"answer": 42})
+
+
+def test_output_and_record(tmp_path):
+    one = stage(tmp_path)
+    assert not one.is_done()
+    record = finish(one)
+    assert (tmp_path / "out" / "result.txt").read_text() == "42" and not one.folder.exists()
+    assert record["metrics"] == {"answer": 42} and list(record["files"]) == ["result.txt"]
+    assert {
+        "command",
+        "git_commit",
+        "versions",
+        "hardware",
+        "wall_seconds",
+        "peak_memory_mib",
+        "inputs",
+    } <= record.keys()
+    saved = json.loads((tmp_path / "records" / "made.json").read_text())
+    assert saved == json.loads((tmp_path / "out" / "record.json").read_text()) == json.loads(json.dumps(record))
+
+
+def test_made_once(tmp_path, capsys):
+    finish(stage(tmp_path))
+    (tmp_path / "records" / "made.json").unlink()
+    assert stage(tmp_path).is_done() and "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "records" / "made.json").exists()  # the copy for the card is restored
+    assert not stage(tmp_path).is_done(overwrite=True)
+    assert stage(tmp_path, save_seconds=5).is_done()  # says how to run, not what to make
+
+
+def test_other_settings_or_inputs_are_refused(tmp_path):
+    finish(stage(tmp_path))
+    with pytest.raises(UserError, match="size was 3, is now 4"):
+        stage(tmp_path, size=4).is_done()
+    changed = stage(tmp_path)
+    (tmp_path / "input.txt").write_text("changed")
+    changed = Stage("made", {"size": 3}, tmp_path / "out", {"text": tmp_path / "input.txt"})
+    with pytest.raises(UserError, match="text was"):
+        changed.is_done()
+    with pytest.raises(UserError, match=r"nowhere \(text"):
+        Stage("made", {}, tmp_path / "out", {"text": tmp_path / "nowhere"})
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="was not made by this stage"):
+        stage(tmp_path).is_done()
+
+
+def test_interrupted_run(tmp_path):
+    one = stage(tmp_path)
+    assert one.begin(resume=True) is False
+    (one.folder / "half.txt").write_text("half")
+    assert stage(tmp_path).begin(resume=True) is True and (one.folder / "half.txt").exists()
+    with pytest.raises(UserError, match="interrupted run with other settings"):
+        stage(tmp_path, size=4).begin(resume=True)
+    assert stage(tmp_path, size=4).begin(resume=True, overwrite=True) is False
+    assert not (one.folder / "half.txt").exists()
+
+
+def test_fingerprint_follows_content(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = fingerprint(tmp_path / "a")
+    (tmp_path / "a" / "x").write_text("2")
+    assert fingerprint(tmp_path / "a") != first
+    (tmp_path / "a" / "x").write_text("1")
+    assert fingerprint(tmp_path / "a") == first

@@ -1,0 +1,118 @@
+"""One tokenizer in two forms: transformers' own and the fast one, identical in ids; and a deterministic training."""
+
+import itertools
+import random
+import unicodedata
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mobilebert_ja import tokenizer as parts
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.sample_text import HAND_WRITTEN, encyclopedia, essays
+
+AWKWARD = [
+    "", " ", "ＡＢＣ１２３", "ｶﾞｷﾞｸﾞ ﾊﾟﾋﾟ", "か\u3099き\u3099", "e\u0301te\u0301", "①②③ ㈱㌔㍿", "😀と👩‍👩‍👧‍👦の家族",
+    "https://example.com/a?b=c&d=日本語", "あ" * 150, "スーパーカリフラジリスティック", "　全角の　空白　",
+    "𠮷野家で𩸽を食べた。", "ﷺ", "½は0.5", "\u200b幅なし\u200b", "改行\nと\tタブ", "ヷヸヹヺ", "は゛と゜", "Ⅳ章〜終",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[str]:
+    documents = encyclopedia(random.Random(0), 120) + essays(random.Random(1), 60)
+    return [sentence for document in documents for sentence in document] + HAND_WRITTEN
+
+
+@pytest.fixture(scope="module")
+def folder(sentences, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer")
+    words = parts.count_words(sentences)
+    parts.save_tokenizer(parts.train_vocabulary(words, 1500, 1000, 2), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    return parts.load_tokenizer(folder), parts.FastEncoder(folder)
+
+
+def test_training_is_deterministic(sentences):
+    words = parts.count_words(sentences)
+    shuffled = list(words.items())
+    random.Random(3).shuffle(shuffled)
+    first = parts.train_vocabulary(words, 1500, 1000, 2)
+    assert first == parts.train_vocabulary(Counter(dict(shuffled)), 1500, 1000, 2)
+    assert first[:15] == parts.SPECIAL_TOKENS + parts.UNUSED_TOKENS
+    assert len(first) == len(set(first)) == 1500
+
+
+def test_alphabet_is_limited_to_the_most_frequent_characters(sentences):
+    words = parts.count_words(sentences)
+    vocabulary = parts.train_vocabulary(words, 600, 200, 2)
+    single = [token for token in vocabulary[15:] if len(token) == 1]
+    counts = Counter(char for word, count in words.items() for char in word * count)
+    assert len(single) == 200
+    assert min(counts[char] for char in single) >= sorted(counts.values())[-200]
+
+
+def test_vocabulary_too_small(sentences):
+    with pytest.raises(UserError, match="--vocab_size 100 is too small"):
+        parts.train_vocabulary(parts.count_words(sentences), 100, 1000, 2)
+    with pytest.raises(UserError, match="no words"):
+        parts.train_vocabulary(Counter(), 100, 1000, 2)
+
+
+def test_fast_encoder_gives_the_librarys_ids(both, sentences):
+    theirs, ours = both
+    for text in sentences + AWKWARD:
+        assert ours.ids(text) == theirs.encode(text, add_special_tokens=False), text
+        assert ours.encode(text).ids == ours.ids(text), text
+
+
+def test_special_tokens_written_in_a_text_are_ordinary_text(both):
+    # transformers would take them for the real ones; text from outside must not be able to put a mask into a row.
+    encoder = both[1]
+    special = {encoder.vocab[token] for token in parts.SPECIAL_TOKENS} - {encoder.unk_id}
+    assert not special & set(encoder.ids("[MASK]と[CLS]と[SEP]と[PAD]"))
+
+
+def test_offsets_point_into_the_original(both, sentences):
+    _, encoder = both
+    names = {number: token for token, number in encoder.vocab.items()}
+    for text in sentences[::7] + AWKWARD:
+        encoding = encoder.encode(text)
+        last = 0
+        for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            assert 0 <= start <= end <= len(text) and start >= last - 1
+            last = end
+            surface = names[number].removeprefix("##")
+            if number != encoder.unk_id:
+                # A stretch may normalize to several tokens (㈱ is three); then each token is a part of it.
+                assert surface in unicodedata.normalize("NFKC", text[start:end]), (text, surface, start, end)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="aAあアｱﾞ漢㈱①Ａ 　。が\u3099e\u0301", max_size=20))
+def test_normalize_with_offsets(text):
+    normalized, origin = parts.normalize_with_offsets(text)
+    assert normalized == unicodedata.normalize("NFKC", text)
+    assert len(origin) == len(normalized) + 1 and origin[-1] == len(text)
+    assert all(first <= second for first, second in itertools.pairwise(origin))
+
+
+def test_pairs_have_segments(both):
+    pair = both[0]("水は冷たい。", "空は青い。")
+    assert set(pair["token_type_ids"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [(["[PAD]", "あ", "あ"], "twice"), (["[PAD]", "あ"], r"lacks \[UNK\]"), (None, "does not exist")],
+)
+def test_damaged_vocabulary(tmp_path, lines, words):
+    if lines is not None:
+        (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=words):
+        parts.FastEncoder(tmp_path)

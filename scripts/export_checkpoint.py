@@ -49,6 +49,7 @@ def main() -> None:
         "command": same_command_line(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "inputs": inputs,
+        "config": read_json(root / "config.json"),
         "metrics": facts,
         "versions": library_versions(),
         "hardware": hardware(),

@@ -207,7 +207,8 @@ class CardSettings(StageSettings):
     """render_card.py"""
 
     places: ClassVar[dict[str, str]] = {"output_dir": "card"}  # under work_dir, unless given
-    output_dir: str | None = setting(None, "Folder for README.md and figures; none: WORK_DIR/card.")
+    output_dir: str | None = setting(None, "Folder for README.md; none: WORK_DIR/card, '.' is the repository's root.")
+    figures_dir: str | None = setting(None, "Folder for the figures; none: OUTPUT_DIR/figures.")
 
 
 @dataclass

@@ -1,0 +1,234 @@
+"""From records to what the card shows: every number of the card is read from a record here, none is typed by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
+# What others have measured; the same for every run, so it always comes from the repository.
+REFERENCES = ("published_card", "classical_baselines")
+MISSING = "未測定"
+TASKS = {
+    "livedoor": {"title": "ニュース記事の題名の分類(livedoor、9分類)", "metric": "accuracy", "metric_ja": "正解率"},
+    "ner": {"title": "固有表現抽出(Wikipedia、8種類)", "metric": "f1", "metric_ja": "F値(完全一致)"},
+}
+CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT(高速化)"}
+RECORD_OF = {"bert": "{task}-bert", "mobilebert": "{task}", "compressed": "compressed_{task}"}
+
+
+def load_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every record of a folder by its name, and the references. Raises `UserError` if there is no record at all."""
+    records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json")) if path.stem not in REFERENCES}
+    if not records:
+        raise UserError(f"{folder} holds no records; the stages of the road write them.")
+    for name in REFERENCES:
+        records[name] = read_json(ROOT / "records" / f"{name}.json")
+    return records
+
+
+def find(records: dict[str, Any], path: str) -> Any:
+    """The value at "record.key.key", None where something on the way is missing. Record names may hold no dot."""
+    value: Any = records
+    for key in path.split("."):
+        if not isinstance(value, dict) or value.get(key) is None:
+            return None
+        value = value[key]
+    return value
+
+
+def percent(value: float | None, std: float | None = None) -> str:
+    """0.864 -> "86.4 %", with the spread if there is one."""
+    if value is None:
+        return MISSING
+    return f"{value * 100:.1f}" + (f" ± {std * 100:.1f}" if std is not None else "") + " %"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """12345.6 -> "12,346"."""
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Bytes as "41.8 MB" (millions of bytes, as the published card)."""
+    return MISSING if value is None else f"{value / 1e6:.1f} MB"
+
+
+def minutes(value: float | None) -> str:
+    """Seconds as minutes."""
+    return MISSING if value is None else f"{value / 60:.0f} 分"
+
+
+def million(value: float | None, digits: int = 1) -> str:
+    """A count in units of a hundred myriads: 2500000 -> "2.5 百万"."""
+    return MISSING if value is None else f"{value / 1e6:,.{digits}f} 百万"
+
+
+def median(values: list[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def contender(records: dict[str, Any], task: str, name: str) -> dict[str, Any]:
+    """Score, times and size of one contender as numbers, None where not measured."""
+    own = find(records, f"{RECORD_OF[name].format(task=task)}.metrics") or {}
+    timed = find(records, f"speed_{task}.metrics.contenders.{name}") or {}
+    speedup = 1.0 if name == "bert" and timed else find(records, f"speed_{task}.metrics.speedup.{name}.median")
+    return {
+        "score": own.get("mean"),
+        "std": own.get("std"),
+        "runs": [run["score"] for run in own.get("runs", [])],
+        "train_seconds": own.get("train_seconds"),
+        "seconds": median(timed["seconds"]) if timed else None,
+        "median_ms": timed.get("median_ms"),
+        "p90_ms": timed.get("p90_ms"),
+        "bytes": timed.get("bytes") or own.get("bytes"),
+        "speedup": speedup,
+        "untrained": bool(timed) and not timed.get("trained", True),
+        "from_scratch": own.get("pretrained") is False,
+    }
+
+
+def table_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """The benchmark table of a task: model, score, training time, time for all items, ms an item, size, ratio."""
+    rows = []
+    for name, title in CONTENDERS.items():
+        facts = contender(records, task, name)
+        score = "—" if facts["untrained"] and facts["score"] is None else percent(facts["score"], facts["std"])
+        trains = name != "compressed" and not facts["untrained"]
+        train = (MISSING if facts["train_seconds"] is None else f"{facts['train_seconds']:.0f} 秒") if trains else "—"
+        note = "(重みは乱数、時間だけ測定)" if facts["untrained"] else ""
+        note = "(事前学習なし)" if facts["from_scratch"] and not note else note
+        rows.append(
+            [
+                title + note,
+                score,
+                train,
+                MISSING if facts["seconds"] is None else f"{facts['seconds']:.2f} 秒",
+                MISSING if facts["median_ms"] is None else f"{facts['median_ms']:.2f} ms",
+                megabytes(facts["bytes"]),
+                MISSING if facts["speedup"] is None else f"{facts['speedup']:.2f} 倍",
+            ]
+        )
+    return rows
+
+
+def run_rows(records: dict[str, Any]) -> list[list[str]]:
+    """Every single run: task, model, its scores in the order of the seeds."""
+    rows = []
+    for task, facts in TASKS.items():
+        for name, title in CONTENDERS.items():
+            runs = contender(records, task, name)["runs"]
+            if runs:
+                rows.append([facts["title"], title, "、".join(percent(score) for score in runs)])
+    return rows
+
+
+def published_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """The published card's table of a task, as it stands there."""
+    published = records["published_card"]["tasks"][task]
+    base = published["contenders"]["bert"]["seconds"]
+    return [
+        [
+            title,
+            percent(facts["score"]),
+            f"{facts['seconds']:.1f} 秒",
+            f"{base / facts['seconds']:.2f} 倍",
+            "—" if facts["bytes"] is None else megabytes(facts["bytes"]),
+        ]
+        for title, facts in ((CONTENDERS[name], published["contenders"][name]) for name in CONTENDERS)
+    ]
+
+
+def source_rows(records: dict[str, Any]) -> list[list[str]]:
+    """The corpus: source, documents, sentences, characters."""
+    sources = find(records, "corpus.metrics.sources") or {}
+    return [
+        [name, *(number(facts.get(key)) for key in ("documents", "sentences", "characters"))]
+        for name, facts in sorted(sources.items())
+    ]
+
+
+def metadata(records: dict[str, Any]) -> str:
+    """The YAML of the card's head, with the measured results as model-index."""
+    results = []
+    for task, facts in TASKS.items():
+        for name in ("mobilebert", "compressed"):
+            score = contender(records, task, name)["score"]
+            if score is not None:
+                results.append(
+                    EvalResult(
+                        task_type="text-classification" if task == "livedoor" else "token-classification",
+                        dataset_type="livedoor-news-corpus"
+                        if task == "livedoor"
+                        else "stockmark/ner-wikipedia-dataset",
+                        dataset_name="livedoor news corpus (titles)" if task == "livedoor" else "Wikipedia NER (ja)",
+                        metric_type=facts["metric"],
+                        metric_name=facts["metric"] + (", pruned + int8 + traced" if name == "compressed" else ""),
+                        metric_value=round(score * 100, 2),
+                    )
+                )
+    return ModelCardData(
+        language="ja",
+        license="cc-by-sa-3.0",
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        mask_token="[MASK]",
+        tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
+        datasets=["wikipedia"],
+        widget=[{"text": "東京は日本の[MASK]です。"}],
+        **({"model_name": "mobilebert-ja", "eval_results": results} if results else {}),
+    ).to_yaml(line_break="\n")
+
+
+def is_practice(records: dict[str, Any]) -> bool:
+    """True if the corpus was the embedded sample."""
+    settings = find(records, "corpus.settings") or {}
+    return "corpus" in records and settings.get("data_dir") is None and settings.get("input") is None
+
+
+def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
+    """The card as Markdown. `figures` maps a figure's name to its address relative to the card."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    template = environment.get_template("card_template.md")
+    return template.render(
+        metadata=metadata(records), practice=is_practice(records), figures=figures, tasks=TASKS,
+        find=lambda path: find(records, path), percent=percent, number=number, megabytes=megabytes, minutes=minutes,
+        million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
+        published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
+        contender=lambda task, name: contender(records, task, name), missing=MISSING,
+    )  # fmt: skip
+
+
+def plain_table(records: dict[str, Any]) -> str:
+    """The benchmark tables of both tasks for a terminal."""
+    heads = ["model", "score", "training", "all items", "an item", "size", "times as fast"]
+    blocks = []
+    for task, facts in TASKS.items():
+        rows = [[cell.replace("未測定", "-").replace("秒", "s").replace("倍", "x") for cell in row[1:]]
+                for row in table_rows(records, task)]  # fmt: skip
+        names = ["BERT", "MobileBERT", "MobileBERT sped up"]
+        lines = [heads, *([name, *row] for name, row in zip(names, rows, strict=True))]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+        items = find(records, f"speed_{task}.metrics.items")
+        blocks.append(f"{task} ({facts['metric']}; {number(items)} items timed)".replace(MISSING, "no"))
+        blocks += [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
+    return "\n".join(blocks)
+
+
+def relative_address(path: Path, start: Path) -> str:
+    """Address of a file as a link in a card that stands in `start`."""
+    return os.path.relpath(path, start).replace(os.sep, "/")

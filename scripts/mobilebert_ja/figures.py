@@ -1,0 +1,112 @@
+"""The card's figures, drawn from records. Words in them are English: a Japanese font is not everywhere installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from mobilebert_ja.card import CONTENDERS, TASKS, contender, find
+
+COLOURS = {"bert": "#7f7f7f", "mobilebert": "#1f77b4", "compressed": "#d62728"}
+NAMES = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT, sped up"}
+TASK_NAMES = {"livedoor": "news titles", "ner": "named entities"}
+
+
+def _save(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    # Without a date and a version in it, the same records give the same bytes.
+    figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    temporary.replace(path)
+    return path
+
+
+def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
+    """Training loss by tokens seen, with the held-out loss before and after. None without the record."""
+    metrics = find(records, "pretraining.metrics")
+    if not metrics or not metrics.get("history"):
+        return None
+    tokens_a_step = metrics["tokens_seen"] / metrics["steps"]
+    x = [point["step"] * tokens_a_step / 1e6 for point in metrics["history"]]
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    axes.plot(x, [point["mlm_loss"] for point in metrics["history"]], color=COLOURS["mobilebert"], label="training")
+    ends = [0, metrics["tokens_seen"] / 1e6]
+    heldout = [metrics["before"]["mlm_loss"], metrics["after"]["mlm_loss"]]
+    axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label="held-out text")
+    for place, value in zip(ends, heldout, strict=True):
+        right = place > 0
+        axes.annotate(
+            f"{value:.2f}", (place, value), xytext=(-8 if right else 8, 6), textcoords="offset points",
+            ha="right" if right else "left",
+        )  # fmt: skip
+    axes.set(xlabel="tokens seen (millions)", ylabel="masked-word loss", title="Pretraining of the student")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return _save(figure, path)
+
+
+def time_bars(records: dict[str, Any], path: Path) -> Path | None:
+    """Median time of one item, with the 90th percentile as a whisker. None if nothing was timed."""
+    timed = [task for task in TASKS if find(records, f"speed_{task}.metrics.contenders")]
+    if not timed:
+        return None
+    figure, panels = plt.subplots(1, len(timed), figsize=(7, 2.6), layout="constrained", squeeze=False)
+    for axes, task in zip(panels[0], timed, strict=True):
+        facts = {name: contender(records, task, name) for name in CONTENDERS}
+        for place, (name, each) in enumerate(facts.items()):
+            whisker = [[0.0], [max(0.0, each["p90_ms"] - each["median_ms"])]]
+            axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#333333")
+            axes.annotate(
+                f"{each['median_ms']:.1f} ms", (max(each["p90_ms"], each["median_ms"]), place), xytext=(5, 0),
+                textcoords="offset points", va="center",
+            )  # fmt: skip
+        axes.set_yticks(range(len(facts)), [NAMES[name] for name in facts] if task == timed[0] else [""] * len(facts))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.35 * max(max(each["p90_ms"], each["median_ms"]) for each in facts.values()))
+        axes.set(title=TASK_NAMES[task], xlabel="ms an item (whisker: 90th percentile)")
+        axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
+    """Score against time an item, spread over the seeds as a whisker. None if nothing has both."""
+    points = {
+        task: {
+            name: facts
+            for name in CONTENDERS
+            if (facts := contender(records, task, name))["score"] and facts["median_ms"]
+        }
+        for task in TASKS
+    }
+    points = {task: facts for task, facts in points.items() if facts}
+    if not points:
+        return None
+    figure, panels = plt.subplots(1, len(points), figsize=(7, 3.2), layout="constrained", squeeze=False)
+    for axes, (task, facts) in zip(panels[0], points.items(), strict=True):
+        for name, each in facts.items():
+            axes.errorbar(
+                each["median_ms"], each["score"] * 100, yerr=(each["std"] or 0) * 100, fmt="o", capsize=3,
+                color=COLOURS[name], label=NAMES[name],
+            )  # fmt: skip
+        axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.margins(0.3)
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.3)
+    panels[0][0].legend(frameon=False, fontsize="small", loc="best")
+    return _save(figure, path)
+
+
+FIGURES = {"pretraining": pretraining_curve, "time": time_bars, "score": score_by_time}
+
+
+def draw_figures(records: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """Draw what the records allow; name -> file."""
+    drawn = {name: draw(records, folder / f"{name}.png") for name, draw in FIGURES.items()}
+    return {name: path for name, path in drawn.items() if path is not None}

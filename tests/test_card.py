@@ -1,0 +1,252 @@
+"""The card: every number stands in a record, a missing record is said to be missing, the snippets and links are sound."""
+
+import ast
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCardData
+from mobilebert_ja import card, figures
+from mobilebert_ja.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = ROOT / "scripts" / "mobilebert_ja" / "card_template.md"
+
+
+def finetuned(scores: list[float], pretrained: bool = True) -> dict:
+    mean = sum(scores) / len(scores)
+    return {
+        "settings": {"num_train_epochs": 7, "learning_rate": 1e-4, "per_device_train_batch_size": 24},
+        "metrics": {
+            "train_size": 5893, "test_size": 1474, "runs": [{"seed": n, "score": s} for n, s in enumerate(scores)],
+            "mean": mean, "std": 0.0123, "train_seconds": 391.4, "bytes": 99_500_000, "pretrained": pretrained,
+        },
+    }  # fmt: skip
+
+
+def made_up_records() -> dict:
+    """Records as the stages write them, with values that occur nowhere else."""
+    speed = {
+        "metrics": {
+            "items": 487, "repetitions": 3, "num_threads": 1,
+            "contenders": {
+                "bert": {"model": "BERT, 12 layers", "trained": False, "score": None, "bytes": 442_600_000,
+                         "median_ms": 71.37, "p90_ms": 88.8, "seconds": [34.1, 35.61, 36.2]},
+                "mobilebert": {"model": "MobileBERT", "trained": True, "bytes": 99_500_000, "median_ms": 24.19,
+                               "p90_ms": 27.3, "seconds": [11.9, 12.07, 12.4]},
+                "compressed": {"model": "traced", "trained": True, "bytes": 41_900_000, "median_ms": 6.02,
+                               "p90_ms": 7.1, "seconds": [2.9, 3.04, 3.3]},
+            },
+            "speedup": {"mobilebert": {"median": 2.951}, "compressed": {"median": 11.713}},
+        },
+        "hardware": {"processor": "A Processor", "cores": 2, "memory_gib": 23.5},
+        "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+    }  # fmt: skip
+    evaluation = {"mlm_loss": 10.52, "mlm_accuracy": 0.0003, "nsp_accuracy": 0.497}
+    return {
+        "corpus": {
+            "settings": {"data_dir": "data", "input": None},
+            "metrics": {"sources": {"wikinews": {"documents": 3669, "sentences": 39084, "characters": 2301234}}},
+        },
+        "tokenizer": {"metrics": {"vocab_size": 32768, "unknown_rate": 0.0007}},
+        "shards": {"metrics": {"tokens": {"train": 94_032_716}}},
+        "pretraining": {
+            "settings": {"model_name_or_path": None, "optimizer": "muon", "learning_rate": 0.001, "warmup_steps": 100,
+                         "per_device_train_batch_size": 32, "max_seq_length": 128, "mlm_probability": 0.15,
+                         "embedding_gain": 33.0},
+            "metrics": {"steps": 1234, "tokens_seen": 5_054_464, "train_seconds": 3601.0, "tokens_per_second": 1403.6,
+                        "precision": "bf16", "before": evaluation,
+                        "after": {"mlm_loss": 4.93, "mlm_accuracy": 0.312, "nsp_accuracy": 0.581},
+                        "history": [{"step": n, "mlm_loss": 11 - n / 200} for n in range(20, 1235, 20)]},
+        },
+        "checkpoint": {
+            "config": {"num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128,
+                       "num_attention_heads": 4, "num_feedforward_networks": 4, "vocab_size": 32768},
+            "metrics": {"backbone_parameters": 24_869_376,
+                        "fill_mask": [{"text": "京都は[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
+        },
+        "livedoor": finetuned([0.771, 0.783, 0.766]), "ner": finetuned([0.511, 0.502, 0.523]),
+        "compressed_livedoor": {"metrics": {"prune_amount": 0.2, "mean": 0.762, "std": 0.0071, "bytes": 41_900_000,
+                                            "runs": [{"seed": 0, "score": 0.762}]}},
+        "speed_livedoor": speed, "speed_ner": copy.deepcopy(speed),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name, record in made_up_records().items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+    return tmp_path
+
+
+def rendered(folder: Path) -> str:
+    return card.render_card(card.load_records(folder), {"time": "figures/time.png"})
+
+
+def numbers_in(text: str) -> list[str]:
+    return re.findall(r"\d[\d,]*(?:\.\d+)?", text)
+
+
+def values_in(value) -> list[float]:
+    """Every number of a record, those inside its strings too."""
+    if isinstance(value, dict):
+        return [each for item in value.values() for each in values_in(item)]
+    if isinstance(value, list):
+        return [float(len(value)), *(each for item in value for each in values_in(item))]
+    if isinstance(value, str):
+        return [float(each.replace(",", "")) for each in numbers_in(value)]
+    return [] if value is None or isinstance(value, bool) else [float(value)]
+
+
+def shown_as(values: list[float]) -> set[str]:
+    """Every form in which the card may show a value."""
+    forms = set()
+    for value in values:
+        for scale in (1, 100, 1e-6, 1 / 60, 1e-8):
+            for digits in range(4):
+                forms.add(f"{value * scale:,.{digits}f}")
+        forms.add(repr(value))
+        forms.add(f"{value:g}")
+    return forms
+
+
+def unexplained_numbers(text: str, records: dict) -> set[str]:
+    """Numbers in the card's body that stand neither in a record nor in the template's own words."""
+    body = re.sub(r"```.*?```", "", text.split("---\n", 2)[2], flags=re.DOTALL)
+    own = set(numbers_in(TEMPLATE.read_text(encoding="utf-8")))
+    values = values_in(records)
+    timed = [card.contender(records, task, name) for task in card.TASKS for name in card.CONTENDERS]
+    published = records["published_card"]["tasks"]
+    ratios = [
+        tasks["contenders"]["bert"]["seconds"] / facts["seconds"]
+        for tasks in published.values()
+        for facts in tasks["contenders"].values()
+    ]
+    baseline = records["classical_baselines"]["livedoor"]["mean"]
+    distances = [abs(baseline - each["score"]) for each in timed if each["score"]]
+    medians = [each["seconds"] for each in timed if each["seconds"]]
+    known = shown_as(values + ratios + distances + medians)
+    return {each for each in numbers_in(body) if each not in known and each not in own}
+
+
+def test_template_types_no_result_by_hand():
+    """The template's own numbers are names, versions and licences; a decimal fraction would be a result."""
+    text = re.sub(
+        r"\{\{.*?\}\}|\{%.*?%\}|```.*?```|\]\(.*?\)", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    allowed = {"1", "0", "2", "3", "15", "8", "16", "32", "2.0", "3.0", "3.11"}
+    assert set(numbers_in(text)) <= allowed
+
+
+def test_every_number_stands_in_a_record(folder):
+    records = card.load_records(folder)
+    assert unexplained_numbers(rendered(folder), records) == set()
+    # The check itself can fail.
+    assert unexplained_numbers(rendered(folder) + "\n精度は 97.31 % です。", records) == {"97.31"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "shown"),
+    [
+        ("livedoor", ("metrics", "mean"), 0.654, "65.4 ± 1.2 %"),
+        ("speed_livedoor", ("metrics", "contenders", "compressed", "median_ms"), 5.43, "5.43 ms"),
+        ("pretraining", ("metrics", "after", "mlm_loss"), 3.21, "→ 3.21"),
+        ("speed_ner", ("metrics", "speedup", "compressed", "median"), 9.876, "9.88 倍"),
+    ],
+)
+def test_a_changed_record_changes_the_card(folder, name, path, value, shown):
+    assert shown not in rendered(folder)
+    record = json.loads((folder / f"{name}.json").read_text())
+    place = record
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (folder / f"{name}.json").write_text(json.dumps(record))
+    assert shown in rendered(folder)
+
+
+def test_the_table(folder):
+    rows = card.table_rows(card.load_records(folder), "livedoor")
+    assert rows[0] == ["BERT(重みは乱数、時間だけ測定)", "—", "—", "35.61 秒", "71.37 ms", "442.6 MB", "1.00 倍"]
+    assert rows[1] == ["MobileBERT", "77.3 ± 1.2 %", "391 秒", "12.07 秒", "24.19 ms", "99.5 MB", "2.95 倍"]
+    assert rows[2] == ["MobileBERT(高速化)", "76.2 ± 0.7 %", "—", "3.04 秒", "6.02 ms", "41.9 MB", "11.71 倍"]
+    assert "77.3 ± 1.2 %" in card.plain_table(card.load_records(folder))
+
+
+def test_honest_beside_the_linear_model(folder):
+    assert "**9.8 ポイント及びません**" in rendered(folder)
+
+
+def test_missing_records_are_said_to_be_missing(folder):
+    for path in folder.glob("*.json"):
+        if path.stem != "corpus":
+            path.unlink()
+    text = card.render_card(card.load_records(folder), {})
+    assert text.count("未測定") > 20 and "None" not in text
+    (folder / "corpus.json").unlink()
+    with pytest.raises(UserError, match="holds no records"):
+        card.load_records(folder)
+
+
+def test_practice_run_says_so(folder):
+    assert "練習用" not in rendered(folder)
+    record = json.loads((folder / "corpus.json").read_text())
+    record["settings"]["data_dir"] = None
+    (folder / "corpus.json").write_text(json.dumps(record))
+    assert "練習用の実行から作られたカード" in rendered(folder)
+
+
+def test_metadata(folder):
+    head = yaml.safe_load(rendered(folder).split("---\n")[1])
+    assert head["language"] == "ja" and head["license"] == "cc-by-sa-3.0" and head["pipeline_tag"] == "fill-mask"
+    assert head["library_name"] == "transformers" and "mobilebert" in head["tags"] and head["datasets"]
+    again = ModelCardData(**head)
+    results = {(each.task_type, each.metric_name): each.metric_value for each in again.eval_results}
+    assert results[("text-classification", "accuracy")] == 77.33
+
+
+def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
+    records = card.load_records(folder)
+    first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
+    assert first.keys() == {"pretraining", "time", "score"}
+    for name, path in first.items():
+        assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
+    assert figures.draw_figures({}, tmp_path / "c") == {}
+
+
+README = ROOT / "README.md"
+
+
+def test_readme_is_what_the_records_render(tmp_path):
+    command = [
+        sys.executable, ROOT / "scripts" / "render_card.py", "--records_dir", "records", "--output_dir", tmp_path,
+        "--figures_dir", tmp_path / "records" / "figures",
+    ]  # fmt: skip
+    done = subprocess.run([str(each) for each in command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
+
+
+def test_readme_numbers_stand_in_the_records():
+    text = README.read_text(encoding="utf-8")
+    assert unexplained_numbers(text, card.load_records(ROOT / "records")) == set()
+
+
+def test_readme_snippets_and_links():
+    text = README.read_text(encoding="utf-8")
+    assert text.count("```") % 2 == 0
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(snippets) >= 2
+    for snippet in snippets:
+        ast.parse(snippet)
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
+    for script in re.findall(r"scripts/(\w+\.py)", text):
+        assert (ROOT / "scripts" / script).is_file()
+    for command in re.findall(r"^make (\w+)", text, flags=re.MULTILINE):
+        assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

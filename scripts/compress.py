@@ -3,7 +3,8 @@
     python scripts/compress.py --config recipes/tiny.yaml --task livedoor
 
 Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/compressed/TASK/card: model.pt, compressed.json and the
-tokenizer, for the first seed; the same for the other seeds in seed-N/. Both models answer the test part one by one.
+tokenizer, for the first seed; the same for the other seeds in seed-N/. The fast model answers the test part one by
+one; its answers are compared with those that finetune.py kept.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed, select_engine
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels
+from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
 from mobilebert_ja.metrics import mean_and_std
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
@@ -37,7 +38,9 @@ def compress_seed(
     seed = runs.seeds[place]
     model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length)
     require_labels(before.labels, task, before.folder)
-    answers_before = answers_of(before.predictor(), task, f"seed {seed}, before")
+    answers_before = stored_answers(runs, place, task)
+    if answers_before is None:
+        answers_before = answers_of(before.predictor(), task, f"seed {seed}, before")
     traced, sparsity = compress(model, settings.prune_amount, settings.per_channel)
     how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
     size = save_compressed(traced, before, folder, how)

@@ -90,6 +90,9 @@ def test_amounts_that_make_no_sense(model, amount):
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_graph_answers_as_its_weights_say(model, per_channel):
+    with torch.no_grad():  # weights as large as trained ones, so that pruning shows
+        for module in matrices(model).values():
+            module.weight *= 5
     before = states(model)
     traced, _ = compress(model, 0.2, per_channel)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())  # a copy was changed
@@ -104,20 +107,23 @@ def test_the_graph_answers_as_its_weights_say(model, per_channel):
             assert given.shape == wanted.shape
             near = max(near, float((given - wanted).norm() / wanted.norm()))
             far = max(far, float((given - logits(unpruned, inputs)).norm() / wanted.norm()))
-    assert near < 0.06 < 2 * near + 0.02 < far
+    assert near < 0.06 and far > 2 * near  # the weights set to zero matter more than the rounding
 
 
 def test_scales_by_row_are_closer(model):
-    inputs = example_inputs(4, 40, VOCAB_SIZE)
     with torch.no_grad():  # rows of very different size are what one scale a matrix cannot serve
         for module in matrices(model).values():
             module.weight[::2] *= 0.05
-    wanted = logits(LogitsOf(model), inputs)
-    coarse, fine = (
-        float((logits(LogitsOf(quantize(model, per_channel)), inputs) - wanted).norm())
-        for per_channel in (False, True)
-    )
-    assert fine < coarse / 2
+    original = {name: module.weight[::2] for name, module in matrices(model).items()}
+
+    def error(per_channel: bool) -> float:
+        small = dict(quantize(model, per_channel).named_modules())
+        return sum(
+            float((small[name].weight().dequantize()[::2] - weight).norm() / weight.norm())
+            for name, weight in original.items()
+        )
+
+    assert error(True) < error(False) / 5
 
 
 def test_padding_does_not_change_the_answer(model):

@@ -185,7 +185,8 @@ def metadata(records: dict[str, Any]) -> str:
         tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
         datasets=["wikipedia"],
         widget=[{"text": "東京は日本の[MASK]です。"}],
-        **({"model_name": "mobilebert-ja", "eval_results": results} if results else {}),
+        model_name="mobilebert-ja" if results else None,
+        eval_results=results or None,
     ).to_yaml(line_break="\n")
 
 
@@ -198,8 +199,8 @@ def is_practice(records: dict[str, Any]) -> bool:
 def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
     """The card as Markdown. `figures` maps a figure's name to its address relative to the card."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     template = environment.get_template("card_template.md")
     return template.render(

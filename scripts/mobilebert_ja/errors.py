@@ -17,8 +17,9 @@ _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.
 
 
 def _end_progress_line() -> None:
-    """A bar that was being drawn has left the cursor in its own line."""
-    if "tqdm" in sys.modules:
+    """A progress bar that is still being drawn has left the cursor in its own line."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None and getattr(tqdm.tqdm, "_instances", None):
         print(file=sys.stderr)
 
 

@@ -99,7 +99,8 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
         axes.margins(0.3)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
-    panels[0][0].legend(frameon=False, fontsize="small", loc="best")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize="small")
     return _save(figure, path)
 
 

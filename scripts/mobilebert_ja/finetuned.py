@@ -103,6 +103,21 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
     return runs
 
 
+def stored_answers(runs: FinishedRuns, place: int, task: Task) -> list[Any] | None:
+    """The answers for the test part that finetune.py kept for the run at `place`; None if it kept none.
+
+    They were made in batches, in accelerate's precision; the same model answers the same one by one but for rounding.
+    """
+    path = runs.folder / f"predictions-seed-{runs.seeds[place]}.json"
+    if not path.is_file():
+        return None
+    stored = read_json(path)["test"]
+    if [item["text"] for item in stored] != [example.text for example in task.test]:
+        return None
+    answers = [item["prediction"] for item in stored]
+    return answers if task.metric == "accuracy" else [[tuple(span) for span in spans] for spans in answers]
+
+
 def require_labels(labels: Iterable[str], task: Task, folder: Path) -> None:
     """Raise `UserError` unless a model's labels are those of the task (in any order)."""
     if set(labels) != set(task.labels):

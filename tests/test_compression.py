@@ -105,16 +105,16 @@ def test_the_graph_answers_as_its_weights_say(model, per_channel):
             inputs = example_inputs(rows, length, VOCAB_SIZE, seed=rows * length)
             given, wanted = logits(traced, inputs), logits(reference, inputs)
             assert given.shape == wanted.shape
-            near = max(near, float((given - wanted).norm() / wanted.norm()))
-            far = max(far, float((given - logits(unpruned, inputs)).norm() / wanted.norm()))
-    assert near < 0.06 and far > 2 * near  # the weights set to zero matter more than the rounding
+            near += float((given - wanted).norm() / wanted.norm())
+            far += float((given - logits(unpruned, inputs)).norm() / wanted.norm())
+    assert near / 20 < 0.05 and far > 2 * near  # the weights set to zero matter more than the rounding
 
 
 def test_scales_by_row_are_closer(model):
     with torch.no_grad():  # rows of very different size are what one scale a matrix cannot serve
         for module in matrices(model).values():
             module.weight[::2] *= 0.05
-    original = {name: module.weight[::2] for name, module in matrices(model).items()}
+    original = {name: module.weight[::2].detach() for name, module in matrices(model).items()}
 
     def error(per_channel: bool) -> float:
         small = dict(quantize(model, per_channel).named_modules())

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.errors import UserError, exit_on_user_error
@@ -181,6 +182,7 @@ def main() -> None:
                 "num_labels": len(task.labels),
                 "parameters": parameters,
                 "precision": accelerator.mixed_precision,
+                "num_threads": torch.get_num_threads(),
                 "runs": runs,
                 "mean": mean,
                 "std": std,

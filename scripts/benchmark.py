@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig
+
 from mobilebert_ja.compression import load_compressed
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder, write_json
@@ -27,7 +29,6 @@ from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import BenchmarkSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
 from mobilebert_ja.tasks.predictor import LogitsOf
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig
 
 
 @dataclass(frozen=True)

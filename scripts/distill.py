@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
+from transformers import MobileBertForPreTraining
+
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import require_folder
@@ -35,7 +37,6 @@ from mobilebert_ja.transfer import (
     transfer_loss_function,
     transfer_optimizer,
 )
-from transformers import MobileBertForPreTraining
 
 
 def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -> MobileBertForPreTraining:

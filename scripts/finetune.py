@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from transformers import PretrainedConfig
+
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json, require_file, write_json
@@ -33,7 +35,6 @@ from mobilebert_ja.tasks.models import check_tokenizer, finetuning_loss, make_mo
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
 from mobilebert_ja.training import Checkpoints, make_accelerator, run_training
-from transformers import PretrainedConfig
 
 FOLDER_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import MobileBertForPreTraining
+
 from mobilebert_ja.checkpoint import load_pretrained, save_model
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import require_folder
@@ -29,7 +31,6 @@ from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
 from mobilebert_ja.training import Checkpoints, make_accelerator, run_training
-from transformers import MobileBertForPreTraining
 
 RECORD_NAMES = {"teacher": "teacher", "student": "pretraining"}
 

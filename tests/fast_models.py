@@ -6,11 +6,6 @@ import sys
 from pathlib import Path
 
 import torch
-from mobilebert_ja.checkpoint import save_model
-from mobilebert_ja.records import Stage
-from mobilebert_ja.student import initialise_student, mobilebert_config
-from mobilebert_ja.tasks import data_file, load_task
-from task_data import write_livedoor, write_ner, write_tokenizer
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -18,6 +13,12 @@ from transformers import (
     MobileBertForSequenceClassification,
     MobileBertForTokenClassification,
 )
+
+from mobilebert_ja.checkpoint import save_model
+from mobilebert_ja.records import Stage
+from mobilebert_ja.student import initialise_student, mobilebert_config
+from mobilebert_ja.tasks import data_file, load_task
+from task_data import write_livedoor, write_ner, write_tokenizer
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 SIZES = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCardData
+
 from mobilebert_ja import card, figures
 from mobilebert_ja.errors import UserError
 

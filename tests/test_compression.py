@@ -6,9 +6,10 @@ import shutil
 import sys
 import warnings
 
-import compress as stage_script
 import pytest
 import torch
+
+import compress as stage_script
 from fast_models import run_script, tiny_model, write_data, write_finetuned
 from mobilebert_ja.compression import (
     compress,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mobilebert_ja import corpus
 from mobilebert_ja.errors import UserError
 

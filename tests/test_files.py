@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mobilebert_ja import files
 from mobilebert_ja.errors import UserError
 

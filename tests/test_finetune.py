@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import finetune
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+import finetune
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
 from mobilebert_ja.settings import FinetuneSettings
@@ -20,7 +22,6 @@ from mobilebert_ja.tasks.models import make_model, model_config
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder
 from task_data import write_livedoor, write_ner, write_student, write_tokenizer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 SCRIPT = Path(finetune.__file__)
 ROOT = SCRIPT.parents[1]

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+
 from mobilebert_ja.latency import Timing, time_one_by_one
 
 TEXTS = [f"文{number}" for number in range(6)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mobilebert_ja.masking import IGNORED, whole_word_mask
 
 INDEX = {

@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+
 from mobilebert_ja.metrics import (
     accuracy,
     classification_scores,
@@ -13,7 +15,6 @@ from mobilebert_ja.metrics import (
     per_class_scores,
 )
 from mobilebert_ja.tasks.ner import spans_of_tags
-from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 REFERENCES = ["a", "a", "a", "b", "b", "c"]
 PREDICTIONS = ["a", "a", "b", "b", "d", "b"]

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from transformers import MobileBertForPreTraining
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.pretraining import PretrainingModel, batch_function, evaluate_pretraining, pretraining_loss
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.shards import Shards, write_index, write_source
 from mobilebert_ja.student import mobilebert_config
 from mobilebert_ja.tokenizer import SPECIAL_TOKENS
-from transformers import MobileBertForPreTraining
 
 VOCABULARY = {token: number for number, token in enumerate(SPECIAL_TOKENS + [f"w{n}" for n in range(45)])}
 VOCABULARY |= {f"##{n}": 50 + n for n in range(50)}

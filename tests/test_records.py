@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.records import Stage, fingerprint
 

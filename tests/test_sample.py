@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import list_files
 from mobilebert_ja.sample import resolve_data_dir, write_sample

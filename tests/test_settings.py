@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
 from mobilebert_ja.settings import (

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.shards import Rows, Shards, parse_mixture, write_index, write_source
 from mobilebert_ja.tokenizer import SPECIAL_TOKENS

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from transformers import MobileBertForPreTraining
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
-from transformers import MobileBertForPreTraining
 
 
 @pytest.mark.parametrize(

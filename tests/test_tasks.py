@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.tasks import load_task
 from mobilebert_ja.tasks.base import share_rounded_up

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.student import mobilebert_config
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher, require_same_maps

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mobilebert_ja import tokenizer as parts
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.sample_text import HAND_WRITTEN, encyclopedia, essays

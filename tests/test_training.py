@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torch import nn
+
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.settings import TrainingSettings
 from mobilebert_ja.training import Checkpoints, linear_schedule, run_training
-from torch import nn
 
 
 def small_model() -> nn.Module:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from transformers import MobileBertForPreTraining
+
 from mobilebert_ja.pretraining import PretrainingModel
 from mobilebert_ja.settings import DistillSettings
 from mobilebert_ja.student import mobilebert_config
@@ -14,7 +16,6 @@ from mobilebert_ja.transfer import (
     transfer_optimizer,
     weighted,
 )
-from transformers import MobileBertForPreTraining
 
 SIZES = {"num_hidden_layers": 2, "hidden_size": 64, "embedding_size": 32, "attn_implementation": "eager"}
 

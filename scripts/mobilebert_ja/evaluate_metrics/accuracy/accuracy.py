@@ -3,6 +3,7 @@
 # One import a line: the parser of evaluate does not understand `import a, b`.
 import datasets
 import evaluate
+
 from mobilebert_ja.metrics import classification_scores
 
 

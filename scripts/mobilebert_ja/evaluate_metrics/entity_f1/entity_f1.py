@@ -3,6 +3,7 @@
 # One import a line: the parser of evaluate does not understand `import a, b`.
 import datasets
 import evaluate
+
 from mobilebert_ja.metrics import entity_scores
 
 _SPANS = [{"start": datasets.Value("int32"), "end": datasets.Value("int32"), "type": datasets.Value("string")}]

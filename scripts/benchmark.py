@@ -51,7 +51,7 @@ class Contender:
             "bytes": self.model.bytes,
             "median_ms": round(timing.median_ms, 4),
             "p90_ms": round(timing.p90_ms, 4),
-            "seconds": [round(seconds, 4) for seconds in timing.seconds],
+            "seconds": [round(seconds, 6) for seconds in timing.seconds],
             "parameters": self.model.parameters,
         }
 

@@ -29,7 +29,7 @@ def tiny_model(task: str, labels: list[str], vocab_size: int, seed: int = 0, ber
     torch.manual_seed(seed)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: place for place, label in enumerate(labels)}}
     if bert:
-        config = BertConfig(vocab_size, num_attention_heads=2, **SIZES, **names)
+        config = BertConfig(vocab_size=vocab_size, num_attention_heads=2, **SIZES, **names)
         model = (BertForTokenClassification if task == "ner" else BertForSequenceClassification)(config)
     else:
         config = mobilebert_config(vocab_size, intra_bottleneck_size=32, embedding_size=32, **SIZES, **names)
@@ -71,3 +71,15 @@ def run_script(name: str, work: Path, data: Path, *flags: str) -> subprocess.Com
     command = [sys.executable, str(SCRIPTS / name), "--work_dir", str(work), "--data_dir", str(data), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=work)
+
+
+def run_here(monkeypatch, capsys, script, work, data, *flags):
+    """Run an entry point in this process; returns its exit status and what it said."""
+    monkeypatch.setattr(sys, "argv", ["script", "--work_dir", str(work), "--data_dir", str(data), *flags])
+    try:
+        script.main()
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    said = capsys.readouterr()
+    return status, said.out if status == 0 else said.err

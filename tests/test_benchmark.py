@@ -2,11 +2,15 @@
 
 import itertools
 import json
+import shutil
+import sys
 
 import pytest
 
 import benchmark
-from fast_models import run_script, write_data, write_finetuned
+import compress
+from fast_models import run_here, run_script, write_data, write_finetuned
+from mobilebert_ja.finetuned import load_finetuned
 from mobilebert_ja.latency import Timing
 
 
@@ -29,8 +33,9 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     data = write_data(folder / "data")
     write_finetuned(folder, data, "livedoor", [0])
-    done = run_script("compress.py", folder, data, "--task", "livedoor")
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["compress.py", "--work_dir", str(folder), "--data_dir", str(data)])
+        compress.main()
     return folder
 
 
@@ -60,22 +65,59 @@ def test_stage(work):
     assert "livedoor: 5 texts one by one, 2 times, 1 thread" in done.stdout
 
 
-def test_a_sped_up_model_of_other_weights_is_refused(work):
-    write_finetuned(work / "other", work / "data", "livedoor", [2])
-    done = run_script(
-        "benchmark.py", work, work / "data", "--task", "livedoor", "--output_dir", str(work / "x"),
-        "--mobilebert", str(work / "other" / "finetuned" / "livedoor"),
-    )  # fmt: skip
-    assert done.returncode == 1 and "was made from another model" in done.stderr and "Traceback" not in done.stderr
+def test_untrained_bert_is_of_base_size(work):
+    """Counted by hand: embeddings, 12 layers of 7,087,872, pooler, head of three classes."""
+    _, like = load_finetuned(work / "finetuned" / "livedoor", "livedoor", 24)
+    bert = benchmark.untrained_bert(like, vocab_size=400, seed=0)
+    assert bert.parameters == (400 + 512 + 2 + 2) * 768 + 12 * 7_087_872 + 769 * 768 + 769 * 3
+    assert bert.bytes == 4 * bert.parameters
+    assert bert.predictor().predict_one("野球の試合が話題になる") in like.labels
+    facts = benchmark.Contender(bert, None).facts(Timing([[1.0]]))
+    assert (facts["trained"], facts["score"], facts["train_seconds"]) == (False, None, None)
+
+
+def test_a_bert_scored_on_another_test_part_is_refused(work, tmp_path, monkeypatch, capsys):
+    bert = write_finetuned(tmp_path, work / "data", "livedoor", [0], bert=True, split_seed=1)
+    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", "--bert", str(bert))
+    assert (status, len(said.splitlines()), "different texts" in said) == (1, 1, True)
+
+
+def test_a_sped_up_model_of_other_weights_is_refused(work, tmp_path, monkeypatch, capsys):
+    other = write_finetuned(tmp_path, work / "data", "livedoor", [2])
+    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", "--mobilebert", str(other))
+    assert (status, len(said.splitlines()), "was made from another model" in said) == (1, 1, True)
+
+
+def test_a_damaged_sped_up_model_is_refused(work, tmp_path, monkeypatch, capsys):
+    shutil.copytree(work / "compressed" / "livedoor" / "card", tmp_path / "card")
+    with open(tmp_path / "card" / "model.pt", "ab") as stream:
+        stream.write(b"x")
+    flags = ["--compressed", str(tmp_path / "card"), "--output_dir", str(tmp_path / "speed")]
+    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", *flags)
+    assert (status, len(said.splitlines()), "damaged" in said) == (1, 1, True)
+    assert not list(tmp_path.glob("speed*"))
+
+
+def test_missing_input_in_a_process_of_its_own(work):
+    done = run_script("benchmark.py", work, work / "data", "--task", "ner")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        f"error: {work}/finetuned/ner does not exist. finetune.py --task ner makes it."
+    ]
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--task", "ner"], "finetune.py --task ner makes it"),
-        (["--task", "livedoor", "--repetitions", "0"], "--repetitions must be at least 1"),
+        (["--task", "weather"], "'livedoor', 'ner'"),
+        (["--repetitions", "0"], "--repetitions must be at least 1"),
+        (["--num_threads", "0"], "--num_threads must be at least 1"),
+        (["--max_items", "-1"], "--max_items must be at least 0"),
+        (["--compressed", "nowhere"], "compress.py --task livedoor makes it"),
+        (["--bert", "nowhere"], "finetune.py --random_weights bert --task livedoor makes it"),
     ],
 )
-def test_mistakes(work, flags, words):
-    done = run_script("benchmark.py", work, work / "data", *flags)
-    assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr
+def test_mistakes(work, monkeypatch, capsys, flags, words):
+    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", *flags)
+    assert (status, len(said.splitlines())) == (1, 1)
+    assert words in said

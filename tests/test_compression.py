@@ -3,14 +3,13 @@
 import copy
 import json
 import shutil
-import sys
 import warnings
 
 import pytest
 import torch
 
 import compress as stage_script
-from fast_models import run_script, tiny_model, write_data, write_finetuned
+from fast_models import run_here, run_script, tiny_model, write_data, write_finetuned
 from mobilebert_ja.compression import (
     compress,
     example_inputs,
@@ -241,18 +240,6 @@ def test_missing_facts_are_named(saved):
     (folder / "compressed.json").write_text('{"task": "ner"}', encoding="utf-8")
     with pytest.raises(UserError, match="labels"):
         load_compressed(folder)
-
-
-def run_here(monkeypatch, capsys, script, work, data, *flags):
-    """Run an entry point in this process; returns its exit status and what it said."""
-    monkeypatch.setattr(sys, "argv", ["script", "--work_dir", str(work), "--data_dir", str(data), *flags])
-    try:
-        script.main()
-        status = 0
-    except SystemExit as end:
-        status = end.code
-    said = capsys.readouterr()
-    return status, said.out if status == 0 else said.err
 
 
 @pytest.mark.slow

@@ -22,7 +22,9 @@ from mobilebert_ja.compression import (
     trace,
 )
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.finetuned import load_finetuned
+from mobilebert_ja.files import write_json
+from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, stored_answers
+from mobilebert_ja.tasks import Example, Task
 from mobilebert_ja.tasks.predictor import LogitsOf
 
 VOCAB_SIZE = 300
@@ -319,3 +321,14 @@ def test_a_model_for_the_other_kind_of_task_is_refused(finetuned, data, tmp_path
         monkeypatch, capsys, stage_script, tmp_path, data, "--model_name_or_path", str(tmp_path / "model")
     )  # fmt: skip
     assert (status, "labels" in said) == (1, True)
+
+
+def test_kept_answers_are_used_only_for_the_same_texts(tmp_path):
+    task = Task("ner", "f1", LABELS["ner"], [], [Example("田中は", [(0, 2, "人名")]), Example("雨", [])])
+    runs = FinishedRuns(tmp_path, {"runs": [{"seed": 3}]})
+    assert stored_answers(runs, 0, task) is None
+    kept = [{"text": "田中は", "prediction": [[0, 2, "人名"]]}, {"text": "雨", "prediction": []}]
+    write_json(tmp_path / "predictions-seed-3.json", {"test": kept})
+    assert stored_answers(runs, 0, task) == [[(0, 2, "人名")], []]
+    write_json(tmp_path / "predictions-seed-3.json", {"test": kept[::-1]})
+    assert stored_answers(runs, 0, task) is None

@@ -126,6 +126,15 @@ def test_killed_and_started_again_it_is_the_undisturbed_run(road):
     assert first.keys() == second.keys() and all(first[key].equal(second[key]) for key in first)
 
 
+def test_bf16_through_accelerates_own_flag(road):
+    """Training wraps forward() in autocast; afterwards the model must be usable, and in float32 again."""
+    command = [*LAUNCH, "--mixed_precision", "bf16", SCRIPTS / "finetune.py", *road["flags"], "--task", "livedoor",
+               "--num_seeds", "1", "--output_dir", "bf16", "--records_dir", "bf16-records"]  # fmt: skip
+    done = run(command, road["folder"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((road["folder"] / "bf16" / "record.json").read_text())["metrics"]["precision"] == "bf16"
+
+
 def test_two_processes(road):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",

@@ -80,7 +80,10 @@ def fill_mask_examples(root: Path, sentences: list[str], top_k: int = 5) -> list
     """What the checkpoint answers in transformers' own fill-mask pipeline, for the card."""
     from transformers import pipeline
 
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would report the NSP head, which filling a mask does not use
     answer = pipeline("fill-mask", model=str(root), device="cpu")
+    transformers_logging.set_verbosity(level)
     return [
         {
             "text": sentence,

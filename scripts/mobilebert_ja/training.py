@@ -290,8 +290,10 @@ def run_training(
         if found is None or found.name != f"step-{state.step}":
             checkpoints.save(state)  # what follows, an evaluation or the saving of the model, may fail
     progress.close()
-    # Leave the model as it was handed in: on its own, and without the autocast that prepare() put around forward().
-    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    # Leave the model as it was handed in, without the autocast that prepare() put around its forward(). (accelerate's
+    # own unwrap_model peels off transformers' decorators too and leaves a forward() that cannot be called.)
+    for name in ("forward", "_original_forward"):
+        bare_model.__dict__.pop(name, None)
     accelerator.free_memory()
     bare_model.zero_grad(set_to_none=True)
     return state

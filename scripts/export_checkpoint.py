@@ -19,7 +19,10 @@ from mobilebert_ja.settings import ExportSettings, parse_settings
 from mobilebert_ja.student import parameter_counts
 
 SENTENCES = [
-    "京都は日本の[MASK]です。",
+    "東京は日本の[MASK]です。",
+    "東京は日本[MASK]首都である。",
+    "彼は大学を卒業し[MASK]。",
+    "この映画は1990年に公開さ[MASK]た。",
     "明治時代に[MASK]が開通した。",
     "この寺は浄土宗の[MASK]である。",
     "彼は東京大学を[MASK]した。",

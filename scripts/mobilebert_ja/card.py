@@ -184,7 +184,7 @@ def metadata(records: dict[str, Any]) -> str:
         mask_token="[MASK]",
         tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
         datasets=["wikipedia"],
-        widget=[{"text": "東京は日本の[MASK]です。"}],
+        widget=[{"text": "東京は日本[MASK]首都である。"}],
         model_name="mobilebert-ja" if results else None,
         eval_results=results or None,
     ).to_yaml(line_break="\n")

@@ -49,6 +49,7 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
     axes.set(xlabel="tokens seen (millions)", ylabel="masked-word loss", title="Pretraining of the student")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
+    axes.margins(y=0.1)
     return _save(figure, path)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.settings import load_recipe
 
+_DISTRIBUTED = ("RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 SCRIPTS = Path(__file__).resolve().parents[1]
 
 
@@ -82,9 +83,11 @@ def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = No
     Raises `UserError` if a stage fails; it has printed its own reason.
     """
     stages = stages_of(load_recipe(recipe_path), before)
+    # A stage that was itself started as one of several processes must not pass its rank on.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_DISTRIBUTED)}
     for number, stage in enumerate(stages, start=1):
         print(f"\n[{number}/{len(stages)}] {stage.section}", flush=True)
-        code = subprocess.run(command_of(stage, recipe_path, shared_flags)).returncode
+        code = subprocess.run(command_of(stage, recipe_path, shared_flags), env=environment).returncode
         if code == 130:
             raise KeyboardInterrupt
         if code:

@@ -12,8 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
+from mobilebert_ja.corpus import text_documents
 from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import list_files, read_lines, require_folder
+from mobilebert_ja.files import list_files, require_folder
 from mobilebert_ja.parallel import bounded_map
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
@@ -22,18 +23,6 @@ from mobilebert_ja.shards import write_index, write_source
 from mobilebert_ja.tokenizer import FastEncoder
 
 encoder_of = cache(FastEncoder)  # one a worker process
-
-
-def documents_of(file: Path) -> Iterator[list[str]]:
-    document: list[str] = []
-    for line in read_lines(file):
-        if line:
-            document.append(line)
-        elif document:
-            yield document
-            document = []
-    if document:
-        yield document
 
 
 def in_chunks(documents: Iterator[list[str]], lines: int = 5000) -> Iterator[list[list[str]]]:
@@ -73,7 +62,7 @@ def main() -> None:
     files = [(split, file) for split in ("train", "heldout") for file in list_files(corpus / split)]
     with ProcessPoolExecutor(settings.num_workers) as pool:
         for split, file in progress_bar(files, desc="packing", unit="file"):
-            chunks = bounded_map(pool, partial(encode, str(tokenizer)), in_chunks(documents_of(file)))
+            chunks = bounded_map(pool, partial(encode, str(tokenizer)), in_chunks(text_documents(file)))
             documents = [document for chunk in chunks for document in chunk if document]
             counts[f"{split}-{file.stem}"] = write_source(stage.folder, split, file.stem, documents)
     write_index(stage.folder, vocabulary, counts)

@@ -5,26 +5,24 @@
     python scripts/build_corpus.py --source cirrussearch --input jawiki-cirrussearch-content.json.gz
     python scripts/build_corpus.py --source hub --input wikimedia/wikipedia:20231101.ja
 
-Writes WORK_DIR/corpus/{train,heldout}/SOURCE.txt: one sentence a line, a blank line between documents. Without --input
-the texts are those of DATA_DIR/corpus, without --data_dir those of the embedded sample.
+Writes WORK_DIR/corpus/{train,heldout}/PART-NNNNN.txt: one sentence a line, a blank line between documents; and
+removed.json, how often each rule removed or changed something, with examples. --input takes files, folders, globs and
+URLs; without it the texts are those of DATA_DIR/corpus, without --data_dir those of the embedded sample. Killed and
+started again, it goes on; --executor slurm or ray runs its tasks on a cluster.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
-from mobilebert_ja.corpus import SOURCES, Distinct, clean_documents, excluded_sentences, in_chunks, open_source
+from mobilebert_ja.corpus import CorpusBuild, excluded_sentences
 from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.executors import EXECUTORS
 from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.parallel import bounded_map
-from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CorpusSettings, parse_settings
+from mobilebert_ja.sources import SOURCES, parts_of
 
 
 def inputs_of(settings: CorpusSettings) -> tuple[str, list[Path]]:
@@ -42,53 +40,41 @@ def inputs_of(settings: CorpusSettings) -> tuple[str, list[Path]]:
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(CorpusSettings, __doc__, "build_corpus", source=list(SOURCES))
+    settings = parse_settings(CorpusSettings, __doc__, "build_corpus", source=list(SOURCES), executor=list(EXECUTORS))
     given, exclude = inputs_of(settings)
-    parts = open_source(settings.source, given)
+    parts = parts_of(settings.source, given, Path(settings.work_dir) / "downloads", settings.checksum)
+    excluded = excluded_sentences(exclude)
     paths = {f"exclude_{path.name}": path for path in exclude}
-    if Path(given).exists():
-        paths["input"] = Path(given)
+    paths |= {f"input_{part.name}": Path(part.location) for part in parts if part.source != "hub"}
     stage = Stage(
         "corpus", vars(settings), Path(str(settings.output_dir)), paths, Path(str(settings.records_dir))
     )  # fmt: skip
     if stage.is_done(settings.overwrite):
         return
-    distinct = Distinct(excluded_sentences(exclude), settings.heldout_every)
-    stage.begin()
-    counts: Counter[str] = Counter()
-    sources: dict[str, Counter[str]] = {}
-    totals: dict[str, Counter[str]] = {"train": Counter(), "heldout": Counter()}
-    work = partial(clean_documents, min_chars=settings.min_chars, max_chars=settings.max_chars)
-    bar = progress_bar(desc="cleaning", unit="char", unit_scale=True)
-    with ProcessPoolExecutor(settings.num_workers) as pool:
-        for name, documents in parts.items():
-            sources[name] = Counter()
-            with ExitStack() as stack:
-                streams = {}
-                for part in totals:
-                    (stage.folder / part).mkdir(exist_ok=True)
-                    path = stage.folder / part / f"{name}.txt"
-                    streams[part] = stack.enter_context(open(path, "w", encoding="utf-8"))
-                for chunk in bounded_map(pool, work, in_chunks(documents)):
-                    counts.update(chunk.counts)
-                    for document in chunk.documents:
-                        part, kept = distinct.filter(document)
-                        if not kept:
-                            continue
-                        streams[part].write("\n".join(kept) + "\n\n")
-                        size = {"documents": 1, "sentences": len(kept), "characters": sum(map(len, kept))}
-                        totals[part].update(size)
-                        sources[name].update(size)
-                        bar.update(size["characters"])
-    bar.close()
-    if not totals["train"]:
+    stage.begin(resume=True, overwrite=settings.overwrite)
+    build = CorpusBuild(
+        parts,
+        excluded,
+        stage.folder,
+        min_chars=settings.min_chars,
+        max_chars=settings.max_chars,
+        heldout_every=settings.heldout_every,
+        near_duplicates=settings.near_duplicates,
+        piece_chars=settings.piece_chars,
+        executor=settings.executor,
+        executor_options=settings.executor_options,
+        workers=settings.num_workers,
+    )
+    metrics = build.run()
+    if not metrics["train"]:
         raise UserError(f"{given}: no sentence of {settings.min_chars} to {settings.max_chars} characters is in it.")
-    if not totals["heldout"]:
+    if not metrics["heldout"]:
         raise UserError("No document fell to the held-out part; lower --heldout_every.")
-    stage.finish({**totals, "removed": dict(counts + distinct.counts), "sources": sources})
+    stage.finish(metrics)
     print(
-        f"{settings.output_dir}: {totals['train']['sentences']:,} sentences, {totals['train']['characters']:,} "
-        f"characters to train on; {totals['heldout']['sentences']:,} sentences held out"
+        f"{settings.output_dir}: {metrics['train']['sentences']:,} sentences, {metrics['train']['characters']:,} "
+        f"characters to train on; {metrics['heldout']['sentences']:,} sentences held out; "
+        f"what was removed and why stands in {settings.output_dir}/removed.json"
     )
 
 

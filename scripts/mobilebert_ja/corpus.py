@@ -1,122 +1,68 @@
-"""From sources of raw text to clean, distinct sentences in documents."""
+"""From parts of raw text to clean, distinct sentences in documents: passes of datatrove over pieces of the text.
+
+Every pass is a pipeline run in tasks, one a piece, so memory does not grow with the text, tasks run wherever an
+executor puts them, and a run that was killed goes on where it stopped. What a pass writes depends on its input alone.
+
+    pieces      raw documents into pieces of a few million characters
+    clean       paragraphs into sentences; a signature of each document
+    documents   which documents stand twice
+    shingles    MinHash signatures of the documents that are left; `buckets` and `clusters` find near-duplicates
+    sentences   a signature of each sentence of the documents that are left; `repeats` finds those that stand twice
+    write       the sentences that are left, in train/ and heldout/
+"""
 
 from __future__ import annotations
 
-import glob
-import hashlib
-import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from datatrove.data import Document
+from datatrove.executor.base import PipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.dedup import (
+    ExactDedupConfig,
+    ExactDedupFilter,
+    ExactDedupSignature,
+    ExactFindDedups,
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    SentDedupConfig,
+    SentenceDedupSignature,
+    SentenceFindDedups,
+)
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.utils.text import TextNormConfig
+
+from mobilebert_ja.corpus_steps import (
+    CharacterShingles,
+    CleanDocuments,
+    DropRepeatedSentences,
+    NoWords,
+    ReadParts,
+    Removed,
+    WriteCleaned,
+    WriteCorpus,
+    WritePieces,
+    digest,
+)
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json, read_lines, require_file
-from mobilebert_ja.text import clean, split_sentences, unwanted
+from mobilebert_ja.executors import make_executor, no_other_run, run_phase
+from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.rule_report import RuleReport
+from mobilebert_ja.sources import Part
+from mobilebert_ja.text import clean, split_sentences
 
-SOURCES = ("text", "cirrussearch", "hub")
-SUFFIXES = (".txt", ".jsonl")
-COMPRESSIONS = (".gz", ".xz", ".bz2")
-Document = list[str]  # paragraphs before cleaning, sentences after
-
-
-def _bare_name(path: Path) -> str:
-    name = path.name
-    for suffix in (*COMPRESSIONS, *SUFFIXES, ".json"):
-        name = name.removesuffix(suffix)
-    return name
+SENTENCE_FINDERS = 8  # tasks that share the sentences' signatures among them
+WORK_FOLDERS = ("passes", "pieces", "cleaned", "duplicates", "reports")
 
 
-def find_text_files(patterns: str) -> list[Path]:
-    """The text files that comma separated files, folders and globs name, sorted. Raises `UserError` if none."""
-    found: set[Path] = set()
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
-        path = Path(pattern)
-        if path.is_dir():
-            inside = [each for each in path.rglob("*") if each.is_file()]
-            found.update(each for each in inside if each.name != _bare_name(each))
-        elif path.is_file():
-            found.add(path)
-        else:
-            matches = [Path(each) for each in glob.glob(pattern) if Path(each).is_file()]
-            if not matches:
-                raise UserError(f"{pattern} does not exist (--input takes files, folders or glob patterns).")
-            found.update(matches)
-    if not found:
-        raise UserError(f"{patterns} holds no text: expected .txt or .jsonl files, plain or .gz, .xz, .bz2.")
-    return sorted(found)
-
-
-def text_documents(path: Path) -> Iterator[Document]:
-    """Documents of a text file (a blank line between them) or a .jsonl file (one in "text" of each line)."""
-    if ".jsonl" in path.name:
-        for number, line in enumerate(read_lines(path), start=1):
-            try:
-                yield str(json.loads(line)["text"]).splitlines()
-            except (json.JSONDecodeError, KeyError, TypeError):
-                raise UserError(f'{path}, line {number}: expected a JSON object with the key "text".') from None
-        return
-    document: Document = []
-    for line in read_lines(path):
-        if line.strip():
-            document.append(line)
-        elif document:
-            yield document
-            document = []
-    if document:
-        yield document
-
-
-def cirrussearch_documents(path: Path) -> Iterator[Document]:
-    """Articles of a Wikimedia CirrusSearch content dump: alternating lines of index and content, read as a stream."""
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            article = json.loads(line)
-        except json.JSONDecodeError:
-            raise UserError(f"{path}, line {number} is not JSON; expected a CirrusSearch content dump.") from None
-        if "index" not in article and article.get("text"):
-            # The dump puts "parent > title" before the text of a subpage.
-            text, title = article["text"], article.get("title", "")
-            yield [text.partition(f"> {title} ")[2] or text]
-
-
-def hub_documents(name: str) -> Iterator[Document]:
-    """Articles of a data set on the Hub, "NAME" or "NAME:CONFIGURATION", streamed."""
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise UserError(
-            "--source hub needs the package datasets (pip install datasets). Without it, download the articles and "
-            "give them with --source text --input FILE.jsonl."
-        ) from None
-    dataset, _, configuration = name.partition(":")
-    try:
-        for row in load_dataset(dataset, configuration or None, split="train", streaming=True):
-            yield str(row["text"]).splitlines()
-    except (OSError, ValueError, ConnectionError) as error:
-        raise UserError(
-            f"The Hub data set {name} cannot be read: {str(error).splitlines()[0]}. Download it by hand and give it "
-            "with --source text --input FILE.jsonl."
-        ) from None
-
-
-def open_source(source: str, given: str) -> dict[str, Iterator[Document]]:
-    """Name of each part of a source -> its documents. Missing input raises `UserError` here, before any work."""
-    if source == "hub":
-        return {given.replace("/", "_").replace(":", "_"): hub_documents(given)}
-    if source == "cirrussearch":
-        path = require_file(given, "Download a dump from https://dumps.wikimedia.org/other/cirrussearch/ for --input.")
-        return {_bare_name(path): cirrussearch_documents(path)}
-    files = find_text_files(given)
-    names = Counter(_bare_name(path) for path in files)
-    doubled = [name for name, count in names.items() if count > 1]
-    if doubled:
-        raise UserError(f"Two input files are both called {doubled[0]}; sources need distinct names.")
-    return {_bare_name(path): text_documents(path) for path in files}
-
-
-def excluded_sentences(paths: Iterable[Path]) -> set[bytes]:
+def excluded_sentences(paths: Iterable[Path]) -> frozenset[bytes]:
     """Digests of the sentences of evaluation files: JSON lists of objects with "text"."""
     digests = set()
     for path in paths:
@@ -125,70 +71,162 @@ def excluded_sentences(paths: Iterable[Path]) -> set[bytes]:
                 raise UserError(f'{path}: expected a list of objects with the key "text".')
             for sentence in split_sentences(clean(str(item["text"]))):
                 digests.add(digest(sentence))
-    return digests
+    return frozenset(digests)
 
 
-def digest(text: str) -> bytes:
-    """64 bits that stand for a sentence."""
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+def _text_of(document: Document) -> str:
+    return document.text
 
 
 @dataclass
-class CleanedChunk:
-    """Documents of sentences, and what cleaning changed or left out."""
+class CorpusBuild:
+    """One corpus being built in `folder`.
 
-    documents: list[Document]
-    counts: Counter[str] = field(default_factory=Counter)
+    Args:
+        parts: what to read.
+        excluded: digests of the sentences that must not be in it.
+        folder: where train/, heldout/ and removed.json go; the passes' own files stand beside them until the end.
+        min_chars, max_chars: length of a sentence that is kept (characters).
+        heldout_every: one document in this many is held out.
+        near_duplicates: whether documents that MinHash finds alike are dropped.
+        piece_chars: characters a piece, that is a task.
+        executor, executor_options, workers: where the tasks run; see `executors.make_executor`.
+    """
 
+    parts: list[Part]
+    excluded: frozenset[bytes]
+    folder: Path
+    min_chars: int = 10
+    max_chars: int = 200
+    heldout_every: int = 100
+    near_duplicates: bool = True
+    piece_chars: int = 2_000_000
+    executor: str = "local"
+    executor_options: str | dict[str, Any] | None = None
+    workers: int = 2
 
-def clean_documents(documents: list[Document], min_chars: int, max_chars: int) -> CleanedChunk:
-    """Clean, split and filter; what needs no knowledge of the rest of the corpus, so it runs in a worker process."""
-    chunk = CleanedChunk([])
-    for document in documents:
-        kept = []
-        for paragraph in document:
-            for sentence in split_sentences(clean(paragraph, chunk.counts)):
-                reason = unwanted(sentence, min_chars, max_chars)
-                if reason is None:
-                    kept.append(sentence)
-                else:
-                    chunk.counts[reason] += 1
-        chunk.documents.append(kept)
-    return chunk
+    def __post_init__(self) -> None:
+        work = self.folder.resolve()  # datatrove's tasks may run elsewhere
+        self.passes, self.pieces, self.cleaned, self.duplicates, self.reports = (work / name for name in WORK_FOLDERS)
+        self.costs: list[dict[str, Any]] = []
+        self.exact = ExactDedupConfig(content_getter=_text_of)
+        # 5 characters a shingle; documents alike in about 0.72 of their shingles or more are taken for one.
+        self.alike = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
+        as_it_stands = TextNormConfig(False, False, False, False, False, False, False)
+        self.same = SentDedupConfig(
+            n_sentences=1, split_sentences=False, min_doc_words=0, min_num_sentences=0, norm_config=as_it_stands
+        )
 
+    def _run(self, name: str, steps: list[PipelineStep], tasks: int) -> None:
+        def executor(logs: Path) -> PipelineExecutor:
+            return make_executor(self.executor, self.executor_options, steps, tasks, self.workers, logs)
 
-def in_chunks(documents: Iterable[Document], size: int = 200) -> Iterator[list[Document]]:
-    """Groups of `size` documents."""
-    iterator = iter(documents)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+        self.costs.append(run_phase(name, executor, self.passes, tasks))
 
+    def _read(self, folder: Path) -> JsonlReader:
+        return JsonlReader(str(folder), compression="zstd", glob_pattern="*.jsonl.zst", add_file_path=False)
 
-class Distinct:
-    """Drops sentences and documents that stood earlier in the corpus, and sentences of evaluation sets."""
+    def _distinct_documents(self, report: RuleReport) -> list[PipelineStep]:
+        """Cleaned documents, without those found to stand twice."""
+        found = str(self.duplicates / "documents")
+        return [
+            self._read(self.cleaned),
+            ExactDedupFilter(found, self.exact, Removed("duplicate_document", report)),
+        ]
 
-    def __init__(self, excluded: set[bytes], heldout_every: int):
-        self.excluded, self.heldout_every = excluded, heldout_every
-        self.sentences: set[bytes] = set()
-        self.documents: set[bytes] = set()
-        self.counts: Counter[str] = Counter()
+    def _unlike_documents(self, report: RuleReport) -> list[PipelineStep]:
+        """Those, without near-duplicates."""
+        steps = self._distinct_documents(report)
+        if self.near_duplicates:
+            found = str(self.duplicates / "clusters")
+            steps.append(MinhashDedupFilter(found, Removed("near_duplicate_document", report)))
+        return steps
 
-    def filter(self, document: Document) -> tuple[str, Document]:
-        """("train" | "heldout", the sentences that remain); the part follows from the document's text alone."""
-        whole = digest("\n".join(document))
-        if document and whole in self.documents:
-            self.counts["duplicate_documents"] += 1
-            return "train", []
-        self.documents.add(whole)
-        kept = []
-        for sentence in document:
-            key = digest(sentence)
-            if key in self.excluded:
-                self.counts["evaluation_sentences"] += 1
-            elif key in self.sentences:
-                self.counts["duplicate_sentences"] += 1
+    def run(self) -> dict[str, Any]:
+        """Run the passes that have not ended yet; returns the record's metrics."""
+        for folder in (self.passes, self.pieces, self.cleaned, self.reports):
+            folder.mkdir(parents=True, exist_ok=True)
+        with no_other_run(self.passes):
+            self._run_passes()
+        metrics = self._metrics()
+        for name in WORK_FOLDERS:
+            shutil.rmtree(self.folder / name)
+        return metrics
+
+    def _run_passes(self) -> None:
+        signatures = {
+            name: str(self.duplicates / f"{name}_signatures") for name in ("document", "shingle", "sentence")
+        }
+        unused = RuleReport()  # what the filters remove is reported once, by the last pass
+        self._run("pieces", [ReadParts(self.parts), WritePieces(self.pieces, self.piece_chars)], len(self.parts))
+        tasks = len(list(self.pieces.glob("*.jsonl.zst")))
+        if not tasks:
+            return
+        cleaner = CleanDocuments(self.min_chars, self.max_chars, self.excluded, self.reports)
+        self._run(
+            "clean",
+            [
+                self._read(self.pieces),
+                cleaner,
+                WriteCleaned(self.cleaned),
+                ExactDedupSignature(signatures["document"], self.exact),
+            ],
+            tasks,
+        )
+        found = str(self.duplicates / "documents")
+        self._run("documents", [ExactFindDedups(signatures["document"], found, self.exact)], 1)
+        if self.near_duplicates:
+            shingles = CharacterShingles(signatures["shingle"], self.alike, language=NoWords())
+            self._run("shingles", [*self._distinct_documents(unused), shingles], tasks)
+            pairs = str(self.duplicates / "pairs")
+            buckets = MinhashDedupBuckets(signatures["shingle"], pairs, config=self.alike)
+            self._run("buckets", [buckets], self.alike.num_buckets)
+            clusters = MinhashDedupCluster(pairs, str(self.duplicates / "clusters"), self.alike)
+            self._run("clusters", [clusters], 1)
+        sentences = SentenceDedupSignature(signatures["sentence"], SENTENCE_FINDERS, self.same, language=NoWords())
+        self._run("sentences", [*self._unlike_documents(unused), sentences], tasks)
+        repeats = str(self.duplicates / "sentences")
+        finder = SentenceFindDedups(signatures["sentence"], repeats, config=self.same)
+        self._run("repeats", [finder], SENTENCE_FINDERS)
+        report = RuleReport()
+        self._run(
+            "write",
+            [
+                *self._unlike_documents(report),
+                DropRepeatedSentences(repeats, self.same, report=report),
+                WriteCorpus(self.folder.resolve(), self.heldout_every, report, self.reports),
+            ],
+            tasks,
+        )
+
+    def _metrics(self) -> dict[str, Any]:
+        """Add up what the tasks counted, and write removed.json, the examples by which the rules can be judged."""
+        read: Counter[str] = Counter()
+        totals: dict[str, Counter[str]] = {"train": Counter(), "heldout": Counter()}
+        sources = {part.name: Counter(documents=0, sentences=0, characters=0) for part in self.parts}
+        lengths: Counter[int] = Counter()
+        report = RuleReport()
+        for file in sorted(self.reports.glob("*.json")):
+            if file.name.startswith("read-"):
+                read.update(read_json(file))
+            elif file.name.startswith("written-"):
+                written = read_json(file)
+                for split, counts in written["totals"].items():
+                    totals[split].update(counts)
+                for name, counts in written["parts"].items():
+                    sources[name].update(counts)
+                lengths.update({int(length): count for length, count in written["lengths"].items()})
             else:
-                self.sentences.add(key)
-                kept.append(sentence)
-        part = "heldout" if int.from_bytes(whole, "big") % self.heldout_every == 0 else "train"
-        return part, kept
+                report.merge(RuleReport.load(file))
+        write_json(self.folder / "removed.json", report.rules())
+        seconds = sum(cost["task_seconds"] for cost in self.costs)  # of one core; 0 on a cluster, which counts its own
+        return {
+            "read": read,
+            **totals,
+            "rules": dict(report.counts.most_common()),
+            "removed_sentences": dict(report.removed_sentences.most_common()),
+            "sources": sources,
+            "sentence_lengths": dict(sorted(lengths.items())),
+            "megabytes_per_second_a_core": round(read["bytes"] / 1e6 / seconds, 3) if seconds else None,
+            "passes": self.costs,
+        }

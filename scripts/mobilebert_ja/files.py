@@ -9,6 +9,8 @@ import json
 import lzma
 import os
 import shutil
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,21 @@ from typing import IO, Any
 
 from mobilebert_ja.errors import UserError
 
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+
+def _open_zstandard(path: Path, _mode: str) -> Any:
+    from backports import zstd  # here, so that a machine that only trains does without it
+
+    return zstd.open(path, "rb")
+
+
+def _zstandard_error() -> type[Exception]:
+    """What reading a damaged .zst file raises; known only once its library is loaded."""
+    library = sys.modules.get("backports.zstd")
+    return library.ZstdError if library is not None else EOFError
+
+
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open, ".zst": _open_zstandard}
+COMPRESSIONS = tuple(_OPENERS)
 
 
 def require_file(path: str | Path, hint: str = "") -> Path:
@@ -38,7 +54,7 @@ def require_folder(path: str | Path, hint: str = "") -> Path:
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file (plain, .gz, .xz or .bz2) without their line ends.
+    """Yield the lines of a UTF-8 file (plain, .gz, .xz, .bz2 or .zst) without their line ends.
 
     Raises `UserError` naming the file and the byte where it stops being UTF-8, or where its compression is damaged.
     """
@@ -59,7 +75,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
                     line = line.removeprefix("\ufeff")
                 offset += len(raw)
                 yield line.rstrip("\r\n")
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, lzma.LZMAError, zlib.error, _zstandard_error(), OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{path} is damaged: it cannot be decompressed past byte {offset} of its text.") from None

@@ -27,9 +27,10 @@ from mobilebert_ja.files import list_files, read_json, replace_folder, sha256_of
 
 RECORD_NAME = "record.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate")
+_LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "logging_steps", "save_seconds"}
-_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers"}
+_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options"}
 
 
 def fingerprint(path: str | Path) -> str:
@@ -43,6 +44,22 @@ def fingerprint(path: str | Path) -> str:
     else:
         files = {str(file.relative_to(path)): sha256_of(file) for file in list_files(path)}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Checksum of each file of a folder; of one subfolder or kind of many files, one checksum of all of theirs."""
+    groups: dict[str, dict[str, str]] = {}
+    for file in list_files(folder):
+        place = file.relative_to(folder)
+        groups.setdefault(str(place.parent / f"*{file.suffix}"), {})[str(place)] = sha256_of(file)
+    digests = {}
+    for group, files in groups.items():
+        if len(files) > _LISTED_FILES:
+            combined = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+            digests[f"{group} ({len(files)} files)"] = combined
+        else:
+            digests |= files
+    return digests
 
 
 def hardware() -> dict[str, Any]:
@@ -200,7 +217,7 @@ class Stage:
             "git_commit": git_commit(),
             "versions": library_versions(),
             "hardware": hardware(),
-            "files": {str(file.relative_to(self.folder)): sha256_of(file) for file in list_files(self.folder)},
+            "files": _digests(self.folder),
         }
         write_json(self.folder / RECORD_NAME, record)
         replace_folder(self.folder, self.output_dir)

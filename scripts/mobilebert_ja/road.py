@@ -30,9 +30,11 @@ class RoadStage:
 ROAD = (
     RoadStage("build_corpus", "build_corpus.py"),
     RoadStage("train_tokenizer", "train_tokenizer.py"),
+    RoadStage("evaluate_tokenizer", "evaluate_tokenizer.py", optional=True),
     RoadStage("pack_corpus", "pack_corpus.py"),
     RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
     RoadStage("distill", "distill.py", launch=True, optional=True),
+    RoadStage("pretrain_shallow", "pretrain.py", {"model": "shallow"}, launch=True, optional=True),
     RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
     RoadStage("export_checkpoint", "export_checkpoint.py"),
     RoadStage("finetune_livedoor", "finetune.py", {"task": "livedoor"}, launch=True),

@@ -43,13 +43,31 @@ class CorpusSettings(StageSettings):
 
     places: ClassVar[dict[str, str]] = {"output_dir": "corpus"}  # under work_dir, unless given
     source: str = setting("text", "text | cirrussearch | hub")
-    input: str | None = setting(None, "Files, folders or glob patterns, comma separated; none: DATA_DIR/corpus.")
+    input: str | None = setting(None, "Files, folders, globs or URLs, comma separated; none: DATA_DIR/corpus.")
+    checksum: str | None = setting(None, "ALGORITHM:HEX that a file downloaded from a URL must have.")
     output_dir: str | None = setting(None, "Folder for the sentences.")
     min_chars: int = setting(10, "Shorter sentences are dropped (characters).")
     max_chars: int = setting(200, "Longer sentences are dropped (characters).")
     heldout_every: int = setting(100, "One document in this many goes to the held-out part.")
     exclude: str | None = setting(None, "Evaluation files whose sentences are removed; none: DATA_DIR/ner/ner.json.")
-    num_workers: int = setting(2, "Worker processes.")
+    near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
+    piece_chars: int = setting(2_000_000, "Characters a task works on.")
+    num_workers: int = setting(2, "Tasks at work at a time.")
+    executor: str = setting("local", "local | slurm | ray: where the tasks run.")
+    executor_options: str | None = setting(None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).")
+
+
+@dataclass
+class CorpusScalingSettings(StageSettings):
+    """benchmark_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "corpus_scaling"}  # under work_dir, unless given
+    timed: str = setting("wikipedia_*", "Files of DATA_DIR/corpus on which the rate is measured (patterns).")
+    multiplied: str = setting("*", "Files that are multiplied for the run on more text (patterns, comma separated).")
+    copies: int = setting(10, "How many times the text that run reads.")
+    workers: str = setting("1,2", "Numbers of workers to compare, the first one being the yardstick.")
+    repetitions: int = setting(3, "Rounds of the timing, each with every number of workers.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
 
 
 @dataclass
@@ -62,10 +80,32 @@ class TokenizerSettings(StageSettings):
     }  # under work_dir, unless given
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     output_dir: str | None = setting(None, "Folder for the tokenizer.")
+    tokenizer: str | None = setting(None, "An existing tokenizer (folder or Hub name) to take; none: train one.")
     vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.")
     limit_alphabet: int = setting(6129, "Distinct characters kept.")
     min_frequency: int = setting(2, "A merge must be seen this often.")
     sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.")
+
+
+@dataclass
+class TokenizerEvaluationSettings(StageSettings):
+    """evaluate_tokenizer.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "tokenizer": "tokenizer",
+        "output_dir": "tokenizer_quality",
+    }  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+    sentences: int = setting(100_000, "Sentences on which the two encoders are compared.")
+    timed_sentences: int = setting(1000, "Sentences a round of the timing.")
+    repetitions: int = setting(10, "Rounds, the encoders one after another in each.")
+    wikipedia: str = setting("wikipedia_*", "Parts of the corpus that are encyclopedia (pattern).")
+    novels: str = setting("aozora", "Parts of the corpus that are novels (pattern).")
+    sample_lines: int = setting(1_000_000, "Lines for the vocabulary without an alphabet limit.")
+    min_frequency: int = setting(2, "A merge of that vocabulary must be seen this often.")
 
 
 @dataclass
@@ -106,12 +146,14 @@ class PretrainSettings(TrainingSettings):
     """pretrain.py"""
 
     places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
-    model: str = setting("student", "teacher | student")
+    model: str = setting("student", "teacher | student | shallow (a student with fewer blocks, to be grown)")
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
-    output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/teacher or WORK_DIR/student.")
+    output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/MODEL.")
     model_name_or_path: str | None = setting(
-        None, "Weights to start from: a folder, or 'distilled' for WORK_DIR/distilled; none: random."
+        None,
+        "Weights to start from: a folder, or 'distilled' or 'shallow' for that folder of WORK_DIR; none: random. A "
+        "student grows to --num_hidden_layers, if that is a multiple of its own.",
     )
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
@@ -127,6 +169,7 @@ class PretrainSettings(TrainingSettings):
     dropout: bool = setting(True, "Use the structure's dropout while training; false suits short budgets.")
     next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
     mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
+    lr_scheduler_type: str = setting("linear", "linear (decay to 0) | constant; both after the warm-up")
     max_steps: int = setting(1000, "Optimizer steps.")
     max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
     eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
@@ -223,9 +266,11 @@ class ExportSettings(StageSettings):
 SECTIONS: dict[str, type[StageSettings]] = {
     "build_corpus": CorpusSettings,
     "train_tokenizer": TokenizerSettings,
+    "evaluate_tokenizer": TokenizerEvaluationSettings,
     "pack_corpus": PackSettings,
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
+    "pretrain_shallow": PretrainSettings,
     "pretrain_student": PretrainSettings,
     "export_checkpoint": ExportSettings,
     "finetune_livedoor": FinetuneSettings,

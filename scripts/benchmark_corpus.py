@@ -1,0 +1,115 @@
+"""Measure build_corpus.py: its rate by number of workers, and its memory on many times the text.
+
+    python scripts/benchmark_corpus.py --data_dir path/to/data
+
+Reads DATA_DIR/corpus, writes WORK_DIR/corpus_scaling. Rates: --workers, in turn, --repetitions times. Memory: the
+largest process on the text and on --copies times the text. A copy has every kanji moved some places on in the code
+table, so it is as long as the text and has as many sentences, but nothing in it is a duplicate of another copy.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.files import list_files, read_json, read_lines, require_folder
+from mobilebert_ja.progress import progress_bar
+from mobilebert_ja.records import Stage
+from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.settings import CorpusScalingSettings, parse_settings
+
+KANJI = range(0x4E00, 0x9FA6)
+SCRIPT = Path(__file__).with_name("build_corpus.py")
+
+
+def chosen(files: list[Path], patterns: str) -> list[Path]:
+    """Files of which the name without endings matches one of the patterns."""
+    names = [pattern.strip() for pattern in patterns.split(",")]
+    found = [file for file in files if any(fnmatch.fnmatch(file.name.split(".")[0], name) for name in names)]
+    if not found:
+        raise UserError(f"No file of the corpus matches '{patterns}'.")
+    return found
+
+
+def moved_kanji(places: int) -> dict[int, int]:
+    """A table for `str.translate` that moves every kanji on in the code table, from its end to its start."""
+    return {code: KANJI[(code - KANJI.start + places) % len(KANJI)] for code in KANJI}
+
+
+def write_copies(files: list[Path], copies: int, folder: Path) -> None:
+    """`copies` texts of each file, the first being itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in progress_bar(range(copies), desc="writing copies", unit="copy"):
+        table = moved_kanji(number)
+        for file in files:
+            with open(folder / f"{file.name.split('.')[0]}-copy{number}.txt", "w", encoding="utf-8") as stream:
+                stream.writelines(line.translate(table) + "\n" for line in read_lines(file))
+
+
+def build(sources: str, workers: int, folder: Path, exclude: Path) -> dict[str, Any]:
+    """One run of build_corpus.py; what it cost."""
+    shutil.rmtree(folder, ignore_errors=True)
+    flags = ["--input", sources, "--num_workers", workers, "--work_dir", folder, "--exclude", exclude]
+    command = [sys.executable, SCRIPT, *flags]
+    if subprocess.run([str(part) for part in command]).returncode:
+        raise UserError("build_corpus.py failed (its message stands above).")
+    record = read_json(folder / "records" / "corpus.json")
+    metrics = record["metrics"]
+    shutil.rmtree(folder)
+    peaks = [each["peak_memory_mib"] for each in metrics["passes"]]
+    return {
+        "workers": workers,
+        "megabytes": round(metrics["read"]["bytes"] / 1e6, 2),
+        "sentences": metrics["train"]["sentences"] + metrics["heldout"]["sentences"],
+        "seconds": record["wall_seconds"],
+        "megabytes_per_second": round(metrics["read"]["bytes"] / 1e6 / record["wall_seconds"], 3),
+        "peak_memory_mib": max(peaks),
+    }
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(CorpusScalingSettings, __doc__)
+    data = resolve_data_dir(settings)
+    corpus = require_folder(data / "corpus", "It holds the raw text.")
+    files = list_files(corpus)
+    timed, multiplied = chosen(files, settings.timed), chosen(files, settings.multiplied)
+    inputs = {"data_dir": corpus}
+    stage = Stage(
+        "corpus_scaling", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
+    )
+    if stage.is_done(settings.overwrite):
+        return
+    stage.begin()
+    work, exclude = stage.folder / "work", data / "ner" / "ner.json"
+    counts = [int(each) for each in settings.workers.split(",")]
+    rates: dict[str, list[dict[str, Any]]] = {str(count): [] for count in counts}
+    for number in range(settings.repetitions):
+        for count in counts if number % 2 == 0 else reversed(counts):
+            rates[str(count)].append(build(",".join(map(str, timed)), count, work, exclude))
+    alone = rates[str(counts[0])]
+    times_as_fast = {
+        count: statistics.median(one["seconds"] / each["seconds"] for one, each in zip(alone, runs, strict=True))
+        for count, runs in rates.items()
+    }
+    once = build(",".join(map(str, multiplied)), counts[-1], work, exclude)
+    write_copies(multiplied, settings.copies, stage.folder / "copies")
+    many = build(str(stage.folder / "copies"), counts[-1], work, exclude)
+    shutil.rmtree(stage.folder / "copies")
+    stage.finish({"rates": rates, "times_as_fast": times_as_fast, "once": once, "many": many})
+    for count, runs in rates.items():
+        rate = statistics.median(each["megabytes_per_second"] for each in runs)
+        print(f"{count} workers: {rate:.2f} MB/s, {times_as_fast[count]:.2f} times as fast as {counts[0]}")
+    for each in (once, many):
+        peak = f"at most {each['peak_memory_mib']:,.0f} MiB a process"
+        print(f"{each['megabytes']:,.0f} MB: {each['seconds']:,.0f} s, {peak}")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,7 @@ from mobilebert_ja.settings import DistillSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import load_teacher, require_same_maps
+from mobilebert_ja.tokenizer import locate_tokenizer
 from mobilebert_ja.training import BatchFunction, Checkpoints, TrainState, make_accelerator, run_training
 from mobilebert_ja.transfer import (
     STRATEGIES,
@@ -65,19 +66,19 @@ def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -
 def main() -> None:
     settings = parse_settings(DistillSettings, __doc__, "distill", strategy=list(STRATEGIES))
     output, shards = Path(str(settings.output_dir)), Path(str(settings.shards_dir))
-    tokenizer, teacher_folder = Path(str(settings.tokenizer)), Path(str(settings.teacher))
+    teacher_folder = Path(str(settings.teacher))
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps,
         # Frozen upper layers take no part in a phase of the transfer.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    missing = not (teacher_folder.is_dir() and shards.is_dir() and tokenizer.is_dir())
+    missing = not (teacher_folder.is_dir() and shards.is_dir())
     if missing and settings.data_dir is None and settings.config is not None:
         if accelerator.is_main_process:
             walk(settings.config, {"work_dir": settings.work_dir, "records_dir": str(settings.records_dir)}, "distill")
         accelerator.wait_for_everyone()
     require_folder(shards, "pack_corpus.py makes it.")
-    require_folder(tokenizer, "train_tokenizer.py makes it.")
+    tokenizer = locate_tokenizer(str(settings.tokenizer))
     require_folder(teacher_folder, "pretrain.py --model teacher makes it.")
     inputs = {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher_folder}
     stage = Stage("distilled", vars(settings), output, inputs, Path(str(settings.records_dir)))

@@ -11,7 +11,8 @@ from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.student import initialise_student, mobilebert_config
-from mobilebert_ja.tokenizer import count_words, save_tokenizer, train_vocabulary
+from mobilebert_ja.tokenizer import save_tokenizer
+from mobilebert_ja.vocabulary import count_words, train_vocabulary
 
 SUBJECTS = {
     "sports-watch": ["野球の試合", "サッカーの監督", "相撲の力士", "マラソンの選手"],

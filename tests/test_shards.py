@@ -1,10 +1,15 @@
 """Packed shards: rows of one exact length that follow from their number alone; damage is noticed."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.shards import Rows, Shards, parse_mixture, write_index, write_source
+from mobilebert_ja.shards import Rows, Shards, check_vocabulary, parse_mixture, write_index, write_source
 from mobilebert_ja.tokenizer import SPECIAL_TOKENS
 
 VOCABULARY = {token: number for number, token in enumerate([*SPECIAL_TOKENS, "あ", "い", "##う", "##え"])}
@@ -117,3 +122,30 @@ def test_what_is_not_there(folder, tmp_path):
         Shards(folder, "test")
     with pytest.raises(UserError, match="too small for rows of 5000"):
         Rows(Shards(folder, "train"), 5000, 0)
+
+
+def test_a_vocabulary_beyond_16_bits_is_refused():
+    check_vocabulary(65_536)
+    with pytest.raises(UserError, match="65,537 entries"):
+        check_vocabulary(65_537)
+
+
+def test_numpy_alone_reads_them(folder):
+    """A machine that only trains has no MeCab, no datasets, no tokenizers."""
+    code = """
+import sys
+for name in "torch transformers fugashi unidic_lite tokenizers datasets datatrove backports.zstd".split():
+    sys.modules[name] = None
+from mobilebert_ja.masking import whole_word_mask
+from mobilebert_ja.shards import Rows, Shards
+import numpy
+shards = Shards(sys.argv[1], "train")
+rows = Rows(shards, 16, 0, "", True).batch(0, 2)
+print(whole_word_mask(rows["input_ids"], shards.index, 0.5, "mask", numpy.random.default_rng(0))["input_ids"].shape)
+"""
+    scripts = Path(__file__).resolve().parents[1] / "scripts"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], env={**os.environ, "PYTHONPATH": str(scripts)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "(2, 16)\n", done.stderr

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilebert_ja import tokenizer as parts
+from mobilebert_ja import vocabulary as vocabulary_parts
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.sample_text import HAND_WRITTEN, encyclopedia, essays
 
@@ -29,8 +30,8 @@ def sentences() -> list[str]:
 @pytest.fixture(scope="module")
 def folder(sentences, tmp_path_factory):
     path = tmp_path_factory.mktemp("tokenizer")
-    words = parts.count_words(sentences)
-    parts.save_tokenizer(parts.train_vocabulary(words, 1500, 1000, 2), path)
+    words = vocabulary_parts.count_words(sentences)
+    parts.save_tokenizer(vocabulary_parts.train_vocabulary(words, 1500, 1000, 2), path)
     return path
 
 
@@ -40,18 +41,18 @@ def both(folder):
 
 
 def test_training_is_deterministic(sentences):
-    words = parts.count_words(sentences)
+    words = vocabulary_parts.count_words(sentences)
     shuffled = list(words.items())
     random.Random(3).shuffle(shuffled)
-    first = parts.train_vocabulary(words, 1500, 1000, 2)
-    assert first == parts.train_vocabulary(Counter(dict(shuffled)), 1500, 1000, 2)
+    first = vocabulary_parts.train_vocabulary(words, 1500, 1000, 2)
+    assert first == vocabulary_parts.train_vocabulary(Counter(dict(shuffled)), 1500, 1000, 2)
     assert first[:15] == parts.SPECIAL_TOKENS + parts.UNUSED_TOKENS
     assert len(first) == len(set(first)) == 1500
 
 
 def test_alphabet_is_limited_to_the_most_frequent_characters(sentences):
-    words = parts.count_words(sentences)
-    vocabulary = parts.train_vocabulary(words, 600, 200, 2)
+    words = vocabulary_parts.count_words(sentences)
+    vocabulary = vocabulary_parts.train_vocabulary(words, 600, 200, 2)
     single = [token for token in vocabulary[15:] if len(token) == 1]
     counts = Counter(char for word, count in words.items() for char in word * count)
     assert len(single) == 200
@@ -60,9 +61,9 @@ def test_alphabet_is_limited_to_the_most_frequent_characters(sentences):
 
 def test_vocabulary_too_small(sentences):
     with pytest.raises(UserError, match="--vocab_size 100 is too small"):
-        parts.train_vocabulary(parts.count_words(sentences), 100, 1000, 2)
+        vocabulary_parts.train_vocabulary(vocabulary_parts.count_words(sentences), 100, 1000, 2)
     with pytest.raises(UserError, match="no words"):
-        parts.train_vocabulary(Counter(), 100, 1000, 2)
+        vocabulary_parts.train_vocabulary(Counter(), 100, 1000, 2)
 
 
 def test_fast_encoder_gives_the_librarys_ids(both, sentences):
@@ -101,6 +102,19 @@ def test_normalize_with_offsets(text):
     assert normalized == unicodedata.normalize("NFKC", text)
     assert len(origin) == len(normalized) + 1 and origin[-1] == len(text)
     assert all(first <= second for first, second in itertools.pairwise(origin))
+
+
+ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_TEXT)
+def test_no_text_breaks_the_encoder(both, anything):
+    encoding = both[1].encode(anything)
+    assert len(encoding.ids) == len(encoding.offsets) == len(encoding.word_starts)
+    assert encoding.ids == both[1].ids(anything)
+    assert all(0 <= start <= end <= len(anything) for start, end in encoding.offsets)
+    assert all(first[0] <= second[0] for first, second in itertools.pairwise(encoding.offsets))
 
 
 def test_pairs_have_segments(both):

@@ -9,6 +9,7 @@ tokens that continue a word, so that words are found again for whole-word maskin
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from mobilebert_ja.files import read_json, sha256_of, write_json
 
 INDEX_NAME = "index.json"
 PARTS = ("tokens", "sentences", "documents")
+
+
+def check_vocabulary(size: int) -> None:
+    """Raises `UserError` if a token's number does not fit into 16 bits."""
+    if size > 1 << 16:
+        raise UserError(f"The vocabulary has {size:,} entries; packed shards hold numbers below {1 << 16:,}.")
 
 
 def write_source(folder: Path, split: str, name: str, documents: list[list[list[int]]]) -> dict[str, int]:
@@ -56,12 +63,17 @@ def write_index(folder: Path, vocabulary: dict[str, int], counts: dict[str, dict
 
 @dataclass
 class Source:
-    """One source of a split, mapped into memory."""
+    """One source of a split, mapped into memory: a piece of the part of the corpus that its name begins with."""
 
     name: str
     tokens: np.ndarray
     sentences: np.ndarray
     documents: np.ndarray
+
+    @property
+    def part(self) -> str:
+        """The name of the part: "aozora" of "aozora-00003"."""
+        return re.sub(r"-\d{5}$", "", self.name)
 
 
 class Shards:
@@ -119,11 +131,11 @@ class Rows:
         self.cls, self.sep = special["[CLS]"], special["[SEP]"]
         patterns = parse_mixture(mixture)
         for pattern, _ in patterns:
-            if not any(fnmatch.fnmatch(source.name, pattern) for source in shards.sources):
-                names = ", ".join(source.name for source in shards.sources)
+            if not any(fnmatch.fnmatch(source.part, pattern) for source in shards.sources):
+                names = ", ".join(sorted({source.part for source in shards.sources}))
                 raise UserError(f"--mixture: no source matches '{pattern}'; there are {names}.")
         self.weights = [
-            next((weight for pattern, weight in patterns if fnmatch.fnmatch(source.name, pattern)), 1.0)
+            next((weight for pattern, weight in patterns if fnmatch.fnmatch(source.part, pattern)), 1.0)
             for source in shards.sources
         ]
         sizes = [max(len(source.tokens) // self.window - 1, 0) for source in shards.sources]

@@ -6,15 +6,13 @@ Method of cl-tohoku/bert-japanese v2.0: NFKC, MeCab words (unidic_lite), WordPie
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file, write_atomically, write_json
+from mobilebert_ja.files import read_json, require_file, write_atomically, write_json
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 UNUSED_TOKENS = [f"<unused{number}>" for number in range(10)]
@@ -171,6 +169,39 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
+def locate_tokenizer(name_or_path: str | Path) -> Path:
+    """The folder of a tokenizer: one that was trained here, somebody's folder, or a name on the Hub (fetched once).
+
+    Raises `UserError` if there is none, or if it is of another method than MeCab, unidic_lite and WordPiece, for which
+    `FastEncoder` would give other ids than the tokenizer itself.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        try:
+            files = ["vocab.txt", "tokenizer_config.json"]
+            folder = Path(snapshot_download(str(name_or_path), allow_patterns=files))
+        except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+            raise UserError(
+                f"No tokenizer at {name_or_path}: it is no folder (train_tokenizer.py makes WORK_DIR/tokenizer), and "
+                f"the Hub does not give it ({(str(error).splitlines() or [''])[0]})"
+            ) from None
+    require_file(folder / "vocab.txt", "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
+    if (folder / "tokenizer_config.json").is_file():
+        stored = read_json(folder / "tokenizer_config.json")
+        for key in ("word_tokenizer_type", "subword_tokenizer_type", "mecab_kwargs", "do_lower_case"):
+            value = stored.get(key, TOKENIZER_CONFIG[key])
+            if key == "mecab_kwargs":
+                value = {"mecab_dic": (value or {}).get("mecab_dic")}
+            if value != TOKENIZER_CONFIG[key]:
+                raise UserError(
+                    f"The tokenizer {name_or_path} has {key} {value!r}; this road needs {TOKENIZER_CONFIG[key]!r}."
+                )
+    return folder
+
+
 def load_tokenizer(name_or_path: str | Path) -> Any:
     """The transformers tokenizer of a folder or Hub name. Raises `UserError` if there is none."""
     from transformers import AutoTokenizer
@@ -194,66 +225,3 @@ def copy_tokenizer(source: str | Path | Any, folder: Path) -> None:
     """Put the tokenizer of `source` (folder or loaded tokenizer) beside a model."""
     vocabulary = read_vocabulary(Path(source) / "vocab.txt") if isinstance(source, str | Path) else source.get_vocab()
     save_tokenizer(sorted(vocabulary, key=vocabulary.__getitem__), folder)
-
-
-def count_words(lines: Iterable[str]) -> Counter[str]:
-    """How often each MeCab word stands in `lines`, after NFKC."""
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(words_of(unicodedata.normalize("NFKC", line)))
-    return counts
-
-
-def train_vocabulary(words: Counter[str], vocab_size: int, limit_alphabet: int, min_frequency: int) -> list[str]:
-    """Train WordPiece on counted words; the same counts always give the same vocabulary.
-
-    The library breaks ties between equally frequent characters in the order of a hash map. So the alphabet is chosen
-    here (by count, then code point), and handed over, with its continuing forms, in a fixed order.
-
-    Returns:
-        Tokens in the order of their ids: specials, unused, alphabet, continuing alphabet, learned pieces.
-    """
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordPiece
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from tokenizers.trainers import WordPieceTrainer
-
-    if not words:
-        raise UserError("The corpus holds no words to train a tokenizer on.")
-    characters: Counter[str] = Counter()
-    for word, count in words.items():
-        for char in word:
-            characters[char] += count
-    ranked = sorted(characters, key=lambda char: (-characters[char], char))
-    alphabet = sorted(ranked[:limit_alphabet])
-    kept = set(alphabet)
-    continuing = sorted({f"##{char}" for word in words for char in word[1:] if char in kept})
-    fixed = SPECIAL_TOKENS + UNUSED_TOKENS + alphabet + continuing
-    if len(fixed) > vocab_size:
-        raise UserError(
-            f"--vocab_size {vocab_size} is too small: special tokens and the alphabet of {len(alphabet)} characters "
-            f"take {len(fixed)}. Raise it or lower --limit_alphabet."
-        )
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
-    trainer = WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        limit_alphabet=len(alphabet),
-        initial_alphabet=alphabet,
-        special_tokens=fixed,
-        continuing_subword_prefix="##",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_repeated(words), trainer)
-    vocabulary = tokenizer.get_vocab()
-    return sorted(vocabulary, key=vocabulary.__getitem__)
-
-
-def _repeated(words: Counter[str]) -> Iterator[str]:
-    """Each word as often as it was counted, in sorted order, in lines of bounded length."""
-    for word in sorted(words):
-        remaining = words[word]
-        while remaining > 0:
-            yield " ".join([word] * min(remaining, 1000))
-            remaining -= 1000

@@ -1,0 +1,155 @@
+"""Measure a vocabulary on held-out text, and the fast encoder against transformers' own tokenizer.
+
+    python scripts/evaluate_tokenizer.py --config recipes/cpu.yaml --data_dir path/to/data
+
+Reads WORK_DIR/corpus, WORK_DIR/tokenizer and the titles of DATA_DIR/livedoor; writes WORK_DIR/tokenizer_quality.
+Quality: unknown tokens, tokens a word and a character on held-out encyclopedia, held-out novels and news titles,
+beside a vocabulary of the same size trained on the same lines without a limit on its alphabet. Encoders: whether
+their ids are the same on --sentences sentences of the corpus, and how many sentences a second each does, in turn.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import statistics
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.files import list_files, read_lines, require_folder, write_json
+from mobilebert_ja.progress import progress_bar
+from mobilebert_ja.records import Stage
+from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.settings import TokenizerEvaluationSettings, parse_settings
+from mobilebert_ja.tasks import data_file, load_task
+from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer, locate_tokenizer, save_tokenizer
+from mobilebert_ja.vocabulary import count_all_words, sample_lines, train_vocabulary
+
+UNLIMITED = 10**9  # characters in an alphabet without a limit
+
+
+def heldout_sentences(corpus: Path, pattern: str) -> list[str]:
+    """Held-out sentences of the parts that match; of a corpus without such a part (the embedded sample), of all."""
+    files = list_files(corpus / "heldout")
+    chosen = [file for file in files if fnmatch.fnmatch(file.stem.rpartition("-")[0], pattern)] or files
+    return [line for file in chosen for line in read_lines(file) if line]
+
+
+def quality(encoder: FastEncoder, sentences: list[str]) -> dict[str, float]:
+    """Share of unknown tokens; tokens a word and a character (white space not counted)."""
+    tokens = words = unknown = 0
+    for sentence in sentences:
+        encoding = encoder.encode(sentence)
+        tokens += len(encoding.ids)
+        words += sum(encoding.word_starts)
+        unknown += encoding.ids.count(encoder.unk_id)
+    characters = sum(len("".join(sentence.split())) for sentence in sentences)
+    return {
+        "sentences": len(sentences),
+        "unknown_rate": unknown / tokens,
+        "tokens_per_word": tokens / words,
+        "tokens_per_character": tokens / characters,
+    }
+
+
+def spread_out(files: list[Path], count: int) -> list[str]:
+    """`count` sentences at even distances over all files (all of them if there are fewer)."""
+    total = sum(1 for file in files for line in read_lines(file) if line)
+    step = max(1, total // count)
+    return list(islice((line for file in files for line in read_lines(file) if line), 0, step * count, step))
+
+
+def speed(contenders: dict[str, Callable[[str], Any]], sentences: list[str], rounds: int) -> dict[str, Any]:
+    """Sentences a second of each contender, each round on sentences that none has seen; the order alternates."""
+    size = len(sentences) // rounds
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        part = sentences[number * size : (number + 1) * size]
+        order = list(contenders) if number % 2 == 0 else list(reversed(contenders))
+        for name in order:
+            started = time.perf_counter()
+            for sentence in part:
+                contenders[name](sentence)
+            rates[name].append(size / (time.perf_counter() - started))
+    slowest = rates["transformers"]
+    return {
+        name: {
+            "sentences_per_second": each,
+            "median": statistics.median(each),
+            "times_as_fast": statistics.median(fast / slow for fast, slow in zip(each, slowest, strict=True)),
+        }
+        for name, each in rates.items()
+    }
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(TokenizerEvaluationSettings, __doc__, "evaluate_tokenizer")
+    corpus = require_folder(Path(str(settings.corpus_dir)), "build_corpus.py makes it.")
+    data = resolve_data_dir(settings)
+    tokenizer = locate_tokenizer(str(settings.tokenizer))
+    titles_file = data_file("livedoor", data)
+    inputs = {"corpus_dir": corpus, "tokenizer": tokenizer, "data_dir": titles_file}
+    stage = Stage(
+        "tokenizer_quality", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
+    )  # fmt: skip
+    if stage.is_done(settings.overwrite):
+        return
+    stage.begin()
+    titles = load_task("livedoor", data, 0)
+    kinds = {
+        "encyclopedia": heldout_sentences(corpus, settings.wikipedia),
+        "titles": [example.text for example in (*titles.train, *titles.test)],
+        "novels": heldout_sentences(corpus, settings.novels),
+    }
+    encoder, theirs = FastEncoder(tokenizer), load_tokenizer(tokenizer)
+
+    files = list_files(corpus / "train") + list_files(corpus / "heldout")
+    sentences = spread_out(files, settings.sentences)
+    timed = sentences[:: max(1, len(sentences) // (settings.timed_sentences * settings.repetitions))]
+    speeds = speed(
+        {
+            "transformers": lambda text: theirs.encode(text, add_special_tokens=False),
+            "ids": encoder.ids,
+            "ids_and_offsets": encoder.encode,
+        },
+        timed,
+        settings.repetitions,
+    )
+    different = []
+    for sentence in progress_bar(sentences, desc="comparing ids", unit="sentence"):
+        expected = theirs.encode(sentence, add_special_tokens=False)
+        if not encoder.ids(sentence) == encoder.encode(sentence).ids == expected:
+            different.append(sentence)
+    write_json(stage.folder / "different.json", different)
+
+    words = count_all_words(sample_lines(list_files(corpus / "train"), settings.sample_lines, settings.seed))
+    unlimited = train_vocabulary(words, len(encoder.vocab), UNLIMITED, settings.min_frequency)
+    save_tokenizer(unlimited, stage.folder / "unlimited")
+    contenders = {"limited": encoder, "unlimited": FastEncoder(stage.folder / "unlimited")}
+    metrics = {
+        "quality": {
+            name: {kind: quality(each, lines) for kind, lines in kinds.items()} for name, each in contenders.items()
+        },
+        "single_characters": {name: sum(len(token) == 1 for token in each.vocab) for name, each in contenders.items()},
+        "compared_sentences": len(sentences),
+        "different_sentences": len(different),
+        "speed": speeds,
+    }
+    stage.finish(metrics)
+    print(f"{len(sentences):,} sentences encoded, {len(different)} of them otherwise than transformers does")
+    for name, facts in speeds.items():
+        print(f"{name:16} {facts['median']:8,.0f} sentences/s  {facts['times_as_fast']:5.1f} times as fast")
+    for name, by_kind in metrics["quality"].items():  # type: ignore[attr-defined]
+        for kind, facts in by_kind.items():
+            print(
+                f"{name:10} {kind:13} {facts['unknown_rate']:8.4%} unknown, {facts['tokens_per_word']:.3f} tokens "
+                f"a word, {facts['tokens_per_character']:.3f} a character"
+            )
+
+
+if __name__ == "__main__":
+    main()

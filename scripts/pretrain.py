@@ -1,5 +1,8 @@
 """Pretrain the teacher (IB-BERT_LARGE) or the student (MobileBERT) with masked words and next sentences.
 
+`--model shallow` pretrains a student with fewer blocks (--num_hidden_layers), which takes a fraction of the time a
+step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on.
+
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model teacher
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model student
 
@@ -9,13 +12,14 @@ Interrupted, it goes on from its last checkpoint when the same command is run ag
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.checkpoint import load_pretrained, save_model
-from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_folder
 from mobilebert_ja.optimizers import make_optimizers
 from mobilebert_ja.pretraining import (
@@ -28,18 +32,24 @@ from mobilebert_ja.pretraining import (
 from mobilebert_ja.records import Stage
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.shards import Shards
-from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
-from mobilebert_ja.training import Checkpoints, make_accelerator, run_training
+from mobilebert_ja.tokenizer import locate_tokenizer
+from mobilebert_ja.training import SCHEDULES, Checkpoints, make_accelerator, run_training
 
-RECORD_NAMES = {"teacher": "teacher", "student": "pretraining"}
+RECORD_NAMES = {"teacher": "teacher", "shallow": "shallow_pretraining", "student": "pretraining"}
+MADE_BY_THE_ROAD = {"distilled": "distill.py makes it.", "shallow": "pretrain.py --model shallow makes it."}
 
 
 def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: int) -> MobileBertForPreTraining:
     """The weights that training starts from: a folder's, or random ones of the preset with the recipe's sizes."""
     teacher = settings.model == "teacher"
+    if start is not None and teacher:
+        return load_teacher(start)
     if start is not None:
-        return load_teacher(start) if teacher else load_pretrained(start)
+        model = load_pretrained(start)
+        depth = settings.num_hidden_layers or model.config.num_hidden_layers
+        return model if depth == model.config.num_hidden_layers else grow(model, depth)
     config = mobilebert_config(
         vocab_size,
         "ib-bert-large" if teacher else settings.preset,
@@ -59,20 +69,24 @@ def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: i
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(PretrainSettings, __doc__, "pretrain_{model}", model=["teacher", "student"])
+    settings = parse_settings(PretrainSettings, __doc__, "pretrain_{model}", model=list(RECORD_NAMES))
     output = Path(settings.output_dir or Path(settings.work_dir) / settings.model)
-    shards, tokenizer = Path(str(settings.shards_dir)), Path(str(settings.tokenizer))
-    require_folder(shards, "pack_corpus.py makes it.")
-    require_folder(tokenizer, "train_tokenizer.py makes it.")
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    tokenizer = locate_tokenizer(str(settings.tokenizer))
     inputs = {"shards_dir": shards, "tokenizer": tokenizer}
     start = None
     if settings.model_name_or_path:
         start = Path(settings.model_name_or_path)
-        start = Path(settings.work_dir) / "distilled" if settings.model_name_or_path == "distilled" else start
-        inputs["model_name_or_path"] = require_folder(start, "distill.py makes WORK_DIR/distilled.")
+        hint = MADE_BY_THE_ROAD.get(settings.model_name_or_path)
+        if hint:
+            start = Path(settings.work_dir) / start
+        inputs["model_name_or_path"] = require_folder(start, hint or "It is a folder with a pretrained model.")
     stage = Stage(
         RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir))
     )  # fmt: skip
+    if settings.lr_scheduler_type not in SCHEDULES:
+        raise UserError(f"--lr_scheduler_type must be one of {', '.join(SCHEDULES)}.")
+    schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
     accelerator = make_accelerator(settings.gradient_accumulation_steps)
     if stage.is_done(settings.overwrite):
         return
@@ -88,7 +102,7 @@ def main() -> None:
     model.train(settings.dropout)
     state = run_training(
         accelerator, model, make_optimizers(model, settings, settings.optimizer), batch, pretraining_loss, settings,
-        max_steps=settings.max_steps, warmup_steps=settings.warmup_steps,
+        max_steps=settings.max_steps, schedule=lambda step, progress: schedule(step, progress=progress),
         max_train_seconds=settings.max_train_seconds, folder=stage.folder, describe=f"pretrain {settings.model}",
     )  # fmt: skip
     after = evaluate_pretraining(model, heldout, settings, accelerator.device)

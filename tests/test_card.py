@@ -52,7 +52,24 @@ def made_up_records() -> dict:
     return {
         "corpus": {
             "settings": {"data_dir": "data", "input": None},
-            "metrics": {"sources": {"wikinews": {"documents": 3669, "sentences": 39084, "characters": 2301234}}},
+            "metrics": {
+                "sources": {"wikinews": {"documents": 3669, "sentences": 39084, "characters": 2301234}},
+                "read": {"lines": 51077, "characters": 2_913_000},
+                "removed_sentences": {"too_short": 2917, "repeated_sentence": 777},
+                "sentence_lengths": {"10": 13021, "20": 26063},
+            },
+        },
+        "tokenizer_quality": {
+            "metrics": {
+                "quality": {
+                    "limited": {"encyclopedia": {"unknown_rate": 0.00042, "tokens_per_word": 1.137,
+                                                 "tokens_per_character": 0.618}},
+                    "unlimited": {"encyclopedia": {"unknown_rate": 0.00011, "tokens_per_word": 1.151,
+                                                   "tokens_per_character": 0.629}},
+                },
+                "compared_sentences": 100_003, "different_sentences": 0,
+                "speed": {"ids": {"times_as_fast": 9.37}, "ids_and_offsets": {"times_as_fast": 6.41}},
+            },
         },
         "tokenizer": {"metrics": {"vocab_size": 32768, "unknown_rate": 0.0007}},
         "shards": {"metrics": {"tokens": {"train": 94_032_716}}},
@@ -183,6 +200,26 @@ def test_honest_beside_the_linear_model(folder):
     assert "**9.8 ポイント及びません**" in rendered(folder)
 
 
+def test_corpus_and_vocabulary(folder):
+    text = rendered(folder)
+    assert "| 短すぎる文 | 2,917 |" in text and "| `" not in text.split("| 除いた文 | 数 |")[1].split("\n\n")[0]
+    assert "| 百科事典 | このモデル | 0.042 % | 1.137 | 0.618 |" in text
+    assert "100,003 文のうち" in text and "9.4 倍の速さ" in text
+
+
+def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
+    alone = rendered(folder)
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["settings"]["num_hidden_layers"] = 7
+    record["metrics"] |= {"tokens_seen": 6_160_384, "train_seconds": 1505.0, "tokens_per_second": 4093.3}
+    record["metrics"]["before"] = {"mlm_loss": 11.73, "mlm_accuracy": 0.0, "nsp_accuracy": 0.5}
+    (folder / "shallow_pretraining.json").write_text(json.dumps(record))
+    grown = rendered(folder)
+    assert "7層のモデルで 25 分、6.2 百万トークン" in grown and "損失 11.73 → 4.93" in grown and "11.73" not in alone
+    assert unexplained_numbers(grown, card.load_records(folder)) == set()
+    assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
+
+
 def test_missing_records_are_said_to_be_missing(folder):
     for path in folder.glob("*.json"):
         if path.stem != "corpus":
@@ -214,7 +251,7 @@ def test_metadata(folder):
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     records = card.load_records(folder)
     first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
-    assert first.keys() == {"pretraining", "time", "score"}
+    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens"}
     for name, path in first.items():
         assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
     assert figures.draw_figures({}, tmp_path / "c") == {}

@@ -101,6 +101,27 @@ def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
     assert other.returncode == 1 and "vocab_size was 4000, is now 3000" in other.stderr
 
 
+def test_the_vocabulary_is_measured(road):
+    command = [sys.executable, SCRIPTS / "evaluate_tokenizer.py", *road["flags"], "--sentences", "300",
+               "--timed_sentences", "10", "--repetitions", "2", "--records_dir", "quality-records"]  # fmt: skip
+    done = run(command, road["folder"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    metrics = json.loads((road["folder"] / "quality-records" / "tokenizer_quality.json").read_text())["metrics"]
+    assert metrics["compared_sentences"] == 300 and metrics["different_sentences"] == 0
+    assert set(metrics["quality"]["limited"]) == {"encyclopedia", "titles", "novels"}
+    assert all(1 <= facts["tokens_per_word"] < 4 for kinds in metrics["quality"].values() for facts in kinds.values())
+    assert all(len(facts["sentences_per_second"]) == 2 for facts in metrics["speed"].values())
+
+
+def test_an_existing_tokenizer_is_taken(road):
+    command = [sys.executable, SCRIPTS / "train_tokenizer.py", *road["flags"], "--tokenizer", "work/tokenizer",
+               "--output_dir", "taken", "--records_dir", "taken-records"]  # fmt: skip
+    done = run(command, road["folder"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (folder / "vocab.txt" for folder in (road["work"] / "tokenizer", road["folder"] / "taken"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def pretrain(road: dict, output: str, *extra: str) -> list:
     return [
         sys.executable, SCRIPTS / "pretrain.py", *road["flags"], "--model", "student", "--max_steps", "40",
@@ -124,6 +145,24 @@ def test_killed_and_started_again_it_is_the_undisturbed_run(road):
     assert resumed.returncode == 0 and "goes on from step" in resumed.stdout, resumed.stderr[-2000:]
     first, second = (load_file(folder / name / "model.safetensors") for name in ("whole", "killed"))
     assert first.keys() == second.keys() and all(first[key].equal(second[key]) for key in first)
+
+
+def test_a_shallow_student_is_grown_and_trained_on(road):
+    folder, work = road["folder"], road["work"]
+    shallow = pretrain(road, "shallow", "--model", "shallow", "--num_hidden_layers", "2", "--model_name_or_path", "")
+    done = run([*shallow, "--output_dir", work / "shallow", "--lr_scheduler_type", "constant"], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    grown = pretrain(road, "grown", "--model_name_or_path", "shallow", "--num_hidden_layers", "6")
+    done = run([*grown, "--learning_rate", "1e-4"], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((folder / "grown" / "config.json").read_text())["num_hidden_layers"] == 6
+    first = json.loads((work / "shallow" / "record.json").read_text())
+    second = json.loads((folder / "grown" / "record.json").read_text())["metrics"]
+    assert first["stage"] == "shallow_pretraining"
+    assert first["metrics"]["history"][-1]["learning_rate"] == first["settings"]["learning_rate"]
+    assert abs(second["before"]["mlm_loss"] - first["metrics"]["after"]["mlm_loss"]) < 0.05
+    refused = run(pretrain(road, "odd", "--model_name_or_path", "shallow", "--num_hidden_layers", "3"), folder)
+    assert refused.returncode == 1 and "grows to a multiple of 2" in refused.stderr
 
 
 def test_bf16_through_accelerates_own_flag(road):

@@ -5,7 +5,7 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.student import initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,28 @@ def test_layer_norm_needs_no_gain():
     model = MobileBertForPreTraining(mobilebert_config(100, num_hidden_layers=1, normalization_type="layer_norm"))
     initialise_student(model, 33.0)
     assert torch.equal(model.mobilebert.embeddings.LayerNorm.weight, torch.ones(512))
+
+
+def test_growing_keeps_the_function_nearly():
+    torch.manual_seed(0)
+    config = mobilebert_config(
+        200, num_hidden_layers=2, hidden_size=64, intra_bottleneck_size=32, intermediate_size=48, embedding_size=16
+    )
+    shallow = MobileBertForPreTraining(config).eval()
+    initialise_student(shallow, 33.0)
+    for name, parameter in shallow.named_parameters():
+        if "output.bottleneck.LayerNorm" in name:
+            parameter.data.add_(0.01 * torch.randn_like(parameter))
+    grown = grow(shallow, 8).eval()
+    assert grown.config.num_hidden_layers == len(grown.mobilebert.encoder.layer) == 8
+    assert shallow.config.num_hidden_layers == 2
+    ids = torch.randint(0, 200, (2, 9))
+    start = shallow.mobilebert.embeddings(ids)
+    before, after = (model.mobilebert(ids).last_hidden_state for model in (shallow, grown))
+    assert (after - before).norm() < 0.05 * (before - start).norm()
+
+
+def test_growing_to_a_depth_that_is_no_multiple():
+    model = MobileBertForPreTraining(mobilebert_config(50, num_hidden_layers=2, hidden_size=160))
+    with pytest.raises(UserError, match="multiple of 2, not to 5"):
+        grow(model, 5)

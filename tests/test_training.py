@@ -12,7 +12,7 @@ from torch import nn
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.settings import TrainingSettings
-from mobilebert_ja.training import Checkpoints, linear_schedule, run_training
+from mobilebert_ja.training import Checkpoints, constant_schedule, linear_schedule, run_training
 
 
 def small_model() -> nn.Module:
@@ -145,6 +145,10 @@ def test_linear_schedule():
     assert [linear_schedule(step, 4, 0.0) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
     assert linear_schedule(10, 4, 0.75) == 0.25
     assert linear_schedule(10, 4, 1.0) == 0.0
+
+
+def test_constant_schedule():
+    assert [constant_schedule(step, 2, progress) for step, progress in ((0, 0), (1, 0), (5, 0.9))] == [0.5, 1, 1]
 
 
 def test_biases_and_norms_take_no_decay():

@@ -157,6 +157,44 @@ def source_rows(records: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+REMOVED = {
+    "too_short": "短すぎる文",
+    "too_long": "長すぎる文",
+    "formula": "数式",
+    "repeated_sentence": "2度目以降の同じ文",
+    "duplicate_document": "2度目以降の同じ文書の文",
+    "near_duplicate_document": "ほかとほぼ同じ文書の文(MinHash)",
+    "evaluation_sentence": "評価データにある文",
+}
+TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
+VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}
+
+
+def removed_rows(records: dict[str, Any]) -> list[list[str]]:
+    """What the corpus lost: reason, sentences; the most first."""
+    removed = find(records, "corpus.metrics.removed_sentences") or {}
+    return [
+        [REMOVED.get(rule, f"`{rule}`"), number(count)] for rule, count in sorted(removed.items(), key=lambda i: -i[1])
+    ]
+
+
+def vocabulary_rows(records: dict[str, Any]) -> list[list[str]]:
+    """Kind of text, vocabulary, unknown tokens, tokens a word and a character."""
+    quality = find(records, "tokenizer_quality.metrics.quality") or {}
+    return [
+        [
+            TEXT_KINDS[kind],
+            title,
+            f"{number(facts['unknown_rate'] * 100, 3)} %",
+            number(facts["tokens_per_word"], 3),
+            number(facts["tokens_per_character"], 3),
+        ]
+        for kind in TEXT_KINDS
+        for name, title in VOCABULARIES.items()
+        if (facts := quality.get(name, {}).get(kind))
+    ]
+
+
 def metadata(records: dict[str, Any]) -> str:
     """The YAML of the card's head, with the measured results as model-index."""
     results = []
@@ -208,6 +246,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         find=lambda path: find(records, path), percent=percent, number=number, megabytes=megabytes, minutes=minutes,
         million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
+        removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip
 

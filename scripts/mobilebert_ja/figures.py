@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,17 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
     metrics = find(records, "pretraining.metrics")
     if not metrics or not metrics.get("history"):
         return None
-    tokens_a_step = metrics["tokens_seen"] / metrics["steps"]
-    x = [point["step"] * tokens_a_step / 1e6 for point in metrics["history"]]
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    axes.plot(x, [point["mlm_loss"] for point in metrics["history"]], color=COLOURS["mobilebert"], label="training")
-    ends = [0, metrics["tokens_seen"] / 1e6]
-    heldout = [metrics["before"]["mlm_loss"], metrics["after"]["mlm_loss"]]
+    shallow = find(records, "shallow_pretraining.metrics")
+    ends, heldout = [0.0], [(shallow or metrics)["before"]["mlm_loss"]]
+    for phase, label in ((shallow, "training, fewer blocks"), (metrics, "training")):
+        if phase:
+            tokens_a_step = phase["tokens_seen"] / phase["steps"] / 1e6
+            x = [ends[-1] + point["step"] * tokens_a_step for point in phase["history"]]
+            colour = COLOURS["mobilebert" if phase is metrics else "bert"]
+            axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
+            ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
+            heldout.append(phase["after"]["mlm_loss"])
     axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label="held-out text")
     for place, value in zip(ends, heldout, strict=True):
         right = place > 0
@@ -105,7 +111,56 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
     return _save(figure, path)
 
 
-FIGURES = {"pretraining": pretraining_curve, "time": time_bars, "score": score_by_time}
+def sentence_lengths(records: dict[str, Any], path: Path) -> Path | None:
+    """How long the corpus's sentences are. None without the record."""
+    counts = find(records, "corpus.metrics.sentence_lengths")
+    if not counts:
+        return None
+    starts = sorted(int(start) for start in counts)
+    step = min((second - first for first, second in itertools.pairwise(starts)), default=10)
+    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    heights = [counts[str(start)] / 1000 for start in starts]
+    axes.bar(starts, heights, width=0.9 * step, align="edge", color=COLOURS["mobilebert"])
+    axes.set(
+        xlabel="characters in a sentence", ylabel="sentences (thousands)", title="The corpus, sentence by sentence"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def token_statistics(records: dict[str, Any], path: Path) -> Path | None:
+    """Unknown tokens and tokens a word on three kinds of text, with and without a limit on the alphabet."""
+    quality = find(records, "tokenizer_quality.metrics.quality")
+    if not quality:
+        return None
+    figure, panels = plt.subplots(1, 3, figsize=(7, 2.8), layout="constrained")
+    measures = (
+        ("unknown_rate", 100, "unknown tokens (%)"),
+        ("tokens_per_word", 1, "tokens a word"),
+        ("tokens_per_character", 1, "tokens a character"),
+    )
+    names = {"limited": "the vocabulary", "unlimited": "without a limit on the alphabet"}
+    for axes, (measure, scale, label) in zip(panels, measures, strict=True):
+        for place, (name, colour) in enumerate(zip(names, (COLOURS["mobilebert"], COLOURS["bert"]), strict=True)):
+            kinds = quality[name]
+            heights = [facts[measure] * scale for facts in kinds.values()]
+            places = [number + 0.38 * (place - 0.5) for number in range(len(kinds))]
+            axes.bar(places, heights, width=0.36, color=colour, label=names[name])
+        axes.set_xticks(range(len(kinds)), list(kinds), fontsize="small")
+        axes.set_title(label, fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    return _save(figure, path)
+
+
+FIGURES = {
+    "pretraining": pretraining_curve,
+    "time": time_bars,
+    "score": score_by_time,
+    "sentences": sentence_lengths,
+    "tokens": token_statistics,
+}
 
 
 def draw_figures(records: dict[str, Any], folder: Path) -> dict[str, Path]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import MobileBertConfig
+from torch import Tensor, nn
+from transformers import MobileBertConfig, MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
 
@@ -93,6 +95,45 @@ def initialise_student(model: nn.Module, embedding_gain: float) -> None:
     if isinstance(norm, NoNorm):
         with torch.no_grad():
             norm.weight.mul_(embedding_gain)
+
+
+_BLOCK = re.compile(r"mobilebert\.encoder\.layer\.(\d+)\.(.+)")
+
+
+def _share_of_block(name: str, weight: Tensor, copies: int) -> Tensor:
+    """A weight of one of `copies` blocks that together do what one block did: each adds its part of the residual."""
+    if name.startswith("output.bottleneck.dense.") or name == "output.bottleneck.LayerNorm.bias":
+        return weight / copies
+    if name == "output.bottleneck.LayerNorm.weight":
+        return 1 + (weight - 1) / copies
+    return weight
+
+
+def grow(model: MobileBertForPreTraining, num_hidden_layers: int) -> MobileBertForPreTraining:
+    """A deeper model that starts near the function of a shallow one, which is cheaper to train first.
+
+    Every block becomes several in a row, each of which adds its share of what the block added to the stream between
+    blocks. (Read as steps of a differential equation, the steps become shorter.) It is exact to first order for
+    NoNorm; with LayerNorm the shares do not add up and the model has to be trained on anyway.
+
+    Raises `UserError` unless the new depth is a multiple of the old one.
+    """
+    old = model.config.num_hidden_layers
+    copies, remainder = divmod(num_hidden_layers, old)
+    if remainder or not copies:
+        raise UserError(f"A model of {old} blocks grows to a multiple of {old}, not to {num_hidden_layers} blocks.")
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = num_hidden_layers
+    weights: dict[str, Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if found := _BLOCK.fullmatch(name):
+            for number in range(int(found[1]) * copies, (int(found[1]) + 1) * copies):
+                weights[f"mobilebert.encoder.layer.{number}.{found[2]}"] = _share_of_block(found[2], weight, copies)
+        else:
+            weights[name] = weight
+    grown = MobileBertForPreTraining(config)
+    grown.load_state_dict(weights)
+    return grown
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

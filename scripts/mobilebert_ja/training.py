@@ -64,6 +64,14 @@ def linear_schedule(step: int, warmup_steps: int, progress: float) -> float:
     return max(0.0, 1.0 - progress)
 
 
+def constant_schedule(step: int, warmup_steps: int, progress: float) -> float:
+    """Factor of the learning rate: linear warm-up over `warmup_steps`, then 1."""
+    return linear_schedule(step, warmup_steps, 0.0)
+
+
+SCHEDULES = {"linear": linear_schedule, "constant": constant_schedule}
+
+
 def _prefetched(batch: BatchFunction, numbers: Iterator[int]) -> Iterator[tuple[int, Batch]]:
     """Batches in order, the next one being made while the current one is used."""
     with ThreadPoolExecutor(1) as pool:

@@ -23,13 +23,14 @@ from mobilebert_ja.files import require_folder
 from mobilebert_ja.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
 from mobilebert_ja.records import Stage
+from mobilebert_ja.resume import Checkpoints, TrainState
 from mobilebert_ja.road import walk
 from mobilebert_ja.settings import DistillSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import load_teacher, require_same_maps
 from mobilebert_ja.tokenizer import locate_tokenizer
-from mobilebert_ja.training import BatchFunction, Checkpoints, TrainState, make_accelerator, run_training
+from mobilebert_ja.training import BatchFunction, make_accelerator, run_training
 from mobilebert_ja.transfer import (
     STRATEGIES,
     ProgressivePhases,

@@ -27,6 +27,7 @@ from mobilebert_ja.files import read_json, require_file, write_json
 from mobilebert_ja.metrics import load_metric, mean_and_std
 from mobilebert_ja.optimizers import make_adamw
 from mobilebert_ja.records import Stage
+from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Example, Task, data_file, load_task
@@ -34,7 +35,7 @@ from mobilebert_ja.tasks.batches import Row, batch_function, batches_an_epoch, m
 from mobilebert_ja.tasks.models import check_tokenizer, finetuning_loss, make_model, model_config
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
-from mobilebert_ja.training import Checkpoints, make_accelerator, run_training
+from mobilebert_ja.training import make_accelerator, run_training
 
 FOLDER_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}
 
@@ -127,7 +128,7 @@ def warn_of_cuts(settings: FinetuneSettings, encoder: FastEncoder, parts: dict[s
 def main() -> None:
     settings = parse_settings(
         FinetuneSettings, __doc__, recipe_section(sys.argv[1:]),
-        task=list(TASKS), random_weights=list(FOLDER_ENDINGS), resume_from_checkpoint=["latest", "none"],
+        task=list(TASKS), random_weights=list(FOLDER_ENDINGS), resume_from_checkpoint=list(CHOICES),
     )  # fmt: skip
     check_numbers(settings)
     ending = FOLDER_ENDINGS[settings.random_weights]

@@ -30,12 +30,13 @@ from mobilebert_ja.pretraining import (
     pretraining_loss,
 )
 from mobilebert_ja.records import Stage
+from mobilebert_ja.resume import Checkpoints
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
 from mobilebert_ja.tokenizer import locate_tokenizer
-from mobilebert_ja.training import SCHEDULES, Checkpoints, make_accelerator, run_training
+from mobilebert_ja.training import SCHEDULES, make_accelerator, run_training
 
 RECORD_NAMES = {"teacher": "teacher", "shallow": "shallow_pretraining", "student": "pretraining"}
 MADE_BY_THE_ROAD = {"distilled": "distill.py makes it.", "shallow": "pretrain.py --model shallow makes it."}

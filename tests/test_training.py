@@ -1,5 +1,6 @@
 """The loop: a resumed run is the undisturbed run, to the bit; a run that diverges stops and keeps its checkpoint."""
 
+import json
 import os
 import signal
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.resume import Checkpoints
 from mobilebert_ja.settings import TrainingSettings
-from mobilebert_ja.training import Checkpoints, constant_schedule, linear_schedule, run_training
+from mobilebert_ja.training import constant_schedule, fingerprint_of, linear_schedule, run_training
 
 
 def small_model() -> nn.Module:
@@ -120,6 +122,11 @@ def test_divergence_stops_with_a_sentence(tmp_path):
 
     with pytest.raises(UserError, match="not finite at step"):
         train(tmp_path, steps=40, before_step=explode, max_grad_norm=0.0)
+    report = json.loads((tmp_path / "not_finite.json").read_text())
+    number = report["micro_batch"]
+    assert report["losses"][str(number)] in ("nan", "inf") and report["last_checkpoint"] is None
+    assert all(np.isfinite(float(loss)) for other, loss in report["losses"].items() if int(other) < number)
+    assert report["batch_sha256"] == fingerprint_of(batch(number)) != fingerprint_of(batch(number + 1))
 
 
 def test_clock_budget_ends_the_run(tmp_path):
@@ -139,6 +146,33 @@ def test_an_unfinished_checkpoint_is_not_taken(tmp_path):
     assert checkpoints.latest().name == "step-12"
     (tmp_path / "checkpoints" / "step-99.partial").mkdir()
     assert checkpoints.latest().name == "step-12"
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(tmp_path):
+    undisturbed, _ = train(tmp_path / "whole")
+
+    def save_at_8_and_stop_at_10(step, optimizers):
+        if step == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    folder = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, before_step=save_at_8_and_stop_at_10, save_seconds=0.0)
+    weights = folder / "checkpoints" / "step-11" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"step-11/model.safetensors is .* damaged; give .* previous to go on from step-10"
+    ):
+        train(folder)
+    resumed, state = train(folder, resume="previous")
+    assert equal(undisturbed, resumed) and state.step == 12
+    with pytest.raises(UserError, match="must be one of latest, previous, none"):
+        train(folder, resume="first")
+    train(tmp_path / "alone", resume="previous")
+    with pytest.raises(UserError, match="no checkpoint before step-12"):
+        train(tmp_path / "alone", resume="previous")
 
 
 def test_linear_schedule():

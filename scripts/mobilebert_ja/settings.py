@@ -138,7 +138,7 @@ class TrainingSettings(StageSettings):
     adam_epsilon: float = setting(1e-8, "AdamW epsilon.")
     logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.")
     save_seconds: float = setting(300.0, "Seconds between two checkpoints.")
-    resume_from_checkpoint: str = setting("latest", "latest | none: what to do with an interrupted run's checkpoint.")
+    resume_from_checkpoint: str = setting("latest", "Where an interrupted run goes on: latest | previous | none.")
 
 
 @dataclass

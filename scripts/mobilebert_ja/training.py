@@ -6,18 +6,16 @@ position of a run is one integer, and a resumed run takes exactly the steps that
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -27,23 +25,14 @@ from torch import nn
 from tqdm import tqdm
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.files import write_json
+from mobilebert_ja.resume import Checkpoints, TrainState
 from mobilebert_ja.settings import TrainingSettings
 
 Batch = dict[str, Any]
 BatchFunction = Callable[[int], Batch]
 LossFunction = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
-KEPT_CHECKPOINTS = 2
 SECONDS_BETWEEN_LINES = 15.0
-
-
-@dataclass
-class TrainState:
-    """Where a run stands: optimizer steps taken, seconds spent in the loop, and the curve so far."""
-
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def make_accelerator(gradient_accumulation_steps: int = 1, **extra: Any) -> Accelerator:
@@ -87,52 +76,6 @@ def _prefetched(batch: BatchFunction, numbers: Iterator[int]) -> Iterator[tuple[
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
     return {key: torch.as_tensor(value).to(device, non_blocking=True) for key, value in batch.items()}
-
-
-class Checkpoints:
-    """Resume points of a run: folder/checkpoints/step-N, complete or absent, the last two kept."""
-
-    def __init__(self, folder: Path, accelerator: Accelerator):
-        self.folder = folder / "checkpoints"
-        self.accelerator = accelerator
-        # Tied tensors are saved once, as intended; the library warns each time.
-        logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
-
-    def latest(self) -> Path | None:
-        """The newest complete checkpoint, or None."""
-        pointer = self.folder / "latest.json"
-        if not pointer.is_file():
-            return None
-        path = self.folder / read_json(pointer)["folder"]
-        return path if path.is_dir() else None
-
-    def save(self, state: TrainState) -> None:
-        path = self.folder / f"step-{state.step}"
-        temporary = path.with_name(path.name + ".partial")
-        if self.accelerator.is_main_process:
-            shutil.rmtree(temporary, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(temporary))
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            write_json(temporary / "train_state.json", asdict(state))
-            shutil.rmtree(path, ignore_errors=True)
-            os.rename(temporary, path)
-            write_json(self.folder / "latest.json", {"folder": path.name})
-            others = [each for each in self.folder.glob("step-*") if each.name.removeprefix("step-").isdigit()]
-            others.sort(key=lambda each: int(each.name.removeprefix("step-")))
-            for old in others[:-KEPT_CHECKPOINTS]:
-                shutil.rmtree(old, ignore_errors=True)
-
-    def load(self, path: Path) -> TrainState:
-        self.accelerator.load_state(str(path))
-        return TrainState(**read_json(path / "train_state.json"))
-
-    def remove(self) -> None:
-        """Delete all of them; the run is complete and its output holds the weights."""
-        if self.accelerator.is_main_process:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Progress:
@@ -203,8 +146,7 @@ def run_training(
         max_steps: optimizer steps, each of `settings.gradient_accumulation_steps` micro-batches a process.
         max_train_seconds: if above 0, training ends at this time too, and the schedule follows whichever of steps and
             clock is further on.
-        folder: checkpoints live in folder/checkpoints; the newest is continued from unless
-            `settings.resume_from_checkpoint` is "none".
+        folder: checkpoints live in folder/checkpoints; `settings.resume_from_checkpoint` says which one is continued.
         schedule: (step, progress from 0 to 1) -> factor of the learning rate; default `linear_schedule`.
         before_step: called with the number of the step to come and the optimizers, to change groups' "rate".
 
@@ -212,13 +154,14 @@ def run_training(
         The final state. Checkpoints are removed by the caller once its output is safe (`Checkpoints.remove`).
 
     Raises:
-        UserError: the loss is not finite. KeyboardInterrupt: asked to stop; a checkpoint has been saved.
+        UserError: the loss is not finite (not_finite.json in `folder` says where), or the checkpoint is damaged.
+        KeyboardInterrupt: asked to stop; a checkpoint has been saved.
     """
     bare_model = model
     model, *prepared = accelerator.prepare(model, *(optimizers if isinstance(optimizers, list) else [optimizers]))
     checkpoints = Checkpoints(folder, accelerator)
     state = TrainState()
-    found = checkpoints.latest() if settings.resume_from_checkpoint != "none" else None
+    found = checkpoints.find(settings.resume_from_checkpoint)
     if found is not None:
         state = checkpoints.load(found)
         accelerator.print(f"{describe}: goes on from step {state.step}")
@@ -245,7 +188,8 @@ def run_training(
     )
     stream = _prefetched(batch, numbers)
     progress = Progress(max_steps, describe, accelerator.is_main_process, state.step)
-    window: list[dict[str, torch.Tensor]] = []
+    window: list[dict[str, torch.Tensor]] = []  # losses and values since the last point of the curve
+    window_numbers: list[int] = []  # and the micro-batches that they come from
     last_save = time.monotonic()
     with _stop_requests() as stop:
         while state.step < max_steps and share_done() < 1:
@@ -258,6 +202,7 @@ def run_training(
             norm = torch.zeros(())
             for _ in range(accumulation):
                 number, content = next(stream)
+                window_numbers.append(number)
                 torch.manual_seed((settings.seed << 32) + number)
                 with accelerator.accumulate(model):
                     loss, values = loss_function(model, _to_device(content, accelerator.device))
@@ -275,7 +220,7 @@ def run_training(
             due = _any_process(time.monotonic() - last_save > settings.save_seconds, accelerator)
             if state.step % settings.logging_steps == 0 or done or asked or due:
                 means = {key: float(torch.stack([each[key].float() for each in window]).mean()) for key in window[0]}
-                window = []
+                used, numbers_used, window, window_numbers = window, window_numbers, [], []
                 point = {
                     "step": state.step,
                     "seconds": round(state.seconds, 2),
@@ -284,10 +229,8 @@ def run_training(
                     "learning_rate": settings.learning_rate * factor,
                 }
                 if not np.isfinite(means["loss"]) or not np.isfinite(point["grad_norm"]):
-                    raise UserError(
-                        f"The loss is not finite at step {state.step}. Lower --learning_rate or raise --warmup_steps; "
-                        "the checkpoint before it is kept."
-                    )
+                    losses = [float(each["loss"]) for each in used]
+                    _report_not_finite(folder, state.step, numbers_used, losses, batch, checkpoints)
                 state.history.append(point)
                 progress.update(state.step, share_done(), point)
             if asked or (due and not done):
@@ -305,6 +248,39 @@ def run_training(
     accelerator.free_memory()
     bare_model.zero_grad(set_to_none=True)
     return state
+
+
+def fingerprint_of(content: Batch) -> str:
+    """sha256 of a batch's arrays, by which one can tell whether another run sees the same rows."""
+    digest = hashlib.sha256()
+    for key in sorted(content):
+        array = np.ascontiguousarray(content[key])
+        digest.update(f"{key} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _report_not_finite(
+    folder: Path, step: int, numbers: list[int], losses: list[float], batch: BatchFunction, checkpoints: Checkpoints
+) -> NoReturn:
+    """Write not_finite.json: the first micro-batch whose loss is not finite (or the last one, if only the gradient
+    is), its fingerprint and the checkpoint before it. Raises `UserError`."""
+    first = next((place for place, loss in enumerate(losses) if not np.isfinite(loss)), len(losses) - 1)
+    good = checkpoints.latest()
+    write_json(
+        folder / "not_finite.json",
+        {
+            "seen_at_step": step,
+            "micro_batch": numbers[first],
+            "losses": {number: repr(loss) for number, loss in zip(numbers, losses, strict=True)},
+            "batch_sha256": fingerprint_of(batch(numbers[first])),
+            "last_checkpoint": good.name if good else None,
+        },
+    )
+    raise UserError(
+        f"The loss is not finite at step {step} (micro-batch {numbers[first]}; see {folder / 'not_finite.json'}). "
+        f"Lower --learning_rate or raise --warmup_steps; the last checkpoint is {good.name if good else 'the start'}."
+    )
 
 
 def _any_process(flag: bool, accelerator: Accelerator) -> bool:

@@ -16,7 +16,7 @@ from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json, require_folder, write_json
 from mobilebert_ja.records import fingerprint, hardware, library_versions, same_command_line
 from mobilebert_ja.settings import ExportSettings, parse_settings
-from mobilebert_ja.student import parameter_counts
+from mobilebert_ja.student import forward_flops, parameter_counts
 
 SENTENCES = [
     "東京は日本の[MASK]です。",
@@ -45,7 +45,9 @@ def main() -> None:
         raise UserError(f"{root / WEIGHTS_NAME} exists and holds another checkpoint; --overwrite replaces it.")
     root.mkdir(parents=True, exist_ok=True)
     facts = export_checkpoint(student, root)
-    facts |= parameter_counts(load_pretrained(root))
+    model = load_pretrained(root)
+    facts |= parameter_counts(model)
+    facts["gflops_of_128_tokens"] = round(forward_flops(model.config, 128) / 1e9, 3)
     facts["fill_mask"] = fill_mask_examples(root, SENTENCES)
     record = {
         "stage": "checkpoint",

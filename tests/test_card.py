@@ -85,7 +85,7 @@ def made_up_records() -> dict:
         "checkpoint": {
             "config": {"num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128,
                        "num_attention_heads": 4, "num_feedforward_networks": 4, "vocab_size": 32768},
-            "metrics": {"backbone_parameters": 24_869_376,
+            "metrics": {"backbone_parameters": 24_869_376, "gflops_of_128_tokens": 5.385,
                         "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
         },
         "livedoor": finetuned([0.771, 0.783, 0.766]), "ner": finetuned([0.511, 0.502, 0.523]),
@@ -157,7 +157,7 @@ def test_template_types_no_result_by_hand():
     text = re.sub(
         r"\{\{.*?\}\}|\{%.*?%\}|```.*?```|\]\(.*?\)", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL
     )
-    allowed = {"1", "0", "2", "3", "15", "8", "16", "32", "2.0", "3.0", "3.11", "20140209"}
+    allowed = {"1", "0", "2", "3", "15", "8", "16", "32", "128", "2.0", "3.0", "3.11", "20140209"}
     assert set(numbers_in(text)) <= allowed
 
 

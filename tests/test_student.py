@@ -5,7 +5,7 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.student import forward_flops, grow, initialise_student, mobilebert_config, parameter_counts
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,16 @@ def test_parameters(vocab_size, preset, backbone):
     with torch.device("meta"):
         model = MobileBertForPreTraining(mobilebert_config(vocab_size, preset))
     assert parameter_counts(model)["backbone_parameters"] == backbone
+
+
+@pytest.mark.parametrize(("preset", "flops"), [("mobilebert", 5_385_486_336), ("mobilebert-tiny", 3_070_230_528)])
+def test_flops_of_128_tokens(preset, flops):
+    assert forward_flops(mobilebert_config(30522, preset)) == flops
+
+
+def test_flops_of_a_shorter_row_are_fewer():
+    config = mobilebert_config(100, num_hidden_layers=1)
+    assert 1.9 < forward_flops(config, 64) / forward_flops(config, 32) < 2.2  # attention grows with the square
 
 
 def test_overrides_of_none_leave_the_preset():

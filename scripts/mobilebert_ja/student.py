@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MobileBertConfig, MobileBertForPreTraining
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import MobileBertConfig, MobileBertForPreTraining, MobileBertModel
 
 from mobilebert_ja.errors import UserError
 
@@ -145,3 +146,17 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
         "parameters": sum(each.numel() for each in model.parameters()),
         "backbone_parameters": sum(each.numel() for each in backbone.parameters()) - in_pooler,
     }
+
+
+def forward_flops(config: MobileBertConfig, tokens: int = 128) -> int:
+    """Floating-point operations of the backbone for one row, two a multiplication with addition, matrix products only.
+
+    For 128 tokens the paper gives 5.7 billion for MobileBERT and 3.1 for TINY; counted here are 5.39 and 3.07. What is
+    missing are the elementwise operations, of which NoNorm and the residuals of MobileBERT's four feed-forward
+    networks have more than TINY's two.
+    """
+    config = copy.deepcopy(config)
+    config._attn_implementation = "eager"  # fused attention is not counted on the device that computes nothing
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        MobileBertModel(config)(torch.zeros(1, tokens, dtype=torch.long))
+    return counter.get_total_flops()

@@ -72,6 +72,41 @@ def test_resume_equals_uninterrupted(tmp_path, accumulation):
     assert equal(undisturbed, fresh)
 
 
+def test_a_step_of_lamb_by_hand():
+    """First step: the moments are 0.1 g and 0.02 g^2, so their ratio is the gradient's sign times 0.1 / sqrt(0.02);
+    with the decay added it is scaled to the norm of the weights, times the learning rate."""
+    model = nn.Linear(2, 2, bias=False)
+    before = torch.tensor([[3.0, -4.0], [1.0, 2.0]])
+    model.weight.data = before.clone()
+    settings = TrainingSettings(learning_rate=0.01, weight_decay=0.1, adam_epsilon=1e-12)
+    (optimizer,) = make_optimizers(model, settings, "lamb")
+    model.weight.grad = torch.tensor([[0.5, -0.1], [2.0, 1.0]])
+    optimizer.step()
+    update = torch.tensor([[1.0, -1.0], [1.0, 1.0]]) * 0.1 / 0.02**0.5 + 0.1 * before
+    assert torch.allclose(model.weight, before - 0.01 * before.norm() / update.norm() * update, atol=1e-6)
+
+
+def test_lamb_resumes_too(tmp_path):
+    def run(folder, stop=None):
+        settings = TrainingSettings(learning_rate=1e-2)
+        model = small_model()
+
+        def before_step(step, _optimizers):
+            if step == stop:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        run_training(
+            Accelerator(), model, make_optimizers(model, settings, "lamb"), batch, loss_function, settings,
+            max_steps=10, folder=folder, before_step=before_step,
+        )  # fmt: skip
+        return model.state_dict()
+
+    undisturbed = run(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", stop=4)
+    assert equal(undisturbed, run(tmp_path / "b"))
+
+
 def test_muon_resumes_too(tmp_path):
     class Encoder(nn.Module):
         def __init__(self):

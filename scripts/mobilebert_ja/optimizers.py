@@ -1,4 +1,4 @@
-"""AdamW, and Muon for the encoder's matrices. Every group keeps the two numbers that its rate is made of."""
+"""AdamW, LAMB, and Muon for the encoder's matrices. Every group keeps the two numbers that its rate is made of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.settings import TrainingSettings
 
-OPTIMIZERS = ("adamw", "muon")
+OPTIMIZERS = ("adamw", "lamb", "muon")
 
 
 def group(parameters: list[nn.Parameter], settings: TrainingSettings, decay: bool, **extra: Any) -> dict[str, Any]:
@@ -53,6 +53,24 @@ def make_adamw(model: nn.Module, settings: TrainingSettings) -> torch.optim.Adam
     return adamw(split_by_decay([each for each in model.parameters() if each.requires_grad], settings), settings)
 
 
+def make_lamb(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """LAMB (arXiv 1904.00962, version 3) as Google trained MobileBERT with: the decay is part of the update that is
+    scaled to the weights' norm, and the moments are not corrected for their start. Raises `UserError` without its
+    package."""
+    try:
+        from pytorch_optimizer import Lamb  # here, so that the other optimizers do without it
+    except ImportError:
+        raise UserError("--optimizer lamb needs the package pytorch_optimizer.") from None
+    return Lamb(
+        split_by_decay([each for each in model.parameters() if each.requires_grad], settings),
+        lr=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        weight_decouple=False,
+        adam_debias=True,  # otherwise the first steps are up to 1 / (1 - beta1) times as long as the trust ratio says
+    )
+
+
 def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
     """The optimizers that together cover every trainable parameter once.
 
@@ -63,6 +81,8 @@ def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> 
         raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{name}'.")
     if name == "adamw":
         return [make_adamw(model, settings)]
+    if name == "lamb":
+        return [make_lamb(model, settings)]
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for parameter_name, parameter in model.named_parameters():

@@ -162,7 +162,7 @@ class PretrainSettings(TrainingSettings):
     intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.")
     embedding_size: int | None = setting(None, "Embedding width, if not the preset's.")
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
-    optimizer: str = setting("adamw", "adamw | muon (Muon for the encoder's matrices, AdamW for the rest)")
+    optimizer: str = setting("adamw", "adamw | lamb | muon (Muon for the encoder's matrices, AdamW for the rest)")
     max_seq_length: int = setting(128, "Tokens a row, special ones included.")
     mlm_probability: float = setting(0.15, "Share of tokens to predict.")
     mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")

@@ -175,7 +175,7 @@ def test_a_task_that_fails_ends_the_pass(tmp_path, workers):
     def executor(logs: Path):
         return make_executor("local", None, [Fails()], 3, workers, logs)
 
-    with pytest.raises(UserError, match="task [012] met bad input"):
+    with pytest.raises(UserError, match=r"task [012] met bad input"):
         run_phase("failing", executor, tmp_path, 3)
 
 

@@ -111,7 +111,7 @@ def main() -> None:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = steps * rows * settings.max_seq_length
         model.model.set_attn_implementation("sdpa")
-        save_model(model.model.cpu(), tokenizer, stage.folder)
+        save_model(model.model.cpu(), tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
         for name in states:
             Checkpoints(stage.folder / name, accelerator).remove()
             (stage.folder / name).rmdir()

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.checkpoint import load_pretrained, save_model
+from mobilebert_ja.checkpoint import SAVED_DTYPES, load_pretrained, save_model
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_folder
 from mobilebert_ja.optimizers import make_optimizers
@@ -85,6 +85,8 @@ def main() -> None:
     stage = Stage(
         RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir))
     )  # fmt: skip
+    if settings.save_dtype not in SAVED_DTYPES:
+        raise UserError(f"--save_dtype must be one of {', '.join(SAVED_DTYPES)}.")
     if settings.lr_scheduler_type not in SCHEDULES:
         raise UserError(f"--lr_scheduler_type must be one of {', '.join(SCHEDULES)}.")
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
@@ -110,7 +112,8 @@ def main() -> None:
     if accelerator.is_main_process:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
-        save_model(model.model.cpu().eval(), tokenizer, stage.folder)
+        bare = model.model.cpu().eval()
+        save_model(bare, tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
         Checkpoints(stage.folder, accelerator).remove()
         stage.finish(
             {

@@ -9,8 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
+from transformers import AutoModel
+
+from mobilebert_ja.checkpoint import load_pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -164,6 +168,32 @@ def test_a_shallow_student_is_grown_and_trained_on(road):
     assert second["before"]["mlm_loss"] < (start + end) / 2  # what was learned is not lost
     refused = run(pretrain(road, "odd", "--model_name_or_path", "shallow", "--num_hidden_layers", "3"), folder)
     assert refused.returncode == 1 and "grows to a multiple of 2" in refused.stderr
+
+
+def test_a_training_machine_needs_no_tokenizer_and_can_save_small_files(road):
+    """Packed shards are all it reads; what it lacks is blocked. Files are as small as the largest tensor allows."""
+    command = pretrain(road, "sharded", "--save_dtype", "float16", "--max_shard_size", "600KB")
+    blocked = (
+        "fugashi unidic_lite datasets datatrove evaluate orjson backports.zstd pytorch_optimizer matplotlib jinja2"
+    )
+    code = f"""
+import runpy, sys
+for name in {blocked.split()!r}:
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+sys.path.insert(0, {str(SCRIPTS)!r})
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    done = run([sys.executable, "-c", code, *command[1:]], road["folder"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = list((road["folder"] / "sharded").glob("*.safetensors"))
+    assert len(files) > 2
+    tensors = [tensor for file in files for tensor in load_file(file).values()]
+    assert {tensor.dtype for tensor in tensors} == {torch.float16}
+    largest = max(tensor.numel() * 2 for tensor in tensors)
+    assert all(file.stat().st_size < max(600_000, largest) + 50_000 for file in files)
+    assert load_pretrained(road["folder"] / "sharded").dtype == torch.float32
+    assert AutoModel.from_pretrained(road["folder"] / "sharded").dtype == torch.float32
 
 
 def test_bf16_through_accelerates_own_flag(road):

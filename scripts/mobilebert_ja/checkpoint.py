@@ -11,11 +11,12 @@ from transformers import MobileBertConfig, MobileBertForPreTraining
 from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file, write_json
+from mobilebert_ja.files import read_json, require_file, write_json
 from mobilebert_ja.student import PRESETS
 from mobilebert_ja.tokenizer import copy_tokenizer
 
 WEIGHTS_NAME = "pytorch_model.bin"
+SAVED_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreTraining:
@@ -26,10 +27,26 @@ def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreT
         raise UserError(f"No MobileBERT at {name_or_path}: {str(error).splitlines()[0]}") from None
 
 
-def save_model(model: Any, tokenizer: str | Path, folder: Path) -> None:
-    """Write an ordinary `save_pretrained` folder with its tokenizer."""
+def save_model(
+    model: Any, tokenizer: str | Path, folder: Path, dtype: str = "float32", max_shard_size: str | None = None
+) -> None:
+    """Write an ordinary `save_pretrained` folder with its tokenizer. The model is left in `dtype`.
+
+    Args:
+        dtype: one of `SAVED_DTYPES`; config.json says float32 all the same, in which alone it is safe to compute.
+        max_shard_size: files of at most this size, for example "16MB", as far as the largest tensor allows; None: one
+            file.
+
+    Raises `UserError` if a weight does not fit into `dtype`.
+    """
     transformers_logging.disable_progress_bar()
-    model.save_pretrained(str(folder))
+    model.to(SAVED_DTYPES[dtype])
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{name} holds values that {dtype} cannot store; use --save_dtype float32.")
+    model.save_pretrained(str(folder), **({} if max_shard_size is None else {"max_shard_size": max_shard_size}))
+    if dtype != "float32":
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": "float32"})
     copy_tokenizer(tokenizer, folder)
 
 

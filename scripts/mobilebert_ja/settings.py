@@ -173,6 +173,8 @@ class PretrainSettings(TrainingSettings):
     max_steps: int = setting(1000, "Optimizer steps.")
     max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
     eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
+    save_dtype: str = setting("float32", "float32 | float16 | bfloat16: how the finished model is stored.")
+    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
 
 
 @dataclass

@@ -48,6 +48,16 @@ def equal(first: dict, second: dict) -> bool:
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
+def interrupt_at(stop: int | None):
+    """A `before_step` that asks the run to end at one step."""
+
+    def before_step(step, _optimizers):
+        if step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return before_step
+
+
 def test_it_learns_and_reports(tmp_path):
     _, state = train(tmp_path, steps=200)
     assert state.step == 200 and [point["step"] for point in state.history] == list(range(4, 201, 4))
@@ -91,13 +101,9 @@ def test_lamb_resumes_too(tmp_path):
         settings = TrainingSettings(learning_rate=1e-2)
         model = small_model()
 
-        def before_step(step, _optimizers):
-            if step == stop:
-                os.kill(os.getpid(), signal.SIGINT)
-
         run_training(
             Accelerator(), model, make_optimizers(model, settings, "lamb"), batch, loss_function, settings,
-            max_steps=10, folder=folder, before_step=before_step,
+            max_steps=10, folder=folder, before_step=interrupt_at(stop),
         )  # fmt: skip
         return model.state_dict()
 
@@ -133,13 +139,9 @@ def test_muon_resumes_too(tmp_path):
         covered = sum(p.numel() for each in optimizers for group in each.param_groups for p in group["params"])
         assert covered == sum(p.numel() for p in model.parameters())
 
-        def before_step(step, _optimizers):
-            if step == stop:
-                os.kill(os.getpid(), signal.SIGINT)
-
         run_training(
             Accelerator(), model, optimizers, batch, loss_function, settings,
-            max_steps=10, folder=folder, before_step=before_step,
+            max_steps=10, folder=folder, before_step=interrupt_at(stop),
         )  # fmt: skip
         return model.state_dict()
 

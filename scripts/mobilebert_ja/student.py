@@ -151,9 +151,8 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
 def forward_flops(config: MobileBertConfig, tokens: int = 128) -> int:
     """Floating-point operations of the backbone for one row, two a multiplication with addition, matrix products only.
 
-    For 128 tokens the paper gives 5.7 billion for MobileBERT and 3.1 for TINY; counted here are 5.39 and 3.07. What is
-    missing are the elementwise operations, of which NoNorm and the residuals of MobileBERT's four feed-forward
-    networks have more than TINY's two.
+    For 128 tokens the paper gives 5.7 billion for MobileBERT and 3.1 for TINY; counted here are 5.39 and 3.07. It does
+    not say what it counts.
     """
     config = copy.deepcopy(config)
     config._attn_implementation = "eager"  # fused attention is not counted on the device that computes nothing

@@ -104,6 +104,25 @@ def test_normalize_with_offsets(text):
     assert all(first <= second for first, second in itertools.pairwise(origin))
 
 
+def test_plain_characters_are_what_they_are_taken_for():
+    everything = [chr(code) for code in range(0x110000)]
+    plain = {char for char in everything if not parts._OTHER_THAN_PLAIN.search(char)}
+    assert {"a", "。", "ん", "ー", "漢"} < plain
+    for char in plain:
+        assert unicodedata.normalize("NFKC", char) == char and not unicodedata.combining(char), char
+        assert unicodedata.category(char)[0] not in "ZC", char
+    # None of them composes with a character before it.
+    pairs = [unicodedata.decomposition(char).split() for char in everything]
+    assert not plain & {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="東京都ですaB1 ,。\u3000\t\n\u2028\x00ｱé\u3099", max_size=30))
+def test_words_are_those_of_mecabs_nodes(text):
+    normalized = unicodedata.normalize("NFKC", text)
+    assert parts.words_of(normalized) == [node.surface for node in parts._mecab("")(normalized)]
+
+
 ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
 
 
@@ -111,7 +130,8 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
 @given(ANY_TEXT)
 def test_no_text_breaks_the_encoder(both, anything):
     encoding = both[1].encode(anything)
-    assert len(encoding.ids) == len(encoding.offsets) == len(encoding.word_starts)
+    assert len(encoding.ids) == len(encoding.offsets)
+    assert encoding.words == parts.words_of(unicodedata.normalize("NFKC", parts.without_surrogates(anything)))
     assert encoding.ids == both[1].ids(anything)
     assert all(0 <= start <= end <= len(anything) for start, end in encoding.offsets)
     assert all(first[0] <= second[0] for first, second in itertools.pairwise(encoding.offsets))

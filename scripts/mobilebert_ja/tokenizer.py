@@ -5,9 +5,12 @@ Method of cl-tohoku/bert-japanese v2.0: NFKC, MeCab words (unidic_lite), WordPie
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +40,32 @@ TOKENIZER_CONFIG: dict[str, Any] = {
 }
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Text of these characters alone is NFKC-normalized already and holds nothing that MeCab drops or refuses (white space,
+# control characters, surrogates). Most sentences are; a look at them costs a fifth of normalizing them.
+_OTHER_THAN_PLAIN = re.compile("[^!-~\u3001-\u301b\u301d-\u3029\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff]")
+
+
 @cache
-def mecab() -> Any:
-    """The MeCab tagger over unidic_lite, one a process."""
+def _mecab(options: str) -> Any:
+    """A MeCab tagger over unidic_lite, one a process for each output format."""
     import fugashi
     import unidic_lite
 
     folder = unidic_lite.DICDIR
-    return fugashi.GenericTagger(f'-d "{folder}" -r "{Path(folder) / "mecabrc"}"')
+    return fugashi.GenericTagger(f'-d "{folder}" -r "{Path(folder) / "mecabrc"}" {options}')
 
 
 def words_of(normalized: str) -> list[str]:
     """MeCab words of a text that is NFKC-normalized already. MeCab itself drops white space."""
-    return [word.surface for word in mecab()(normalized)]
+    if " " not in normalized:
+        # One string with a space between words is made a third faster than nodes with a surface each. Where it does
+        # not add up to the text, something else that MeCab drops was part of it.
+        joined = _mecab("-Owakati").parse(normalized)
+        words: list[str] = joined.split(" ")
+        if joined and len(joined) == len(normalized) + len(words) - 1:
+            return words
+    return [node.surface for node in _mecab("")(normalized)]
 
 
 def normalize_with_offsets(text: str) -> tuple[str, list[int]]:
@@ -65,6 +81,14 @@ def normalize_with_offsets(text: str) -> tuple[str, list[int]]:
     starts: list[int] = []
     begin = 0
     while begin < len(text):
+        # Plain characters stand for themselves, all but the last, which a mark may follow.
+        other = _OTHER_THAN_PLAIN.search(text, begin)
+        plain_end = max(other.start() - 1, begin) if other else len(text)
+        if plain_end > begin:
+            pieces.append(text[begin:plain_end])
+            starts.extend(range(begin, plain_end))
+            begin = plain_end
+            continue
         end = begin + 1
         piece = unicodedata.normalize("NFKC", text[begin:end])
         while end < len(text):
@@ -85,7 +109,35 @@ class Encoding:
 
     ids: list[int]
     offsets: list[tuple[int, int]]
-    word_starts: list[bool]
+    words: list[str]  # as MeCab cut them, after normalization
+
+
+class _Pieces(dict[str, tuple[int, ...]]):
+    """word -> what `of` makes of its WordPiece tokens, made once a word."""
+
+    def __init__(self, wordpiece: Any, of: Callable[[str, list[Any]], tuple[int, ...]]):
+        super().__init__()
+        self._wordpiece, self._of = wordpiece, of
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        pieces = self._of(word, self._wordpiece.tokenize(word))
+        if len(self) < 1_000_000:  # bounded: a corpus has no end of rare words
+            self[word] = pieces
+        return pieces
+
+    def of_words(self, words: list[str]) -> Iterator[int]:
+        return chain.from_iterable(map(self.__getitem__, words))
+
+
+def _ids(word: str, tokens: list[Any]) -> tuple[int, ...]:
+    return tuple(token.id for token in tokens)
+
+
+def _lengths(word: str, tokens: list[Any]) -> tuple[int, ...]:
+    """Number of characters of each piece."""
+    if len(tokens) == 1:  # of [UNK], the length of its name says nothing
+        return (len(word),)
+    return tuple(len(token.value) - (2 if number else 0) for number, token in enumerate(tokens))
 
 
 class FastEncoder:
@@ -105,55 +157,52 @@ class FastEncoder:
         else:
             self.vocab = dict(folder.get_vocab())
         self.unk_id = self.vocab["[UNK]"]
-        self._wordpiece = WordPiece(self.vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARS_PER_WORD)
-        self._words: dict[str, list[tuple[int, int]]] = {}
-
-    def _pieces(self, word: str) -> list[tuple[int, int]]:
-        """(id, number of characters) of each piece of one word."""
-        known = self._words.get(word)
-        if known is not None:
-            return known
-        tokens = self._wordpiece.tokenize(word)
-        if len(tokens) == 1:
-            pieces = [(tokens[0].id, len(word))]
-        else:
-            pieces = [(token.id, len(token.value) - (2 if number else 0)) for number, token in enumerate(tokens)]
-        if len(self._words) < 1_000_000:  # bounded: a corpus has no end of rare words
-            self._words[word] = pieces
-        return pieces
+        wordpiece = WordPiece(self.vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARS_PER_WORD)
+        self._ids, self._lengths = _Pieces(wordpiece, _ids), _Pieces(wordpiece, _lengths)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`, without offsets; what packing a corpus needs."""
-        normalized = unicodedata.normalize("NFKC", _without_surrogates(text))
-        return [piece for word in words_of(normalized) for piece, _ in self._pieces(word)]
+        if _OTHER_THAN_PLAIN.search(text):
+            text = unicodedata.normalize("NFKC", without_surrogates(text))
+        return list(self._ids.of_words(words_of(text)))
 
     def encode(self, text: str) -> Encoding:
         """Tokens of `text` with their places in it."""
-        normalized, origin = normalize_with_offsets(_without_surrogates(text))
-        encoding = Encoding([], [], [])
-        cursor = 0
-        for word in words_of(normalized):
-            found = normalized.find(word, cursor)
-            cursor = found if found >= 0 else cursor
-            for number, (piece, length) in enumerate(self._pieces(word)):
-                end = min(cursor + length, len(normalized))
-                last = origin[end - 1] if end > cursor else origin[cursor]
-                # The end in the original is where the stretch after the token's last character begins.
-                stop = end
-                while stop < len(normalized) and origin[stop] == last:
-                    stop += 1
-                encoding.ids.append(piece)
-                encoding.offsets.append((origin[cursor], max(origin[stop], origin[cursor])))
-                encoding.word_starts.append(number == 0)
-                cursor = end
-        return encoding
+        if _OTHER_THAN_PLAIN.search(text):
+            normalized, origin = normalize_with_offsets(without_surrogates(text))
+            words = words_of(normalized)
+            offsets = _offsets(normalized, origin, words, map(self._lengths.__getitem__, words))
+        else:
+            words = words_of(text)
+            ends = list(accumulate(self._lengths.of_words(words)))
+            offsets = list(zip([0, *ends], ends, strict=False))
+        return Encoding(list(self._ids.of_words(words)), offsets, words)
 
 
-def _without_surrogates(text: str) -> str:
+def _offsets(
+    normalized: str, origin: list[int], words: list[str], lengths_of_words: Iterable[tuple[int, ...]]
+) -> list[tuple[int, int]]:
+    """Where each token stands in the original text. `origin` as `normalize_with_offsets` gives it."""
+    offsets = []
+    cursor = 0
+    for word, lengths in zip(words, lengths_of_words, strict=True):
+        found = normalized.find(word, cursor)
+        cursor = found if found >= 0 else cursor
+        for length in lengths:
+            end = min(cursor + length, len(normalized))
+            last = origin[end - 1] if end > cursor else origin[cursor]
+            # The end in the original is where the stretch after the token's last character begins.
+            stop = end
+            while stop < len(normalized) and origin[stop] == last:
+                stop += 1
+            offsets.append((origin[cursor], max(origin[stop], origin[cursor])))
+            cursor = end
+    return offsets
+
+
+def without_surrogates(text: str) -> str:
     """Lone surrogates cannot be handed to MeCab as UTF-8; each becomes U+FFFD, so that offsets stay."""
-    if text.isascii():
-        return text
-    return "".join("\ufffd" if 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:

@@ -105,7 +105,7 @@ def main() -> None:
     stage.finish({"rates": rates, "times_as_fast": times_as_fast, "once": once, "many": many})
     for count, runs in rates.items():
         rate = statistics.median(each["megabytes_per_second"] for each in runs)
-        print(f"{count} workers: {rate:.2f} MB/s, {times_as_fast[count]:.2f} times as fast as {counts[0]}")
+        print(f"{name} workers: {rate:.2f} MB/s, {times_as_fast[name]:.2f} times as fast as {counts[0]}")
     for each in (once, many):
         peak = f"at most {each['peak_memory_mib']:,.0f} MiB a process"
         print(f"{each['megabytes']:,.0f} MB: {each['seconds']:,.0f} s, {peak}")

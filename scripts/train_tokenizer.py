@@ -48,7 +48,7 @@ def main() -> None:
     metrics |= {
         "vocab_size": len(encoder.vocab),
         "unknown_rate": tokens.count(encoder.unk_id) / max(len(tokens), 1),
-        "tokens_per_word": len(tokens) / max(sum(sum(encoding.word_starts) for encoding in probe), 1),
+        "tokens_per_word": len(tokens) / max(sum(len(encoding.words) for encoding in probe), 1),
     }
     stage.finish(metrics)
     print(f"{settings.output_dir}: {len(encoder.vocab):,} entries, {metrics['unknown_rate']:.3%} unknown")

@@ -103,7 +103,7 @@ def main() -> None:
     many = build(str(stage.folder / "copies"), counts[-1], work, exclude)
     shutil.rmtree(stage.folder / "copies")
     stage.finish({"rates": rates, "times_as_fast": times_as_fast, "once": once, "many": many})
-    for count, runs in rates.items():
+    for name, runs in rates.items():
         rate = statistics.median(each["megabytes_per_second"] for each in runs)
         print(f"{name} workers: {rate:.2f} MB/s, {times_as_fast[name]:.2f} times as fast as {counts[0]}")
     for each in (once, many):

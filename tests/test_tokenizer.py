@@ -80,6 +80,14 @@ def test_special_tokens_written_in_a_text_are_ordinary_text(both):
     assert not special & set(encoder.ids("[MASK]と[CLS]と[SEP]と[PAD]"))
 
 
+def test_words_beyond_what_is_remembered(both, folder, sentences, monkeypatch):
+    monkeypatch.setattr(parts, "_REMEMBERED_WORDS", 5)
+    forgetful, encoder = parts.FastEncoder(folder), both[1]
+    for text in sentences[:50] + AWKWARD:
+        assert forgetful.encode(text) == encoder.encode(text)
+        assert len(forgetful._pieces) <= 5 and len(forgetful._pieces.lengths) <= 6
+
+
 def test_offsets_point_into_the_original(both, sentences):
     _, encoder = both
     names = {number: token for token, number in encoder.vocab.items()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, chain
@@ -19,6 +18,7 @@ from mobilebert_ja.files import read_json, require_file, write_atomically, write
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 UNUSED_TOKENS = [f"<unused{number}>" for number in range(10)]
+_REMEMBERED_WORDS = 1_000_000  # a corpus has no end of rare words; past this, remembering starts anew
 MAX_CHARS_PER_WORD = 100  # longer words become one [UNK], as in BertJapaneseTokenizer
 
 TOKENIZER_CONFIG: dict[str, Any] = {
@@ -112,32 +112,38 @@ class Encoding:
     words: list[str]  # as MeCab cut them, after normalization
 
 
-class _Pieces(dict[str, tuple[int, ...]]):
-    """word -> what `of` makes of its WordPiece tokens, made once a word."""
+class _PiecesOfWords(dict[str, tuple[int, ...]]):
+    """word -> ids of its pieces; and in `lengths`, word -> their numbers of characters. WordPiece runs once a word."""
 
-    def __init__(self, wordpiece: Any, of: Callable[[str, list[Any]], tuple[int, ...]]):
+    def __init__(self, vocabulary: dict[str, int]):
+        from tokenizers.models import WordPiece
+
         super().__init__()
-        self._wordpiece, self._of = wordpiece, of
+        self._wordpiece = WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARS_PER_WORD)
+        self.lengths: dict[str, tuple[int, ...]] = {}
 
     def __missing__(self, word: str) -> tuple[int, ...]:
-        pieces = self._of(word, self._wordpiece.tokenize(word))
-        if len(self) < 1_000_000:  # bounded: a corpus has no end of rare words
-            self[word] = pieces
-        return pieces
+        tokens = self._wordpiece.tokenize(word)
+        ids = tuple(token.id for token in tokens)
+        if len(self) >= _REMEMBERED_WORDS:
+            self.clear()
+            self.lengths.clear()
+        self[word] = ids
+        if len(tokens) == 1:  # of [UNK], the length of its name says nothing
+            self.lengths[word] = (len(word),)
+        else:
+            self.lengths[word] = tuple(len(token.value) - (2 if place else 0) for place, token in enumerate(tokens))
+        return ids
 
-    def of_words(self, words: list[str]) -> Iterator[int]:
-        return chain.from_iterable(map(self.__getitem__, words))
+    def ids_of(self, words: list[str]) -> list[int]:
+        return list(chain.from_iterable(map(self.__getitem__, words)))
 
-
-def _ids(word: str, tokens: list[Any]) -> tuple[int, ...]:
-    return tuple(token.id for token in tokens)
-
-
-def _lengths(word: str, tokens: list[Any]) -> tuple[int, ...]:
-    """Number of characters of each piece."""
-    if len(tokens) == 1:  # of [UNK], the length of its name says nothing
-        return (len(word),)
-    return tuple(len(token.value) - (2 if number else 0) for number, token in enumerate(tokens))
+    def lengths_of(self, words: list[str]) -> list[tuple[int, ...]]:
+        """Of words that `ids_of` has just been asked for."""
+        try:
+            return list(map(self.lengths.__getitem__, words))
+        except KeyError:  # the memory was cleared in the middle of them
+            return [(self[word], self.lengths[word])[1] for word in words]
 
 
 class FastEncoder:
@@ -150,37 +156,34 @@ class FastEncoder:
     """
 
     def __init__(self, folder: str | Path | Any):
-        from tokenizers.models import WordPiece
-
         if isinstance(folder, str | Path):
             self.vocab = read_vocabulary(Path(folder) / "vocab.txt")
         else:
             self.vocab = dict(folder.get_vocab())
         self.unk_id = self.vocab["[UNK]"]
-        wordpiece = WordPiece(self.vocab, unk_token="[UNK]", max_input_chars_per_word=MAX_CHARS_PER_WORD)
-        self._ids, self._lengths = _Pieces(wordpiece, _ids), _Pieces(wordpiece, _lengths)
+        self._pieces = _PiecesOfWords(self.vocab)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`, without offsets; what packing a corpus needs."""
         if _OTHER_THAN_PLAIN.search(text):
             text = unicodedata.normalize("NFKC", without_surrogates(text))
-        return list(self._ids.of_words(words_of(text)))
+        return self._pieces.ids_of(words_of(text))
 
     def encode(self, text: str) -> Encoding:
         """Tokens of `text` with their places in it."""
         if _OTHER_THAN_PLAIN.search(text):
             normalized, origin = normalize_with_offsets(without_surrogates(text))
             words = words_of(normalized)
-            offsets = _offsets(normalized, origin, words, map(self._lengths.__getitem__, words))
-        else:
-            words = words_of(text)
-            ends = list(accumulate(self._lengths.of_words(words)))
-            offsets = list(zip([0, *ends], ends, strict=False))
-        return Encoding(list(self._ids.of_words(words)), offsets, words)
+            ids = self._pieces.ids_of(words)
+            return Encoding(ids, _offsets(normalized, origin, words, self._pieces.lengths_of(words)), words)
+        words = words_of(text)
+        ids = self._pieces.ids_of(words)
+        ends = list(accumulate(chain.from_iterable(self._pieces.lengths_of(words))))
+        return Encoding(ids, list(zip([0, *ends], ends, strict=False)), words)
 
 
 def _offsets(
-    normalized: str, origin: list[int], words: list[str], lengths_of_words: Iterable[tuple[int, ...]]
+    normalized: str, origin: list[int], words: list[str], lengths_of_words: list[tuple[int, ...]]
 ) -> list[tuple[int, int]]:
     """Where each token stands in the original text. `origin` as `normalize_with_offsets` gives it."""
     offsets = []

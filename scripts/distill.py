@@ -70,6 +70,8 @@ def main() -> None:
     teacher_folder = Path(str(settings.teacher))
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps,
+        settings.report_to,
+        Path(settings.work_dir) / "logs",
         # Frozen upper layers take no part in a phase of the transfer.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
@@ -89,7 +91,7 @@ def main() -> None:
     teacher = load_teacher(teacher_folder)
     model = TransferModel(make_student(settings, teacher))
     check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
-    batch = batch_function(training, settings)
+    batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()

@@ -35,6 +35,7 @@ from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
+from mobilebert_ja.throughput import utilisation
 from mobilebert_ja.tokenizer import locate_tokenizer
 from mobilebert_ja.training import SCHEDULES, make_accelerator, run_training
 
@@ -59,12 +60,13 @@ def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: i
         intra_bottleneck_size=settings.intra_bottleneck_size,
         intermediate_size=settings.intermediate_size,
         embedding_size=settings.embedding_size,
+        normalization_type=settings.normalization_type,
     )
     torch.manual_seed(settings.seed)
     if teacher:
         return IBBertForPreTraining(config)
     model = MobileBertForPreTraining(config)
-    initialise_student(model, settings.embedding_gain)
+    initialise_student(model, settings.embedding_gain, settings.depth_scaled_outputs)
     return model
 
 
@@ -90,13 +92,15 @@ def main() -> None:
     if settings.lr_scheduler_type not in SCHEDULES:
         raise UserError(f"--lr_scheduler_type must be one of {', '.join(SCHEDULES)}.")
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
-    accelerator = make_accelerator(settings.gradient_accumulation_steps)
+    accelerator = make_accelerator(
+        settings.gradient_accumulation_steps, settings.report_to, Path(settings.work_dir) / "logs"
+    )
     if stage.is_done(settings.overwrite):
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     model = PretrainingModel(starting_model(settings, start, training.index["vocab_size"]))
     check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
-    batch = batch_function(training, settings)
+    batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
@@ -112,6 +116,10 @@ def main() -> None:
     if accelerator.is_main_process:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
+        used = utilisation(
+            model.model.config, settings.max_seq_length, settings.mlm_probability, tokens / state.seconds,
+            accelerator.device, accelerator.mixed_precision, accelerator.num_processes,
+        )  # fmt: skip
         bare = model.model.cpu().eval()
         save_model(bare, tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
         Checkpoints(stage.folder, accelerator).remove()
@@ -121,6 +129,8 @@ def main() -> None:
                 "tokens_seen": tokens,
                 "train_seconds": round(state.seconds, 1),
                 "tokens_per_second": round(tokens / state.seconds, 1),
+                "data_wait_share": round(state.data_wait_seconds / state.seconds, 4),
+                **used,
                 "precision": accelerator.mixed_precision,
                 "num_processes": accelerator.num_processes,
                 **parameter_counts(model.model),
@@ -130,7 +140,12 @@ def main() -> None:
             }
         )
         print(
-            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s; held-out MLM loss {before['mlm_loss']:.3f} -> "
+            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s ({tokens / state.seconds:,.0f} tokens/s, "
+            f"{used['flop_utilisation']:.0%} of the device's operations, "
+            f"{state.data_wait_seconds / state.seconds:.1%} of the time waiting for data)"
+        )
+        print(
+            f"held-out MLM loss {before['mlm_loss']:.3f} -> "
             f"{after['mlm_loss']:.3f}, accuracy {before['mlm_accuracy']:.1%} -> {after['mlm_accuracy']:.1%}"
         )
     accelerator.wait_for_everyone()

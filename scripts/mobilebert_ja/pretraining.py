@@ -86,21 +86,36 @@ def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq
         raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")
 
 
-def batch_function(shards: Shards, settings: PretrainSettings) -> Callable[[int], dict[str, np.ndarray]]:
+def mask_rate(settings: PretrainSettings, step: int) -> float:
+    """The share of tokens to predict in a step: constant, or linear over `mlm_probability_steps`, then constant."""
+    if not settings.final_mlm_probability or not settings.mlm_probability_steps:
+        return settings.mlm_probability
+    done = min(1.0, step / settings.mlm_probability_steps)
+    return settings.mlm_probability + done * (settings.final_mlm_probability - settings.mlm_probability)
+
+
+def batch_function(
+    shards: Shards, settings: PretrainSettings, num_processes: int = 1
+) -> Callable[[int], dict[str, np.ndarray]]:
     """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
     if settings.mask_replacement not in REPLACEMENTS:
         raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
-    if not 0 < settings.mlm_probability < 1:
-        raise UserError(f"--mlm_probability must lie between 0 and 1, not {settings.mlm_probability}.")
+    for name in ("mlm_probability", "final_mlm_probability"):
+        rate = getattr(settings, name)
+        if not 0 < rate < 1 and (rate or name == "mlm_probability"):
+            raise UserError(f"--{name} must lie between 0 and 1, not {rate}.")
+    if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
+        raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     pairs = settings.next_sentence_prediction
     rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs)
     size = settings.per_device_train_batch_size
+    a_step = settings.gradient_accumulation_steps * num_processes
 
     def batch(number: int) -> dict[str, np.ndarray]:
         content = rows.batch(number * size, size)
         rng = np.random.default_rng([settings.seed, 2, number])
         masked = whole_word_mask(
-            content["input_ids"], shards.index, settings.mlm_probability, settings.mask_replacement, rng
+            content["input_ids"], shards.index, mask_rate(settings, number // a_step), settings.mask_replacement, rng
         )
         return content | masked
 

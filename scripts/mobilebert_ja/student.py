@@ -83,12 +83,16 @@ def mobilebert_config(vocab_size: int, preset: str = "mobilebert", **overrides: 
     return MobileBertConfig(vocab_size=vocab_size, **values)
 
 
-def initialise_student(model: nn.Module, embedding_gain: float) -> None:
+def initialise_student(model: nn.Module, embedding_gain: float, depth_scaled_outputs: bool = False) -> None:
     """Scale the embedding's NoNorm, in place, so that the stream through the blocks starts near unit size.
 
     transformers initialises every weight with a standard deviation of 0.02. LayerNorm would bring the sum of the
     embeddings to unit scale, NoNorm does not: the stream stays at 0.03, attention receives next to no gradient and
     the loss becomes NaN at useful rates. A gain of about 33 on this norm cures it. With LayerNorm, nothing is done.
+
+    Args:
+        depth_scaled_outputs: also divide the matrix by which each block adds to the stream by the root of their
+            number, so that what they add together has the size of one.
     """
     from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
@@ -96,6 +100,11 @@ def initialise_student(model: nn.Module, embedding_gain: float) -> None:
     if isinstance(norm, NoNorm):
         with torch.no_grad():
             norm.weight.mul_(embedding_gain)
+    if depth_scaled_outputs:
+        blocks: Any = model.get_submodule("mobilebert.encoder.layer")
+        with torch.no_grad():
+            for block in blocks:
+                block.output.bottleneck.dense.weight.div_(len(blocks) ** 0.5)
 
 
 _BLOCK = re.compile(r"mobilebert\.encoder\.layer\.(\d+)\.(.+)")

@@ -1,7 +1,8 @@
 """Pretrain the teacher (IB-BERT_LARGE) or the student (MobileBERT) with masked words and next sentences.
 
 `--model shallow` pretrains a student with fewer blocks (--num_hidden_layers), which takes a fraction of the time a
-step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on.
+step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on. `--model short` is a
+student's first part on short rows; `--model student --model_name_or_path short --max_seq_length 512` goes on with it.
 
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model teacher
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model student
@@ -39,8 +40,17 @@ from mobilebert_ja.throughput import utilisation
 from mobilebert_ja.tokenizer import locate_tokenizer
 from mobilebert_ja.training import SCHEDULES, make_accelerator, run_training
 
-RECORD_NAMES = {"teacher": "teacher", "shallow": "shallow_pretraining", "student": "pretraining"}
-MADE_BY_THE_ROAD = {"distilled": "distill.py makes it.", "shallow": "pretrain.py --model shallow makes it."}
+RECORD_NAMES = {
+    "teacher": "teacher",
+    "shallow": "shallow_pretraining",
+    "short": "short_pretraining",
+    "student": "pretraining",
+}
+MADE_BY_THE_ROAD = {
+    "distilled": "distill.py makes it.",
+    "shallow": "pretrain.py --model shallow makes it.",
+    "short": "pretrain.py --model short makes it.",
+}
 
 
 def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: int) -> MobileBertForPreTraining:

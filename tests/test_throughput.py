@@ -9,8 +9,8 @@ from mobilebert_ja.throughput import peak_flops, training_flops_per_token, utili
 
 def test_cost_of_a_token_by_hand():
     # arXiv 2004.02984's student at 128 tokens: 835,584 products a token and layer outside attention, 2 x 128 x 128 in
-    # it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a product,
-    # three passes.
+    # it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a
+    # product, three passes.
     products = 24 * (835_584 + 2 * 128 * 128) + 196_608 + 0.15 * 512 * (512 + 32_768)
     assert training_flops_per_token(mobilebert_config(32_768), 128, 0.15) == pytest.approx(3 * 2 * products, rel=1e-6)
 

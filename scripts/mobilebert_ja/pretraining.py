@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +33,30 @@ class PretrainingModel(nn.Module):
         self.model = model
 
     def features(
-        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps: bool = False
-    ) -> tuple[list[Tensor], list[Tensor]]:
+        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
         """Run the first `layers` blocks (all if None).
 
         Returns:
-            The feature map after each block, a list of [B, L, H]; and with `maps` the attention probabilities of each,
-            a list of [B, heads, L, L], which needs the model's eager attention, else an empty list.
+            The feature map after each block, a list of [B, L, H]; and the attention probabilities [B, heads, L, L] of
+            the blocks whose numbers (from 0) are in `maps_of`, which needs the model's eager attention.
         """
         backbone: Any = self.model.mobilebert
         hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         features: list[Tensor] = []
-        attentions: list[Tensor] = []
-        hooks: list[Any] = []
-        blocks = backbone.encoder.layer[:layers]
-        if maps:
-            hooks = [
-                block.attention.self.register_forward_hook(lambda module, _input, output: attentions.append(output[1]))
-                for block in blocks
-            ]
-        try:
-            for block in blocks:
+        attentions: dict[int, Tensor] = {}
+        for number, block in enumerate(backbone.encoder.layer[:layers]):
+            hook = None
+            if number in maps_of:  # the maps of the others are not kept
+                hook = block.attention.self.register_forward_hook(
+                    lambda _module, _input, output, number=number: attentions.update({number: output[1]})
+                )
+            try:
                 hidden = block(hidden, None)
-                features.append(hidden)
-        finally:
-            for hook in hooks:
-                hook.remove()
+            finally:
+                if hook is not None:
+                    hook.remove()
+            features.append(hidden)
         return features, attentions
 
     def heads(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

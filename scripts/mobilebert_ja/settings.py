@@ -146,14 +146,16 @@ class PretrainSettings(TrainingSettings):
     """pretrain.py"""
 
     places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
-    model: str = setting("student", "teacher | student | shallow (a student with fewer blocks, to be grown)")
+    model: str = setting(
+        "student", "teacher | student | shallow (a student with fewer blocks, to be grown) | short (with short rows)"
+    )
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
     output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/MODEL.")
     model_name_or_path: str | None = setting(
         None,
-        "Weights to start from: a folder, or 'distilled' or 'shallow' for that folder of WORK_DIR; none: random. A "
-        "student grows to --num_hidden_layers, if that is a multiple of its own.",
+        "Weights to start from: a folder, or 'distilled', 'shallow' or 'short' for that folder of WORK_DIR; none: "
+        "random. A student grows to --num_hidden_layers, if that is a multiple of its own.",
     )
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
@@ -302,6 +304,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
     "pretrain_shallow": PretrainSettings,
+    "pretrain_short": PretrainSettings,
     "pretrain_student": PretrainSettings,
     "export_checkpoint": ExportSettings,
     "finetune_livedoor": FinetuneSettings,

@@ -243,7 +243,7 @@ def run_training(
             asked = _any_process(bool(stop), accelerator)
             due = _any_process(time.monotonic() - last_save > settings.save_seconds, accelerator)
             if state.step % settings.logging_steps == 0 or done or asked or due:
-                means = {key: float(torch.stack([each[key].float() for each in window]).mean()) for key in window[0]}
+                means = _means(window, accelerator)
                 used, numbers_used, window, window_numbers = window, window_numbers, [], []
                 point = {
                     "step": state.step,
@@ -273,6 +273,16 @@ def run_training(
     accelerator.free_memory()
     bare_model.zero_grad(set_to_none=True)
     return state
+
+
+def _means(window: list[dict[str, torch.Tensor]], accelerator: Accelerator) -> dict[str, float]:
+    """Mean of each value over the micro-batches of the window, and over the processes."""
+    means = {key: torch.stack([each[key].float() for each in window]).mean() for key in window[0]}
+    if accelerator.num_processes > 1:
+        means = {
+            key: accelerator.reduce(value.to(accelerator.device), reduction="mean") for key, value in means.items()
+        }
+    return {key: float(value) for key, value in means.items()}
 
 
 def fingerprint_of(content: Batch) -> str:

@@ -115,7 +115,8 @@ def main() -> None:
         intermediate_size=settings.intermediate_size,
         embedding_size=settings.embedding_size,
     )
-    check_fits(MobileBertForPreTraining(config), shards.index, folder, settings.max_seq_length)
+    like = MobileBertForPreTraining(config)
+    check_fits(like, shards.index, folder, settings.max_seq_length)
     bf16, work = accelerator.mixed_precision == "bf16", stage.folder / "work"
     contenders = {
         "this_loop": lambda: this_loop(config, shards, settings, work),
@@ -134,7 +135,7 @@ def main() -> None:
         "times_as_fast": round(times_as_fast, 3),
         "precision": accelerator.mixed_precision,
         **utilisation(
-            config, settings.max_seq_length, settings.mlm_probability, ours, accelerator.device,
+            like, settings.max_seq_length, settings.mlm_probability, ours, accelerator.device,
             accelerator.mixed_precision, 1,
         ),
     }  # fmt: skip

@@ -127,7 +127,7 @@ def main() -> None:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
         used = utilisation(
-            model.model.config, settings.max_seq_length, settings.mlm_probability, tokens / state.seconds,
+            model.model, settings.max_seq_length, settings.mlm_probability, tokens / state.seconds,
             accelerator.device, accelerator.mixed_precision, accelerator.num_processes,
         )  # fmt: skip
         bare = model.model.cpu().eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
-from transformers import MobileBertConfig
+from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.student import forward_flops
 
@@ -14,14 +14,15 @@ _DATA_SHEETS = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12, "L4": 121e12
 _MATRIX = 2048
 
 
-def training_flops_per_token(config: MobileBertConfig, length: int, mlm_probability: float) -> float:
+def training_flops_per_token(model: MobileBertForPreTraining, length: int, mlm_probability: float) -> float:
     """Operations of one training step a token, forward and backward, matrix products only.
 
     A backward pass costs twice the forward pass. The MLM head runs on the masked positions alone: a product of
     hidden_size x hidden_size, and one of hidden_size x vocabulary.
     """
+    config = model.config
     head = 2 * config.hidden_size * (config.hidden_size + config.vocab_size)
-    return 3 * (forward_flops(config, length) / length + head * mlm_probability)
+    return 3 * (forward_flops(config, length, type(model)) / length + head * mlm_probability)
 
 
 def peak_flops(device: torch.device, precision: str) -> tuple[float, str]:
@@ -47,7 +48,7 @@ def peak_flops(device: torch.device, precision: str) -> tuple[float, str]:
 
 
 def utilisation(
-    config: MobileBertConfig,
+    model: MobileBertForPreTraining,
     length: int,
     mlm_probability: float,
     tokens_per_second: float,
@@ -56,7 +57,7 @@ def utilisation(
     num_processes: int,
 ) -> dict[str, float | str]:
     """Facts for a record: operations a token and second, and their share of what the devices could do."""
-    per_token = training_flops_per_token(config, length, mlm_probability)
+    per_token = training_flops_per_token(model, length, mlm_probability)
     peak, source = peak_flops(device, precision)
     return {
         "training_gflops_per_token": round(per_token / 1e9, 4),

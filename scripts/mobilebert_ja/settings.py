@@ -209,6 +209,17 @@ class TrainingSpeedSettings(PretrainSettings):
 
 
 @dataclass
+class CostSettings(StageSettings):
+    """estimate_cost.py"""
+
+    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
+    student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens a row.")
+    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")
+    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD).")
+    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD).")
+
+
+@dataclass
 class DistillSettings(PretrainSettings):
     """distill.py"""
 

@@ -112,8 +112,8 @@ def table(settings: CostSettings) -> str:
             "",
             f"Assumed: an H100 does {settings.teacher_utilisation:.0%} of its data sheet's 989 TFLOP/s in the "
             f"teacher's products and {settings.student_utilisation:.0%} in the student's, eight of them "
-            f"{settings.scaling_of_eight:.0%} of eight times that; ${settings.dollars_per_gpu_hour:.2f} an hour for an "
-            f"H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: {cpu / 1e9:,.0f} GFLOP/s of the "
+            f"{settings.scaling_of_eight:.0%} of eight times that; ${settings.dollars_per_gpu_hour:.2f} an hour for "
+            f"an H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: {cpu / 1e9:,.0f} GFLOP/s of the "
             "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: any GPU.",
         ]
     )

@@ -4,6 +4,7 @@ PYTHON ?= python3
 RECIPE ?= recipes/tiny.yaml
 WORK_DIR ?= work/$(basename $(notdir $(RECIPE)))
 DATA_DIR ?=
+TEST_WORKERS ?= 2
 V4 = .venv-v4
 
 .PHONY: setup reproduce test test-v4 lint clean
@@ -20,7 +21,7 @@ reproduce: setup
 	.venv/bin/python scripts/reproduce.py --config $(RECIPE) --work_dir $(WORK_DIR) $(if $(DATA_DIR),--data_dir $(DATA_DIR))
 
 test: setup lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 	$(MAKE) --no-print-directory test-v4
 
 lint: setup

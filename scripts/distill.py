@@ -20,7 +20,7 @@ from transformers import MobileBertForPreTraining
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import require_folder
-from mobilebert_ja.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.optimizers import make_optimizers
 from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
 from mobilebert_ja.records import Stage
 from mobilebert_ja.resume import Checkpoints, TrainState
@@ -37,7 +37,7 @@ from mobilebert_ja.transfer import (
     TransferModel,
     copy_from_teacher,
     transfer_loss_function,
-    transfer_optimizer,
+    transfer_optimizers,
 )
 
 
@@ -70,6 +70,8 @@ def main() -> None:
     teacher_folder = Path(str(settings.teacher))
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps,
+        settings.report_to,
+        Path(settings.work_dir) / "logs",
         # Frozen upper layers take no part in a phase of the transfer.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
@@ -89,7 +91,7 @@ def main() -> None:
     teacher = load_teacher(teacher_folder)
     model = TransferModel(make_student(settings, teacher))
     check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
-    batch = batch_function(training, settings)
+    batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
@@ -164,9 +166,13 @@ def train(
         module.requires_grad_(together)
     states = {}
     if transfer_steps:
-        optimizer = make_adamw(model, settings) if together else transfer_optimizer(model.model, settings)
+        optimizers = (
+            make_optimizers(model, settings, settings.optimizer)
+            if together
+            else transfer_optimizers(model.model, settings)
+        )
         states["transfer"] = run_training(
-            accelerator, model, optimizer, batch,
+            accelerator, model, optimizers, batch,
             loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together), settings,
             max_steps=transfer_steps, folder=folder / "transfer", describe=f"transfer ({settings.strategy})",
             schedule=lambda step, _progress: phases.factor(step), before_step=begin_step,

@@ -1,7 +1,8 @@
 """Pretrain the teacher (IB-BERT_LARGE) or the student (MobileBERT) with masked words and next sentences.
 
 `--model shallow` pretrains a student with fewer blocks (--num_hidden_layers), which takes a fraction of the time a
-step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on.
+step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on. `--model short` is a
+student's first part on short rows; `--model student --model_name_or_path short --max_seq_length 512` goes on with it.
 
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model teacher
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model student
@@ -35,11 +36,21 @@ from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.shards import Shards
 from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
+from mobilebert_ja.throughput import utilisation
 from mobilebert_ja.tokenizer import locate_tokenizer
 from mobilebert_ja.training import SCHEDULES, make_accelerator, run_training
 
-RECORD_NAMES = {"teacher": "teacher", "shallow": "shallow_pretraining", "student": "pretraining"}
-MADE_BY_THE_ROAD = {"distilled": "distill.py makes it.", "shallow": "pretrain.py --model shallow makes it."}
+RECORD_NAMES = {
+    "teacher": "teacher",
+    "shallow": "shallow_pretraining",
+    "short": "short_pretraining",
+    "student": "pretraining",
+}
+MADE_BY_THE_ROAD = {
+    "distilled": "distill.py makes it.",
+    "shallow": "pretrain.py --model shallow makes it.",
+    "short": "pretrain.py --model short makes it.",
+}
 
 
 def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: int) -> MobileBertForPreTraining:
@@ -59,12 +70,13 @@ def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: i
         intra_bottleneck_size=settings.intra_bottleneck_size,
         intermediate_size=settings.intermediate_size,
         embedding_size=settings.embedding_size,
+        normalization_type=settings.normalization_type,
     )
     torch.manual_seed(settings.seed)
     if teacher:
         return IBBertForPreTraining(config)
     model = MobileBertForPreTraining(config)
-    initialise_student(model, settings.embedding_gain)
+    initialise_student(model, settings.embedding_gain, settings.depth_scaled_outputs)
     return model
 
 
@@ -90,13 +102,15 @@ def main() -> None:
     if settings.lr_scheduler_type not in SCHEDULES:
         raise UserError(f"--lr_scheduler_type must be one of {', '.join(SCHEDULES)}.")
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
-    accelerator = make_accelerator(settings.gradient_accumulation_steps)
+    accelerator = make_accelerator(
+        settings.gradient_accumulation_steps, settings.report_to, Path(settings.work_dir) / "logs"
+    )
     if stage.is_done(settings.overwrite):
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     model = PretrainingModel(starting_model(settings, start, training.index["vocab_size"]))
     check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
-    batch = batch_function(training, settings)
+    batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
@@ -112,6 +126,10 @@ def main() -> None:
     if accelerator.is_main_process:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
+        used = utilisation(
+            model.model, settings.max_seq_length, settings.mlm_probability, tokens / state.seconds,
+            accelerator.device, accelerator.mixed_precision, accelerator.num_processes,
+        )  # fmt: skip
         bare = model.model.cpu().eval()
         save_model(bare, tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
         Checkpoints(stage.folder, accelerator).remove()
@@ -121,6 +139,8 @@ def main() -> None:
                 "tokens_seen": tokens,
                 "train_seconds": round(state.seconds, 1),
                 "tokens_per_second": round(tokens / state.seconds, 1),
+                "data_wait_share": round(state.data_wait_seconds / state.seconds, 4),
+                **used,
                 "precision": accelerator.mixed_precision,
                 "num_processes": accelerator.num_processes,
                 **parameter_counts(model.model),
@@ -130,7 +150,12 @@ def main() -> None:
             }
         )
         print(
-            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s; held-out MLM loss {before['mlm_loss']:.3f} -> "
+            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s ({tokens / state.seconds:,.0f} tokens/s, "
+            f"{used['flop_utilisation']:.0%} of the device's operations, "
+            f"{state.data_wait_seconds / state.seconds:.1%} of the time waiting for data)"
+        )
+        print(
+            f"held-out MLM loss {before['mlm_loss']:.3f} -> "
             f"{after['mlm_loss']:.3f}, accuracy {before['mlm_accuracy']:.1%} -> {after['mlm_accuracy']:.1%}"
         )
     accelerator.wait_for_everyone()

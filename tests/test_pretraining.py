@@ -6,7 +6,13 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.pretraining import PretrainingModel, batch_function, evaluate_pretraining, pretraining_loss
+from mobilebert_ja.pretraining import (
+    PretrainingModel,
+    batch_function,
+    evaluate_pretraining,
+    mask_rate,
+    pretraining_loss,
+)
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.shards import Shards, write_index, write_source
 from mobilebert_ja.student import mobilebert_config
@@ -67,6 +73,18 @@ def test_a_batch_depends_on_its_number_alone(shards):
     assert (first(0)["input_ids"] != first(1)["input_ids"]).any()
 
 
+def test_mask_rate_changes_over_its_steps(shards):
+    settings = PretrainSettings(
+        mlm_probability=0.5, final_mlm_probability=0.1, mlm_probability_steps=4, gradient_accumulation_steps=2,
+        max_seq_length=20, per_device_train_batch_size=2,
+    )  # fmt: skip
+    assert [mask_rate(settings, step) for step in (0, 1, 2, 4, 9)] == pytest.approx([0.5, 0.4, 0.3, 0.1, 0.1])
+    assert mask_rate(PretrainSettings(), 7) == 0.15
+    batch = batch_function(Shards(shards, "train"), settings, num_processes=2)
+    # Four micro-batches make a step: two on each of two processes.
+    assert [batch(number)["positions"].shape[1] for number in (0, 3, 4, 8, 100)] == [10, 10, 8, 6, 2]
+
+
 def test_evaluation_is_repeatable_and_a_random_model_guesses(shards):
     heldout, device = Shards(shards, "heldout"), torch.device("cpu")
     one, two = (evaluate_pretraining(model(), heldout, SETTINGS, device) for _ in range(2))
@@ -91,6 +109,8 @@ def test_evaluation_by_hand(shards):
     [
         ({"mask_replacement": "span"}, "--mask_replacement"),
         ({"mlm_probability": 1.5}, "--mlm_probability"),
+        ({"final_mlm_probability": -0.1}, "--final_mlm_probability must lie"),
+        ({"final_mlm_probability": 0.2}, "needs --mlm_probability_steps"),
         ({"mixture": "nothing=2"}, "no source matches 'nothing'"),
         ({"max_seq_length": 4000}, "too small"),
     ],

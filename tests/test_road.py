@@ -129,7 +129,8 @@ def test_an_existing_tokenizer_is_taken(road):
 def pretrain(road: dict, output: str, *extra: str) -> list:
     return [
         sys.executable, SCRIPTS / "pretrain.py", *road["flags"], "--model", "student", "--max_steps", "40",
-        "--per_device_train_batch_size", "8", "--output_dir", output, "--records_dir", output + "-records", *extra,
+        "--per_device_train_batch_size", "8", "--logging_steps", "1", "--output_dir", output,
+        "--records_dir", output + "-records", *extra,
     ]  # fmt: skip
 
 
@@ -205,6 +206,43 @@ def test_bf16_through_accelerates_own_flag(road):
     assert json.loads((road["folder"] / "bf16" / "record.json").read_text())["metrics"]["precision"] == "bf16"
 
 
+def test_compiled_blocks_and_a_tracker_through_accelerate(road):
+    """Every block compiled once, by accelerate's own setting, and the curve in TensorBoard: the same losses."""
+    changes = ("--max_steps", "4", "--mlm_probability", "0.3", "--final_mlm_probability", "0.15")
+    changes += ("--mlm_probability_steps", "4")  # the head's input changes its shape, the blocks' does not
+    eager = run(pretrain(road, "eager", *changes), road["folder"])
+    assert eager.returncode == 0, eager.stderr[-2000:]
+    compiled = run(
+        pretrain(road, "compiled", *changes, "--report_to", "tensorboard"), road["folder"],
+        env={**os.environ, "ACCELERATE_DYNAMO_BACKEND": "aot_eager",
+             "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION": "true", "ACCELERATE_DYNAMO_USE_DYNAMIC": "false"},
+    )  # fmt: skip
+    assert compiled.returncode == 0, compiled.stderr[-3000:]
+    first, second = (
+        json.loads((road["folder"] / name / "record.json").read_text())["metrics"] for name in ("eager", "compiled")
+    )
+    assert [point["loss"] for point in second["history"]] == pytest.approx(
+        [point["loss"] for point in first["history"]], rel=1e-4
+    )
+    assert 0 <= second["data_wait_share"] < 1 and 0 < first["flop_utilisation"] < 1
+    assert list((road["work"] / "logs").glob("**/events.out.tfevents*"))
+    unknown = run(pretrain(road, "untracked", "--report_to", "no_such_tracker"), road["folder"])
+    assert unknown.returncode == 1 and "accelerate knows no such tracker" in unknown.stderr
+
+
+def test_the_same_student_goes_on_with_longer_rows(road):
+    """128 tokens first, 512 later; here 64 and 128."""
+    folder, work = road["folder"], road["work"]
+    short = [*pretrain(road, "short", "--model", "short", "--model_name_or_path", ""), "--output_dir", work / "short"]
+    assert run(short, folder).returncode == 0
+    longer = run(pretrain(road, "longer", "--model_name_or_path", "short", "--max_seq_length", "128"), folder)
+    assert longer.returncode == 0, longer.stderr[-2000:]
+    first = json.loads((work / "short" / "record.json").read_text())
+    second = json.loads((folder / "longer" / "record.json").read_text())
+    assert first["stage"] == "short_pretraining" and second["settings"]["max_seq_length"] == 128
+    assert second["metrics"]["before"]["mlm_loss"] < first["metrics"]["before"]["mlm_loss"]
+
+
 def test_two_processes(road):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
@@ -214,6 +252,14 @@ def test_two_processes(road):
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((road["folder"] / "two" / "record.json").read_text())["metrics"]
     assert metrics["num_processes"] == 2 and metrics["tokens_seen"] == 4 * 2 * 8 * 64
+    # One process that takes the same rows in two micro-batches a step sees the same losses.
+    one = run(pretrain(road, "one", "--max_steps", "4", "--gradient_accumulation_steps", "2"), road["folder"])
+    assert one.returncode == 0, one.stderr[-2000:]
+    alone = json.loads((road["folder"] / "one" / "record.json").read_text())["metrics"]
+    for first, second in zip(metrics["history"], alone["history"], strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
+        assert first["grad_norm"] == pytest.approx(second["grad_norm"], rel=1e-3)
+    assert metrics["after"]["mlm_loss"] == pytest.approx(alone["after"]["mlm_loss"], rel=1e-4)
 
 
 MISTAKES = {
@@ -229,7 +275,7 @@ MISTAKES = {
     "wrong model": (
         "pretrain.py",
         ["--work_dir", "work", "--model", "studnt"],
-        "--model must be one of 'teacher', 'shallow', 'student'",
+        "--model must be one of 'teacher', 'shallow', 'short', 'student'",
     ),
     "data folder missing": ("build_corpus.py", ["--data_dir", "nowhere", "--work_dir", "w"], "nowhere does not exist"),
 }

@@ -57,6 +57,14 @@ def test_gain_brings_the_stream_to_unit_scale():
     assert 0.5 < after < 2.0
 
 
+def test_depth_scaled_outputs():
+    torch.manual_seed(0)
+    model = MobileBertForPreTraining(mobilebert_config(1000, num_hidden_layers=4))
+    before = model.mobilebert.encoder.layer[2].output.bottleneck.dense.weight.clone()
+    initialise_student(model, 33.0, depth_scaled_outputs=True)
+    assert torch.allclose(model.mobilebert.encoder.layer[2].output.bottleneck.dense.weight, before / 2)
+
+
 def test_layer_norm_needs_no_gain():
     model = MobileBertForPreTraining(mobilebert_config(100, num_hidden_layers=1, normalization_type="layer_norm"))
     initialise_student(model, 33.0)

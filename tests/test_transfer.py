@@ -13,7 +13,7 @@ from mobilebert_ja.transfer import (
     TransferModel,
     copy_from_teacher,
     layer_losses,
-    transfer_optimizer,
+    transfer_optimizers,
     weighted,
 )
 
@@ -73,16 +73,16 @@ def test_maps_correspond_one_to_one_and_the_loss_falls():
     copy_from_teacher(student, teacher, content)
     model, guide = TransferModel(student), PretrainingModel(teacher)
     with torch.no_grad():
-        features, attentions = guide.features(content["input_ids"], content["token_type_ids"], maps=True)
+        features, attentions = guide.features(content["input_ids"], content["token_type_ids"], None, [0, 1])
     assert [each.shape for each in features] == [(4, 12, 64)] * 2
-    assert [each.shape for each in attentions] == [(4, 4, 12, 12)] * 2
+    assert [each.shape for each in attentions.values()] == [(4, 4, 12, 12)] * 2
     assert torch.allclose(attentions[0].sum(-1), torch.ones(4, 4, 12))
     settings = DistillSettings(learning_rate=1e-3)
-    optimizer = transfer_optimizer(student, settings)
+    (optimizer,) = transfer_optimizers(student, settings)
     values = []
     for _ in range(60):
         output = model(**content, layers=None, heads=False)
-        assert [each.shape for each in output["attentions"]] == [(4, 4, 12, 12)] * 2
+        assert [each.shape for each in output["attentions"].values()] == [(4, 4, 12, 12)] * 2
         parts = layer_losses(output, {"features": features, "attentions": attentions}, [0, 1], settings)
         loss = weighted(parts, settings, 2)
         optimizer.zero_grad()
@@ -102,12 +102,29 @@ def test_phase_loss_reaches_no_layer_above():
     student, teacher = pair()
     content = batch()
     output = TransferModel(student)(**content, layers=1, heads=False)
-    features, attentions = PretrainingModel(teacher).features(
-        content["input_ids"], content["token_type_ids"], 1, maps=True
-    )
+    features, attentions = PretrainingModel(teacher).features(content["input_ids"], content["token_type_ids"], 1, [0])
     assert len(features) == len(output["features"]) == 1
     parts = layer_losses(output, {"features": features, "attentions": attentions}, [0], DistillSettings())
     weighted(parts, DistillSettings(), 2).backward()
     blocks = student.mobilebert.encoder.layer
     assert all(p.grad is None for p in blocks[1].parameters())
     assert blocks[0].attention.self.query.weight.grad.abs().sum() > 0
+
+
+def test_attention_maps_of_the_layers_in_play_only():
+    student, _ = pair()
+    output = TransferModel(student)(**batch(), layers=2, heads=False, maps_of=[1])
+    assert list(output["attentions"]) == [1] and len(output["features"]) == 2
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("adamw", ["AdamW"]), ("lamb", ["Lamb"]), ("muon", ["Muon", "AdamW"])])
+def test_every_optimizer_knows_the_layers(name, kinds):
+    student, _ = pair()
+    optimizers = transfer_optimizers(student, DistillSettings(optimizer=name))
+    assert [type(each).__name__ for each in optimizers] == kinds
+    layers: dict[int, int] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            layers[group["layer"]] = layers.get(group["layer"], 0) + sum(each.numel() for each in group["params"])
+    sizes = [sum(each.numel() for each in block.parameters()) for block in student.mobilebert.encoder.layer]
+    assert layers == dict(enumerate(sizes))

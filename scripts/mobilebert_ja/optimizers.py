@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def make_adamw(model: nn.Module, settings: TrainingSettings) -> torch.optim.Adam
     return adamw(split_by_decay([each for each in model.parameters() if each.requires_grad], settings), settings)
 
 
-def make_lamb(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def lamb(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
     """LAMB (arXiv 1904.00962, version 3) as Google trained MobileBERT with: the decay is part of the update that is
     scaled to the weights' norm, and the moments are not corrected for their start. Raises `UserError` without its
     package."""
@@ -62,7 +63,7 @@ def make_lamb(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optim
     except ImportError:
         raise UserError("--optimizer lamb needs the package pytorch_optimizer.") from None
     return Lamb(
-        split_by_decay([each for each in model.parameters() if each.requires_grad], settings),
+        [each for each in groups if each["params"]],
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
@@ -71,27 +72,43 @@ def make_lamb(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optim
     )
 
 
-def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
-    """The optimizers that together cover every trainable parameter once.
+@dataclass
+class Part:
+    """Parameters by name that share a learning rate; `marks` stand in their groups, for example {"layer": 3}."""
+
+    parameters: dict[str, nn.Parameter]
+    marks: dict[str, Any] = field(default_factory=dict)
+
+
+def optimizers_over(parts: list[Part], settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
+    """The optimizers that together cover every parameter of the parts once.
 
     "muon" gives Muon (momentum orthogonalized by Newton-Schulz, its step scaled to AdamW's size, so that one learning
     rate serves both) for the encoder's 2-D weights and AdamW for embeddings, heads, biases and norms.
     """
     if name not in OPTIMIZERS:
         raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{name}'.")
-    if name == "adamw":
-        return [make_adamw(model, settings)]
+    matrices: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    for part in parts:
+        by_muon = {key for key, each in part.parameters.items() if ".encoder." in key and each.ndim == 2}
+        by_muon = by_muon if name == "muon" else set()
+        if by_muon:
+            matrices.append(group([part.parameters[key] for key in sorted(by_muon)], settings, True, **part.marks))
+        others = [each for key, each in part.parameters.items() if key not in by_muon]
+        rest += split_by_decay(others, settings, **part.marks)
     if name == "lamb":
-        return [make_lamb(model, settings)]
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for parameter_name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            (matrices if ".encoder." in parameter_name and parameter.ndim == 2 else rest).append(parameter)
+        return [lamb(rest, settings)]
+    if name == "adamw":
+        return [adamw(rest, settings)]
     muon = torch.optim.Muon(
-        [group(matrices, settings, True)],
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
+        matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
-    return [muon, adamw(split_by_decay(rest, settings), settings)]
+    return [muon, adamw(rest, settings)] if any(each["params"] for each in rest) else [muon]
+
+
+def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
+    """The optimizers of a whole model, over its trainable parameters. Raises `UserError` for an unknown name."""
+    return optimizers_over(
+        [Part({key: each for key, each in model.named_parameters() if each.requires_grad})], settings, name
+    )

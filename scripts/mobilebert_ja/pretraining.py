@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +33,30 @@ class PretrainingModel(nn.Module):
         self.model = model
 
     def features(
-        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps: bool = False
-    ) -> tuple[list[Tensor], list[Tensor]]:
+        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
         """Run the first `layers` blocks (all if None).
 
         Returns:
-            The feature map after each block, a list of [B, L, H]; and with `maps` the attention probabilities of each,
-            a list of [B, heads, L, L], which needs the model's eager attention, else an empty list.
+            The feature map after each block, a list of [B, L, H]; and the attention probabilities [B, heads, L, L] of
+            the blocks whose numbers (from 0) are in `maps_of`, which needs the model's eager attention.
         """
         backbone: Any = self.model.mobilebert
         hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         features: list[Tensor] = []
-        attentions: list[Tensor] = []
-        hooks: list[Any] = []
-        blocks = backbone.encoder.layer[:layers]
-        if maps:
-            hooks = [
-                block.attention.self.register_forward_hook(lambda module, _input, output: attentions.append(output[1]))
-                for block in blocks
-            ]
-        try:
-            for block in blocks:
+        attentions: dict[int, Tensor] = {}
+        for number, block in enumerate(backbone.encoder.layer[:layers]):
+            hook = None
+            if number in maps_of:  # the maps of the others are not kept
+                hook = block.attention.self.register_forward_hook(
+                    lambda _module, _input, output, number=number: attentions.update({number: output[1]})
+                )
+            try:
                 hidden = block(hidden, None)
-                features.append(hidden)
-        finally:
-            for hook in hooks:
-                hook.remove()
+            finally:
+                if hook is not None:
+                    hook.remove()
+            features.append(hidden)
         return features, attentions
 
     def heads(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,21 +84,36 @@ def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq
         raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")
 
 
-def batch_function(shards: Shards, settings: PretrainSettings) -> Callable[[int], dict[str, np.ndarray]]:
+def mask_rate(settings: PretrainSettings, step: int) -> float:
+    """The share of tokens to predict in a step: constant, or linear over `mlm_probability_steps`, then constant."""
+    if not settings.final_mlm_probability or not settings.mlm_probability_steps:
+        return settings.mlm_probability
+    done = min(1.0, step / settings.mlm_probability_steps)
+    return settings.mlm_probability + done * (settings.final_mlm_probability - settings.mlm_probability)
+
+
+def batch_function(
+    shards: Shards, settings: PretrainSettings, num_processes: int = 1
+) -> Callable[[int], dict[str, np.ndarray]]:
     """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
     if settings.mask_replacement not in REPLACEMENTS:
         raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
-    if not 0 < settings.mlm_probability < 1:
-        raise UserError(f"--mlm_probability must lie between 0 and 1, not {settings.mlm_probability}.")
+    for name in ("mlm_probability", "final_mlm_probability"):
+        rate = getattr(settings, name)
+        if not 0 < rate < 1 and (rate or name == "mlm_probability"):
+            raise UserError(f"--{name} must lie between 0 and 1, not {rate}.")
+    if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
+        raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     pairs = settings.next_sentence_prediction
     rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs)
     size = settings.per_device_train_batch_size
+    a_step = settings.gradient_accumulation_steps * num_processes
 
     def batch(number: int) -> dict[str, np.ndarray]:
         content = rows.batch(number * size, size)
         rng = np.random.default_rng([settings.seed, 2, number])
         masked = whole_word_mask(
-            content["input_ids"], shards.index, settings.mlm_probability, settings.mask_replacement, rng
+            content["input_ids"], shards.index, mask_rate(settings, number // a_step), settings.mask_replacement, rng
         )
         return content | masked
 

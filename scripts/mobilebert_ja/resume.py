@@ -20,10 +20,11 @@ CHECKSUMS = "checksums.json"
 
 @dataclass
 class TrainState:
-    """Where a run stands: optimizer steps taken, seconds spent in the loop, and the curve so far."""
+    """Where a run stands: optimizer steps taken, seconds in the loop, those waiting for data, and the curve so far."""
 
     step: int = 0
     seconds: float = 0.0
+    data_wait_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 

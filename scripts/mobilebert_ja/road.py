@@ -35,6 +35,7 @@ ROAD = (
     RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
     RoadStage("distill", "distill.py", launch=True, optional=True),
     RoadStage("pretrain_shallow", "pretrain.py", {"model": "shallow"}, launch=True, optional=True),
+    RoadStage("pretrain_short", "pretrain.py", {"model": "short"}, launch=True, optional=True),
     RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
     RoadStage("export_checkpoint", "export_checkpoint.py"),
     RoadStage("finetune_livedoor", "finetune.py", {"task": "livedoor"}, launch=True),

@@ -146,14 +146,16 @@ class PretrainSettings(TrainingSettings):
     """pretrain.py"""
 
     places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
-    model: str = setting("student", "teacher | student | shallow (a student with fewer blocks, to be grown)")
+    model: str = setting(
+        "student", "teacher | student | shallow (a student with fewer blocks, to be grown) | short (with short rows)"
+    )
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
     output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/MODEL.")
     model_name_or_path: str | None = setting(
         None,
-        "Weights to start from: a folder, or 'distilled' or 'shallow' for that folder of WORK_DIR; none: random. A "
-        "student grows to --num_hidden_layers, if that is a multiple of its own.",
+        "Weights to start from: a folder, or 'distilled', 'shallow' or 'short' for that folder of WORK_DIR; none: "
+        "random. A student grows to --num_hidden_layers, if that is a multiple of its own.",
     )
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
@@ -161,10 +163,16 @@ class PretrainSettings(TrainingSettings):
     intra_bottleneck_size: int | None = setting(None, "Width inside blocks, if not the preset's.")
     intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.")
     embedding_size: int | None = setting(None, "Embedding width, if not the preset's.")
+    normalization_type: str | None = setting(None, "no_norm | layer_norm, if not the preset's.")
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
+    depth_scaled_outputs: bool = setting(
+        False, "Divide what each block of a new student adds by the root of the depth."
+    )
     optimizer: str = setting("adamw", "adamw | lamb | muon (Muon for the encoder's matrices, AdamW for the rest)")
     max_seq_length: int = setting(128, "Tokens a row, special ones included.")
     mlm_probability: float = setting(0.15, "Share of tokens to predict.")
+    final_mlm_probability: float = setting(0.0, "The share falls or rises to this one; 0 = it stays.")
+    mlm_probability_steps: int = setting(0, "Steps over which it does so.")
     mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")
     dropout: bool = setting(True, "Use the structure's dropout while training; false suits short budgets.")
     next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
@@ -172,9 +180,43 @@ class PretrainSettings(TrainingSettings):
     lr_scheduler_type: str = setting("linear", "linear (decay to 0) | constant; both after the warm-up")
     max_steps: int = setting(1000, "Optimizer steps.")
     max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
+    report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
     eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
     save_dtype: str = setting("float32", "float32 | float16 | bfloat16: how the finished model is stored.")
     max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
+
+
+@dataclass
+class AblationSettings(StageSettings):
+    """ablate.py"""
+
+    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
+    ablation: str | None = setting(None, "The file with the variants, for example recipes/ablations/masking.yaml.")
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the runs; none: WORK_DIR/ablations/NAME.")
+    num_workers: int = setting(1, "Runs at a time, each on its share of the cores.")
+
+
+@dataclass
+class TrainingSpeedSettings(PretrainSettings):
+    """benchmark_training.py"""
+
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/training_speed.")
+    steps: int = setting(10, "Steps timed in a round; two more go before them.")
+    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
+    next_sentence_prediction: bool = setting(False, "The library's collator has none.")
+
+
+@dataclass
+class CostSettings(StageSettings):
+    """estimate_cost.py"""
+
+    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
+    student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens a row.")
+    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")
+    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD).")
+    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD).")
 
 
 @dataclass
@@ -273,6 +315,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
     "pretrain_shallow": PretrainSettings,
+    "pretrain_short": PretrainSettings,
     "pretrain_student": PretrainSettings,
     "export_checkpoint": ExportSettings,
     "finetune_livedoor": FinetuneSettings,
@@ -289,7 +332,8 @@ SHARED_KEYS = ("work_dir", "data_dir", "records_dir", "seed")
 T = TypeVar("T", bound=StageSettings)
 
 
-def _reject_unknown(keys: Any, valid: list[str], where: str) -> None:
+def reject_unknown(keys: Any, valid: list[str], where: str) -> None:
+    """Raise `UserError` for the first key that is not valid; it names the nearest one that is."""
     for key in keys:
         if key not in valid:
             near = difflib.get_close_matches(str(key), valid, n=1, cutoff=0.0)
@@ -305,14 +349,14 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{path} must hold keys and sections, not a {type(recipe).__name__}.")
-    _reject_unknown(recipe, [*SHARED_KEYS, *SECTIONS], str(path))
+    reject_unknown(recipe, [*SHARED_KEYS, *SECTIONS], str(path))
     for name, section in SECTIONS.items():
         values = recipe.get(name)
         if values is None:
             continue
         if not isinstance(values, dict):
             raise UserError(f"{path}: section '{name}' must hold keys, not a {type(values).__name__}.")
-        _reject_unknown(values, [f.name for f in dataclasses.fields(section)], f"{path}, section '{name}'")
+        reject_unknown(values, [f.name for f in dataclasses.fields(section)], f"{path}, section '{name}'")
     return recipe
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import MobileBertConfig, MobileBertForPreTraining, MobileBertModel
+from transformers import MobileBertConfig, MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
 
@@ -83,12 +83,16 @@ def mobilebert_config(vocab_size: int, preset: str = "mobilebert", **overrides: 
     return MobileBertConfig(vocab_size=vocab_size, **values)
 
 
-def initialise_student(model: nn.Module, embedding_gain: float) -> None:
+def initialise_student(model: nn.Module, embedding_gain: float, depth_scaled_outputs: bool = False) -> None:
     """Scale the embedding's NoNorm, in place, so that the stream through the blocks starts near unit size.
 
     transformers initialises every weight with a standard deviation of 0.02. LayerNorm would bring the sum of the
     embeddings to unit scale, NoNorm does not: the stream stays at 0.03, attention receives next to no gradient and
     the loss becomes NaN at useful rates. A gain of about 33 on this norm cures it. With LayerNorm, nothing is done.
+
+    Args:
+        depth_scaled_outputs: also divide the matrix by which each block adds to the stream by the root of their
+            number, so that what they add together has the size of one.
     """
     from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
@@ -96,6 +100,11 @@ def initialise_student(model: nn.Module, embedding_gain: float) -> None:
     if isinstance(norm, NoNorm):
         with torch.no_grad():
             norm.weight.mul_(embedding_gain)
+    if depth_scaled_outputs:
+        blocks: Any = model.get_submodule("mobilebert.encoder.layer")
+        with torch.no_grad():
+            for block in blocks:
+                block.output.bottleneck.dense.weight.div_(len(blocks) ** 0.5)
 
 
 _BLOCK = re.compile(r"mobilebert\.encoder\.layer\.(\d+)\.(.+)")
@@ -148,14 +157,19 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     }
 
 
-def forward_flops(config: MobileBertConfig, tokens: int = 128) -> int:
+def forward_flops(
+    config: MobileBertConfig, tokens: int = 128, kind: type[MobileBertForPreTraining] = MobileBertForPreTraining
+) -> int:
     """Floating-point operations of the backbone for one row, two a multiplication with addition, matrix products only.
 
     For 128 tokens the paper gives 5.7 billion for MobileBERT and 3.1 for TINY; counted here are 5.39 and 3.07. It does
     not say what it counts.
+
+    Args:
+        kind: the class that is built; the teacher's own, `IBBertForPreTraining`, has other products.
     """
     config = copy.deepcopy(config)
     config._attn_implementation = "eager"  # fused attention is not counted on the device that computes nothing
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        MobileBertModel(config)(torch.zeros(1, tokens, dtype=torch.long))
+        kind(config).mobilebert(torch.zeros(1, tokens, dtype=torch.long))
     return counter.get_total_flops()

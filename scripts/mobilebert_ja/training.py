@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast
 from torch import nn
 from tqdm import tqdm
@@ -35,9 +36,30 @@ LossFunction = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
 SECONDS_BETWEEN_LINES = 15.0
 
 
-def make_accelerator(gradient_accumulation_steps: int = 1, **extra: Any) -> Accelerator:
-    """The accelerator of an entry script. Hardware and precision come from accelerate's own configuration."""
-    accelerator = Accelerator(gradient_accumulation_steps=gradient_accumulation_steps, **extra)
+def make_accelerator(
+    gradient_accumulation_steps: int = 1, report_to: str = "", logging_dir: str | Path = ".", **extra: Any
+) -> Accelerator:
+    """The accelerator of an entry script. Hardware and precision come from accelerate's own configuration.
+
+    Args:
+        report_to: trackers that get the curve too, by accelerate's names, comma separated; "" for none.
+        logging_dir: where trackers that write files write them.
+
+    Raises `UserError` for fp16 and for a tracker that is unknown or not installed.
+    """
+    names = [name.strip() for name in report_to.split(",") if name.strip()]
+    available = {tracker.value for tracker in get_available_trackers()}
+    if missing := [name for name in names if name not in available]:
+        raise UserError(
+            f"--report_to {missing[0]}: accelerate knows no such tracker, or its package is not installed (there are "
+            f"{', '.join(sorted(available)) or 'none'})."
+        )
+    accelerator = Accelerator(
+        gradient_accumulation_steps=gradient_accumulation_steps, log_with=names or None,
+        project_dir=str(logging_dir) if names else None, **extra,
+    )  # fmt: skip
+    if names:
+        accelerator.init_trackers("mobilebert-ja")
     if accelerator.mixed_precision == "fp16":
         raise UserError("MobileBERT overflows in fp16; use --mixed_precision bf16 or no.")
     if accelerator.device.type == "cpu":
@@ -201,7 +223,9 @@ def run_training(
                     group["lr"] = group["base_lr"] * group["rate"] * factor
             norm = torch.zeros(())
             for _ in range(accumulation):
+                asked_for_data = time.perf_counter()
                 number, content = next(stream)
+                state.data_wait_seconds += time.perf_counter() - asked_for_data
                 window_numbers.append(number)
                 torch.manual_seed((settings.seed << 32) + number)
                 with accelerator.accumulate(model):
@@ -219,7 +243,7 @@ def run_training(
             asked = _any_process(bool(stop), accelerator)
             due = _any_process(time.monotonic() - last_save > settings.save_seconds, accelerator)
             if state.step % settings.logging_steps == 0 or done or asked or due:
-                means = {key: float(torch.stack([each[key].float() for each in window]).mean()) for key in window[0]}
+                means = _means(window, accelerator)
                 used, numbers_used, window, window_numbers = window, window_numbers, [], []
                 point = {
                     "step": state.step,
@@ -232,6 +256,7 @@ def run_training(
                     losses = [float(each["loss"]) for each in used]
                     _report_not_finite(folder, state.step, numbers_used, losses, batch, checkpoints)
                 state.history.append(point)
+                accelerator.log({key: value for key, value in point.items() if key != "step"}, step=state.step)
                 progress.update(state.step, share_done(), point)
             if asked or (due and not done):
                 checkpoints.save(state)
@@ -248,6 +273,16 @@ def run_training(
     accelerator.free_memory()
     bare_model.zero_grad(set_to_none=True)
     return state
+
+
+def _means(window: list[dict[str, torch.Tensor]], accelerator: Accelerator) -> dict[str, float]:
+    """Mean of each value over the micro-batches of the window, and over the processes."""
+    means = {key: torch.stack([each[key].float() for each in window]).mean() for key in window[0]}
+    if accelerator.num_processes > 1:
+        means = {
+            key: accelerator.reduce(value.to(accelerator.device), reduction="mean") for key, value in means.items()
+        }
+    return {key: float(value) for key, value in means.items()}
 
 
 def fingerprint_of(content: Batch) -> str:

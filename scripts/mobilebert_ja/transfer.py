@@ -6,7 +6,7 @@ other from the bottom, the layers below at a small rate, then predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja import losses
-from mobilebert_ja.optimizers import adamw, split_by_decay
+from mobilebert_ja.optimizers import Part, optimizers_over
 from mobilebert_ja.pretraining import PretrainingModel
 from mobilebert_ja.settings import DistillSettings
 
@@ -27,10 +27,18 @@ class TransferModel(PretrainingModel):
     """The student with everything that a transfer loss looks at, from one forward pass."""
 
     def forward(  # type: ignore[override]
-        self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, layers: int | None, heads: bool
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        layers: int | None,
+        heads: bool,
+        maps_of: Container[int] | None = None,
     ) -> dict[str, Any]:
-        """Features and attentions of the first `layers` blocks; with `heads`, MLM and NSP logits too."""
-        features, attentions = self.features(input_ids, token_type_ids, layers, maps=True)
+        """Features of the first `layers` blocks, attentions of those in `maps_of` (all of them if None); with `heads`,
+        MLM and NSP logits too."""
+        maps_of = range(len(self.model.mobilebert.encoder.layer)) if maps_of is None else maps_of
+        features, attentions = self.features(input_ids, token_type_ids, layers, maps_of)
         output: dict[str, Any] = {"features": features, "attentions": attentions}
         if heads:
             output["logits"], output["next_sentence"] = self.heads(features[-1], positions)
@@ -128,12 +136,16 @@ class ProgressivePhases:
         return 1.0 - (1.0 - FINAL_FACTOR) * min(1.0, share)
 
 
-def transfer_optimizer(student: MobileBertForPreTraining, settings: DistillSettings) -> torch.optim.AdamW:
-    """AdamW over the encoder, its groups marked with their "layer"; embeddings and heads, copied, stay as they are."""
-    groups = []
-    for number, block in enumerate(student.mobilebert.encoder.layer):
-        groups += split_by_decay(list(block.parameters()), settings, layer=number)
-    return adamw(groups, settings)
+def transfer_optimizers(student: MobileBertForPreTraining, settings: DistillSettings) -> list[torch.optim.Optimizer]:
+    """The optimizers of the encoder, their groups marked with "layer"; embeddings and heads, copied, rest."""
+    parts = [
+        Part(
+            {f"mobilebert.encoder.layer.{number}.{name}": each for name, each in block.named_parameters()},
+            {"layer": number},
+        )
+        for number, block in enumerate(student.mobilebert.encoder.layer)
+    ]
+    return optimizers_over(parts, settings, settings.optimizer)
 
 
 def transfer_loss_function(
@@ -152,10 +164,13 @@ def transfer_loss_function(
         depth = num_layers if prediction else max(layers) + 1
         with torch.no_grad(), autocast():
             features, attentions = teacher.features(
-                batch["input_ids"], batch["token_type_ids"], depth, maps=layer_transfer
+                batch["input_ids"], batch["token_type_ids"], depth, layers if layer_transfer else ()
             )
             teacher_logits = teacher.heads(features[-1], batch["positions"])[0] if prediction else torch.empty(0)
-        output = model(batch["input_ids"], batch["token_type_ids"], batch["positions"], depth, prediction)
+        output = model(
+            batch["input_ids"], batch["token_type_ids"], batch["positions"], depth, prediction,
+            layers if layer_transfer else (),
+        )  # fmt: skip
         loss = torch.zeros((), device=batch["input_ids"].device)
         values: dict[str, Any] = {}
         if layer_transfer:

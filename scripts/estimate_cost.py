@@ -1,0 +1,128 @@
+"""Estimate what a recipe's training costs in hours and money, as a Markdown table. Nothing is run.
+
+    python scripts/estimate_cost.py
+
+Tokens follow from the recipes, operations a token from the structures. The rate of two CPU cores is measured
+(records/training_speed.json); that of an H100 is not: it is the share of its data sheet that --teacher_utilisation and
+--student_utilisation assume, MobileBERT's narrow products being bound by memory and not by arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import MobileBertForPreTraining
+
+from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.files import read_json
+from mobilebert_ja.settings import (
+    CostSettings,
+    DistillSettings,
+    PretrainSettings,
+    from_recipe,
+    load_recipe,
+    parse_settings,
+)
+from mobilebert_ja.student import forward_flops, mobilebert_config
+from mobilebert_ja.teacher import IBBertForPreTraining
+from mobilebert_ja.throughput import training_flops_per_token
+
+ROOT = Path(__file__).resolve().parents[1]
+H100_PEAK = 989.4e12  # dense bf16, data sheet
+STAGES = ("pretrain_teacher", "distill", "pretrain_shallow", "pretrain_short", "pretrain_student")
+
+
+@dataclass
+class Work:
+    """A stage's tokens, and the operations each of them costs."""
+
+    stage: str
+    tokens: float
+    flops: float  # a token
+    teacher: bool  # most of it in the teacher's wide products
+    seconds: float  # clock budget on one H100, 0 if the recipe counts steps
+
+
+def work_of(recipe_path: str, settings: CostSettings) -> list[Work]:
+    """What each training stage of a recipe has to do; a stage with a clock budget does what fits into it."""
+    recipe = load_recipe(recipe_path)
+    found = []
+    for stage in (name for name in STAGES if name in recipe):
+        kind = DistillSettings if stage == "distill" else PretrainSettings
+        wanted: Any = from_recipe(stage, kind, recipe_path)
+        sizes = {"num_hidden_layers": wanted.num_hidden_layers}
+        vocabulary = recipe["train_tokenizer"]["vocab_size"]
+        with torch.device("meta"):
+            student = MobileBertForPreTraining(mobilebert_config(vocabulary, wanted.preset, **sizes))
+            teacher = IBBertForPreTraining(mobilebert_config(vocabulary, "ib-bert-large", **sizes))
+        length, rate = wanted.max_seq_length, wanted.mlm_probability
+        flops = training_flops_per_token(teacher if stage == "pretrain_teacher" else student, length, rate)
+        if stage == "distill":  # the teacher runs forward only
+            flops += forward_flops(teacher.config, length, IBBertForPreTraining) / length
+        steps = wanted.max_steps + getattr(wanted, "transfer_steps", 0)
+        tokens = steps * wanted.per_device_train_batch_size * wanted.gradient_accumulation_steps * length
+        wide = stage in ("pretrain_teacher", "distill")
+        if wanted.max_train_seconds:
+            tokens = wanted.max_train_seconds * h100_flops(wide, settings) / flops
+        found.append(Work(stage, tokens, flops, wide, wanted.max_train_seconds))
+    return found
+
+
+def h100_flops(teacher: bool, settings: CostSettings) -> float:
+    """Operations a second that are assumed of one H100."""
+    return H100_PEAK * (settings.teacher_utilisation if teacher else settings.student_utilisation)
+
+
+def duration(seconds: float) -> str:
+    for size, unit in ((365 * 86400, "years"), (86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def table(settings: CostSettings) -> str:
+    """The Markdown table over both recipes, and under it what it assumes."""
+    measured = read_json(ROOT / "records" / "training_speed.json", "benchmark_training.py makes it.")["metrics"]
+    cpu = measured["model_gflops_per_second"] * 1e9
+    lines = [
+        "| recipe | stage | tokens | GFLOP a token | one H100 | eight H100 | two CPU cores |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    eight = 8 * settings.scaling_of_eight
+    for name in ("gpu30", "paper"):
+        totals = [0.0, 0.0, 0.0]
+        for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
+            operations = work.tokens * work.flops
+            one = operations / h100_flops(work.teacher, settings)
+            costs = [one, one / eight, operations / cpu]
+            totals = [total + cost for total, cost in zip(totals, costs, strict=True)]
+            lines.append(
+                f"| {name} | {work.stage} | {work.tokens / 1e9:,.1f} G | {work.flops / 1e9:.2f} | "
+                f"{' | '.join(duration(cost) for cost in costs)} |"
+            )
+        prices = [settings.dollars_per_gpu_hour, 8 * settings.dollars_per_gpu_hour, settings.dollars_per_cpu_hour]
+        money = [f"{duration(t)}, ${t / 3600 * price:,.0f}" for t, price in zip(totals, prices, strict=True)]
+        lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Assumed: an H100 does {settings.teacher_utilisation:.0%} of its data sheet's 989 TFLOP/s in the "
+            f"teacher's products and {settings.student_utilisation:.0%} in the student's, eight of them "
+            f"{settings.scaling_of_eight:.0%} of eight times that; ${settings.dollars_per_gpu_hour:.2f} an hour for "
+            f"an H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: {cpu / 1e9:,.0f} GFLOP/s of the "
+            "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: any GPU.",
+        ]
+    )
+
+
+@exit_on_user_error
+def main() -> None:
+    print(table(parse_settings(CostSettings, __doc__)))
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,8 @@ def made_up_records() -> dict:
                                                    "tokens_per_character": 0.629}},
                 },
                 "compared_sentences": 100_003, "different_sentences": 0,
-                "speed": {"ids": {"times_as_fast": 9.37}, "ids_and_offsets": {"times_as_fast": 6.41}},
+                "speed": {"ids": {"times_as_fast": 9.37}, "mecab_alone": {"times_as_fast": 11.26},
+                          "ids_and_offsets": {"times_as_fast": 6.41}},
             },
         },
         "tokenizer": {"metrics": {"vocab_size": 32768, "unknown_rate": 0.0007}},
@@ -87,6 +88,18 @@ def made_up_records() -> dict:
                        "num_attention_heads": 4, "num_feedforward_networks": 4, "vocab_size": 32768},
             "metrics": {"backbone_parameters": 24_869_376, "gflops_of_128_tokens": 5.385,
                         "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
+        },
+        "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
+        "ablation_masking": {
+            "metrics": {
+                "runs": {
+                    "19 %, seed 0": {"finished": True, "mlm_loss": 6.117, "mlm_accuracy": 0.0471,
+                                     "tokens_seen": 819_200},
+                    "19 %, seed 1": {"finished": True, "mlm_loss": 6.229, "mlm_accuracy": 0.0463,
+                                     "tokens_seen": 819_200},
+                    "37 %, seed 0": {"finished": False, "diverged_at_step": 43},
+                },
+            },
         },
         "livedoor": finetuned([0.771, 0.783, 0.766]), "ner": finetuned([0.511, 0.502, 0.523]),
         "compressed_livedoor": {"metrics": {"prune_amount": 0.2, "mean": 0.762, "std": 0.0071, "bytes": 41_900_000,
@@ -113,7 +126,7 @@ def numbers_in(text: str) -> list[str]:
 def values_in(value) -> list[float]:
     """Every number of a record, those inside its strings too."""
     if isinstance(value, dict):
-        return [each for item in value.values() for each in values_in(item)]
+        return [each for key, item in value.items() for each in (*values_in(key), *values_in(item))]
     if isinstance(value, list):
         return [float(len(value)), *(each for item in value for each in values_in(item))]
     if isinstance(value, str):
@@ -288,3 +301,9 @@ def test_readme_snippets_and_links():
         assert (ROOT / "scripts" / script).is_file()
     for command in re.findall(r"^make (\w+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_ablations_stand_side_by_side(folder):
+    text = rendered(folder)
+    assert "| 19 % | 6.117 / 6.229 | 4.7 % / 4.6 % |" in text
+    assert "| 37 % | 発散(43ステップ) | - |" in text

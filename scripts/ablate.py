@@ -5,8 +5,8 @@
 
 Runs pretrain.py (or distill.py) once for every variant of the file (and seed), --num_workers at a time, each on cores
 of its own, and writes WORK_DIR/ablations/NAME with a record of what each one reached. Reads WORK_DIR/shards and
-WORK_DIR/tokenizer. Started again, it keeps the variants that are finished. A variant whose loss stops being finite is
-a result, too.
+WORK_DIR/tokenizer. Runs are kept in WORK_DIR/ablations/NAME.runs: started again, or with variants added or taken away
+(and --overwrite), only those that are missing are run. A variant whose loss stops being finite is a result, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from mobilebert_ja.ablation import Variant, load_ablation, run_variants, summary
 from mobilebert_ja.errors import exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.records import Stage
+from mobilebert_ja.records import Stage, fingerprint
 from mobilebert_ja.settings import AblationSettings, parse_settings
 
 
@@ -46,7 +46,9 @@ def main() -> None:
     )
     if stage.is_done(settings.overwrite):
         return
-    stage.begin(resume=True, overwrite=settings.overwrite)
+    stage.begin()
+    runs = output.with_name(f"{output.name}.runs")
+    runs.mkdir(parents=True, exist_ok=True)
     flags = {"shards_dir": str(shards), "tokenizer": str(tokenizer), "work_dir": settings.work_dir}
     variants = [
         Variant(
@@ -55,7 +57,8 @@ def main() -> None:
         for name, changes in ablation.variants.items()
         for seed in ablation.seeds
     ]
-    results = run_variants(ablation.name, variants, flags, stage.folder, settings.num_workers)
+    inputs = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
+    results = run_variants(ablation.name, variants, flags, inputs, runs, settings.num_workers)
     metrics: dict[str, Any] = {
         "question": ablation.question,
         "runs": {name: summary(facts) for name, facts in results.items()},

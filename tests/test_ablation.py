@@ -37,9 +37,10 @@ def work(tmp_path_factory) -> Path:
     return folder
 
 
-def ablate(work: Path, content: dict) -> subprocess.CompletedProcess:
+def ablate(work: Path, content: dict, *flags: str) -> subprocess.CompletedProcess:
     (work / "small.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     command = [sys.executable, ROOT / "scripts" / "ablate.py", "--ablation", "small.yaml", "--work_dir", "."]
+    command += flags
     return subprocess.run([str(part) for part in command], cwd=work, capture_output=True, text=True)
 
 
@@ -55,6 +56,14 @@ def test_variants_are_run_and_a_divergence_is_a_result(work):
     assert diverged["diverged_at_step"] <= 3 and plain["cpu_seconds"] > 0
     assert "the loss is not finite at step" in done.stdout
     assert "nothing to do" in ablate(work, content).stdout
+    # A variant taken away, another one added: what is there is not run again.
+    first = (work / "ablations" / "small.runs" / "plain.json").stat().st_mtime_ns
+    content["variants"] = {"plain": {}, "slow": {"learning_rate": 1e-6}}
+    assert "was made otherwise" in ablate(work, content).stderr
+    assert ablate(work, content, "--overwrite", "true").returncode == 0
+    assert (work / "ablations" / "small.runs" / "plain.json").stat().st_mtime_ns == first
+    metrics = json.loads((work / "records" / "ablation_small.json").read_text())["metrics"]
+    assert list(metrics["runs"]) == ["plain", "slow"]
 
 
 @pytest.mark.parametrize(

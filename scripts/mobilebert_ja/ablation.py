@@ -75,9 +75,13 @@ def load_ablation(path: Path) -> Ablation:
 
 
 def run_variants(
-    name: str, variants: list[Variant], flags: dict[str, str], folder: Path, num_workers: int
+    name: str, variants: list[Variant], flags: dict[str, str], inputs: dict[str, str], folder: Path, num_workers: int
 ) -> dict[str, dict[str, Any]]:
     """Run every variant that has no result in `folder` yet, `num_workers` at a time.
+
+    Args:
+        flags: settings that say where things are, the same for all runs; a change of them does not void a result.
+        inputs: what the runs read, as fingerprints; results from other inputs are made anew.
 
     Returns:
         name -> the run's result (see `run_variant`), in the order of the variants.
@@ -93,7 +97,7 @@ def run_variants(
     def work(variant: Variant) -> dict[str, Any]:
         mine = free.get()
         try:
-            return run_variant(variant, flags, folder, mine)
+            return run_variant(variant, flags, inputs, folder, mine)
         finally:
             free.put(mine)
 
@@ -102,13 +106,18 @@ def run_variants(
     return {variant.name: result for variant, result in zip(variants, results, strict=True)}
 
 
-def run_variant(variant: Variant, flags: dict[str, str], folder: Path, cores: set[int]) -> dict[str, Any]:
+def run_variant(
+    variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int]
+) -> dict[str, Any]:
     """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds."""
     result_file = folder / f"{variant.folder_name}.json"
     if result_file.is_file():
-        return read_json(result_file)
+        known: dict[str, Any] = read_json(result_file)
+        if known["settings"] == variant.settings and known["inputs"] == inputs:
+            return known
+        result_file.unlink()
     output, records = folder / variant.folder_name, folder / f"{variant.folder_name}.records"
-    given = flags | variant.settings | {"output_dir": output, "records_dir": records}
+    given = flags | variant.settings | {"output_dir": output, "records_dir": records, "overwrite": True}
     command = [sys.executable, str(SCRIPTS / f"{given.pop('script', 'pretrain')}.py")]
     command += [str(part) for key, value in given.items() for part in (f"--{key}", value)]
     with open(folder / f"{variant.folder_name}.log", "w", encoding="utf-8") as log:
@@ -117,7 +126,11 @@ def run_variant(variant: Variant, flags: dict[str, str], folder: Path, cores: se
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    result: dict[str, Any] = {"settings": variant.settings, "cpu_seconds": round(used.ru_utime + used.ru_stime, 1)}
+    result: dict[str, Any] = {
+        "settings": variant.settings,
+        "inputs": inputs,
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+    }
     not_finite = output.with_name(output.name + ".partial") / "not_finite.json"
     if process.returncode == 0:
         (record,) = records.glob("*.json")

@@ -120,7 +120,7 @@ def rendered(folder: Path) -> str:
 
 
 def numbers_in(text: str) -> list[str]:
-    return re.findall(r"\d[\d,]*(?:\.\d+)?", text)
+    return re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)
 
 
 def values_in(value) -> list[float]:

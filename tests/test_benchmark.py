@@ -34,7 +34,9 @@ def work(tmp_path_factory):
     data = write_data(folder / "data")
     write_finetuned(folder, data, "livedoor", [0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["compress.py", "--work_dir", str(folder), "--data_dir", str(data)])
+        patch.setattr(
+            sys, "argv", ["compress.py", "--recipe", "card", "--work_dir", str(folder), "--data_dir", str(data)]
+        )
         compress.main()
     return folder
 

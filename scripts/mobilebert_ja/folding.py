@@ -8,8 +8,8 @@ A NoNorm is an elementwise scale and shift, so it is exact to
 - leave its scale out of a residual stream and multiply it into the products that read the stream later.
 
 The last is bounded. What is left out differs from channel to channel, and activations are rounded to int8 with one
-scale for all channels: a channel that is left `n` times as small as another is rounded `n` times as coarsely. Where the
-scales left out would differ by more than SPREAD, they are applied instead, as an elementwise factor on the stream.
+scale for all channels: a channel that is left `n` times as small as another is rounded `n` times as coarsely. Where
+the scales left out would differ by more than SPREAD, they are applied instead, as an elementwise factor on the stream.
 (Leaving out all of them, whatever they are, made the rounding of a MobileBERT three times as bad.)
 """
 

@@ -97,7 +97,7 @@ class Graph:
         return self.node("Mul", rows, self.node("Gather", self.constant(scales), ids))
 
     def attention(self, query: str, key: str, value: str, mask: str, num_heads: int) -> str:
-        """Attention over the positions where `mask` [rows, tokens] int32 is 1; inputs and output [rows, tokens, width]."""
+        """Attention over the positions where `mask` [rows, tokens] int32 is 1; all else is [rows, tokens, width]."""
         return self.node(
             "MultiHeadAttention", query, key, value, "", mask,
             domain=CONTRIB, num_heads=num_heads, mask_filter_value=float(np.finfo(np.float32).min),
@@ -121,6 +121,7 @@ class Graph:
             helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"])
             for name in ("input_ids", "attention_mask")
         ]
+        shape: list[str | int | None]
         shape = ["rows", "tokens", num_labels] if per_token else ["rows", num_labels]
         outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)]
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, list(self._constants.values()))

@@ -223,14 +223,26 @@ class FinetuneSettings(TrainingSettings):
 
 
 @dataclass
-class CompressSettings(StageSettings):
+class CompressSettings(TrainingSettings):
     """compress.py"""
 
     task: str = setting("livedoor", "livedoor | ner")
+    recipe: str = setting(
+        "onnx", "onnx (folded, int8) | fast (cut, recovered, then onnx) | card (pruned, int8, traced)"
+    )
     model_name_or_path: str | None = setting(None, "Fine-tuned folder; none: WORK_DIR/finetuned/TASK.")
-    output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/card.")
-    prune_amount: float = setting(0.2, "Share of each matrix set to zero, smallest first.")
-    per_channel: bool = setting(False, "Quantize each output channel with a scale of its own.")
+    output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/RECIPE.")
+    prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.")
+    per_channel: bool | None = setting(
+        None, "int8 weights have a scale for each output channel; none: the recipe's own (card no, onnx and fast yes)."
+    )
+    keep_layers: int = setting(14, "fast: blocks kept.")
+    keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")
+    num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.")
+    learning_rate: float = setting(2e-4, "fast: peak learning rate.")
+    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.")
+    adam_beta2: float = setting(0.999, "AdamW beta 2.")
+    feature_weight: float = setting(1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.")
 
 
 @dataclass
@@ -280,7 +292,11 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "finetune_ner": FinetuneSettings,
     "finetune_ner_bert": FinetuneSettings,
     "compress_livedoor": CompressSettings,
+    "compress_livedoor_onnx": CompressSettings,
+    "compress_livedoor_fast": CompressSettings,
     "compress_ner": CompressSettings,
+    "compress_ner_onnx": CompressSettings,
+    "compress_ner_fast": CompressSettings,
     "benchmark_livedoor": BenchmarkSettings,
     "benchmark_ner": BenchmarkSettings,
     "render_card": CardSettings,

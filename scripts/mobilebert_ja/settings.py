@@ -252,11 +252,16 @@ class BenchmarkSettings(StageSettings):
     task: str = setting("livedoor", "livedoor | ner")
     bert: str | None = setting(None, "Fine-tuned BERT; none: WORK_DIR/finetuned/TASK-bert, or untrained BERT-base.")
     mobilebert: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
-    compressed: str | None = setting(None, "Sped-up MobileBERT; none: WORK_DIR/compressed/TASK/card.")
+    compressed: str | None = setting(None, "Output of compress.py --recipe card; none: WORK_DIR/compressed/TASK/card.")
+    onnx: str | None = setting(None, "Of --recipe onnx; none: WORK_DIR/compressed/TASK/onnx, if it is there.")
+    fast: str | None = setting(None, "Of --recipe fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
     max_items: int = setting(0, "Test items timed; 0 = all.")
     repetitions: int = setting(3, "Passes over the test items, contenders interleaved item by item.")
-    num_threads: int = setting(1, "Threads of a model call.")
+    num_threads: str = setting(
+        "1,all", "Numbers of threads of a model call, each measured by itself; all: every core."
+    )
+    starts: int = setting(3, "Fresh processes a contender, for load time and memory.")
 
 
 @dataclass

@@ -2,10 +2,13 @@
 
     python scripts/compress.py --config recipes/tiny.yaml --task livedoor
     python scripts/compress.py --config recipes/tiny.yaml --task livedoor --recipe card
+    accelerate launch --num_processes 1 scripts/compress.py --config recipes/tiny.yaml --task livedoor --recipe fast
 
 Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/compressed/TASK/RECIPE: the model, compressed.json and the
 tokenizer, for the first seed; the same for the other seeds in seed-N/. Recipes:
 - onnx: folded exactly into fewer products, int8, for onnxruntime; predict.py and `mobilebert_ja.runtime` read it.
+- fast: fewer blocks and narrower feed-forwards, trained to answer as before on the task's training part, then onnx.
+  Interrupted, it goes on where it was.
 - card: the published card's; small weights set to zero, int8, traced by TorchScript.
 The fast model answers the test part one by one; its answers are compared with those that finetune.py kept.
 """
@@ -18,27 +21,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed, select_engine
+from accelerate import Accelerator
+
+from mobilebert_ja.compress_recipes import RECIPES, Source, make, predictor_of, training_accelerator
+from mobilebert_ja.compression import select_engine
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.finetuned import (
-    FinishedRuns,
-    TaskModel,
-    load_finetuned,
-    read_runs,
-    require_labels,
-    stored_answers,
-)
+from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
 from mobilebert_ja.metrics import mean_and_std
-from mobilebert_ja.onnx_export import as_task_answer, export
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
-from mobilebert_ja.runtime import load
+from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
-
-RECIPES = ("onnx", "card")
 
 
 def recipe_section(argv: list[str]) -> str:
@@ -55,35 +51,10 @@ def answers_of(predict_one: Callable[[str], Any], task: Task, describe: str) -> 
     return [predict_one(text) for text in progress_bar(texts, desc=describe, unit="text", leave=False)]
 
 
-def make_card(settings: CompressSettings, model: Any, before: TaskModel, folder: Path) -> dict[str, Any]:
-    """Prune, quantize, trace; returns what the record says of it."""
-    how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
-    traced, sparsity = compress(model, settings.prune_amount, bool(settings.per_channel))
-    return {
-        "bytes": save_compressed(traced, before, folder, how),
-        "sparsity": sparsity,
-        "matrices": len(matrices(model)),
-        "matrix_weights": sum(module.weight.numel() for module in matrices(model).values()),
-    }
-
-
-def make_onnx(settings: CompressSettings, model: Any, before: TaskModel, folder: Path) -> dict[str, Any]:
-    """Fold, export, quantize; returns what the record says of it."""
-    how = {"per_channel": settings.per_channel}
-    return export(model, before, folder, settings.recipe, how, bool(settings.per_channel))
-
-
-def predictor_of(folder: Path, recipe: str) -> Callable[[str], Any]:
-    """The saved model as a function from a text to the task's form of answer."""
-    if recipe == "card":
-        return load_compressed(folder).predictor().predict_one
-    answerer = load(folder)
-    return lambda text: as_task_answer(answerer.predict_one(text))
-
-
 def compress_seed(
-    settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path
-) -> dict[str, Any]:
+    settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path,
+    accelerator: Accelerator | None,
+) -> dict[str, Any]:  # fmt: skip
     """Speed one seed's model up, save it to `folder`, load it from there and compare it with what it was."""
     seed = runs.seeds[place]
     model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length)
@@ -91,7 +62,7 @@ def compress_seed(
     answers_before = stored_answers(runs, place, task)
     if answers_before is None:
         answers_before = answers_of(before.predictor().predict_one, task, f"seed {seed}, before")
-    made = (make_card if settings.recipe == "card" else make_onnx)(settings, model, before, folder)
+    made = make(settings, Source(model, before, task, seed), folder, accelerator)
     answers = answers_of(predictor_of(folder, settings.recipe), task, f"seed {seed}, after")
     same = sum(mine == theirs for mine, theirs in zip(answers, answers_before, strict=True))
     return {
@@ -107,8 +78,9 @@ def compress_seed(
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(
-        CompressSettings, __doc__, recipe_section(sys.argv[1:]), task=list(TASKS), recipe=list(RECIPES)
-    )
+        CompressSettings, __doc__, recipe_section(sys.argv[1:]), task=list(TASKS), recipe=list(RECIPES),
+        resume_from_checkpoint=list(CHOICES),
+    )  # fmt: skip
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
     if settings.per_channel is None:
@@ -128,17 +100,18 @@ def main() -> None:
         return
     engine = select_engine() if settings.recipe == "card" else "onnxruntime"
     task = load_task(settings.task, data.parents[1], runs.split_seed)
-    stage.begin()
-    results = [
-        compress_seed(
-            settings, task, runs, place, stage.folder if place == 0 else stage.folder / f"seed-{runs.seeds[place]}"
-        )
-        for place in range(len(runs.seeds))
-    ]  # fmt: skip
+    accelerator = training_accelerator(settings)
+    stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
+    folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(runs.seeds)]
+    results = [compress_seed(settings, task, runs, place, folder, accelerator) for place, folder in enumerate(folders)]
+    if accelerator is not None:
+        for folder in folders:
+            Checkpoints(folder, accelerator).remove()
     mean, std = mean_and_std([result["score"] for result in results])
     before, _ = mean_and_std([result["score_before"] for result in results])
     agreement, _ = mean_and_std([result["agreement"] for result in results])
-    first = {key: value for key, value in results[0].items() if key not in ("seed", "score", "score_before")}
+    of_each_run = ("seed", "score", "score_before", "score_float32", "history")
+    first = {key: value for key, value in results[0].items() if key not in of_each_run}
     stage.finish(
         {
             "task": task.name,

@@ -74,10 +74,7 @@ def read_facts(folder: str | Path, runs_with: str | None = None) -> dict[str, An
     return facts
 
 
-def require_unchanged(path: Path, facts: dict[str, Any], digest: str | None = None) -> None:
-    """Raise `UserError` unless a model file is the one that its compressed.json speaks of.
-
-    `digest`: its SHA-256, if it has been read already.
-    """
-    if (digest or sha256_of(path)) != facts["sha256"]:
+def require_unchanged(path: Path, facts: dict[str, Any]) -> None:
+    """Raise `UserError` unless a model file is the one that its compressed.json speaks of."""
+    if sha256_of(path) != facts["sha256"]:
         raise UserError(f"{path} is damaged (SHA-256 is not {FACTS_NAME}'s); compress.py --overwrite makes it anew.")

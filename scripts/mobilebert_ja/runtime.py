@@ -9,7 +9,6 @@ An `Answerer` may be used by several threads at a time.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,20 +67,20 @@ class _Row:
 
 
 def _session(path: Path, facts: dict[str, Any], num_threads: int) -> Any:
-    """An onnxruntime session of the file that `facts` speak of; it is read once."""
+    """An onnxruntime session of the file that `facts` speak of."""
     try:
         import onnxruntime
     except ImportError as error:
         raise UserError(f"onnxruntime cannot be imported ({error}); {_INSTALL}") from None
-    content = path.read_bytes()
-    require_unchanged(path, facts, hashlib.sha256(content).hexdigest())
+    require_unchanged(path, facts)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
     options.log_severity_level = 3
     # Threads that wait for the next call by spinning would take their time from whatever else runs meanwhile.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # From the path: handed over as bytes, the file would be in memory twice while it is read.
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no base of their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

@@ -83,8 +83,8 @@ def main() -> None:
     )  # fmt: skip
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
-    if settings.per_channel is None:
-        settings.per_channel = settings.recipe != "card"
+    if settings.recipe == "card":
+        settings.per_channel = bool(settings.per_channel)
     work = Path(settings.work_dir)
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
     output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)

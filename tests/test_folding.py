@@ -161,6 +161,14 @@ def test_quantized_values_are_the_nearest():
     assert scale.shape == (30,) and (np.abs(columns * scale - table) <= scale / 2 * 1.001).all()
 
 
+def test_scales_by_channel_where_one_would_cost_a_bit():
+    weight = np.random.default_rng(0).uniform(-1, 1, (64, 32)).astype(np.float32)
+    assert np.ndim(quantize_matrix(weight)[1]) == 0
+    weight[:, 3] *= 6  # one channel takes the range of the others
+    assert quantize_matrix(weight)[1].shape == (32,)
+    assert np.ndim(quantize_matrix(weight, per_channel=False)[1]) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "value"), [("normalization_type", "layer_norm"), ("hidden_act", "gelu"), ("trigram_input", False)]
 )

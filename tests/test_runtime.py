@@ -53,7 +53,7 @@ def made(tmp_path_factory):
             model.classifier.bias -= torch.stack(rows).mean(0)
         save_model(model, tokenizer, folder / "finetuned" / task)
         model, ready = load_finetuned(folder / "finetuned" / task, task, MAX_LENGTH)
-        export(model, ready, folder / task / "onnx", "onnx", {}, per_channel=True)
+        export(model, ready, folder / task / "onnx", "onnx", {})
         result[task] = (folder / task / "onnx", ready, model)
     return result
 
@@ -282,5 +282,5 @@ def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
     with torch.no_grad():
         broken.classifier.weight[0, 0] = float("nan")
     with pytest.raises(UserError, match="not finite"):
-        export(broken, ready, tmp_path, "onnx", {}, per_channel=True)
+        export(broken, ready, tmp_path, "onnx", {})
     assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def make_card(settings: CompressSettings, source: Source, folder: Path) -> dict[
 def make_onnx(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
     """Fold, export, quantize; returns what the record says of it."""
     how = {"per_channel": settings.per_channel}
-    return export(source.model, source.ready, folder, settings.recipe, how, bool(settings.per_channel))
+    return export(source.model, source.ready, folder, settings.recipe, how, settings.per_channel)
 
 
 def check_cut(settings: CompressSettings, model_config: Any) -> None:
@@ -106,7 +106,7 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
     answers = cut.predictor().predict([example.text for example in task.test], settings.per_device_train_batch_size)
     how = {"per_channel": settings.per_channel, "keep_layers": len(kept), "keep_ffn": settings.keep_ffn}
     return {
-        **export(small, cut, folder, settings.recipe, how, bool(settings.per_channel)),
+        **export(small, cut, folder, settings.recipe, how, settings.per_channel),
         "score_float32": task.score(answers)[task.metric],
         "kept_blocks": kept,
         "intermediate_size": small.config.intermediate_size,

@@ -56,7 +56,7 @@ def require_same_logits(model: Any, graph: Any) -> float:
 
 
 def export(
-    model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any], per_channel: bool
+    model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any], per_channel: bool | None = None
 ) -> dict[str, Any]:
     """Write model.onnx, compressed.json and the tokenizer to `folder`; the model must be on the CPU.
 
@@ -64,6 +64,7 @@ def export(
         source: what the model was loaded with: its labels, task and tokenizer.
         recipe: "onnx" or "fast", for compressed.json.
         settings: how it was made, for compressed.json.
+        per_channel: see `onnx_graph.Graph`.
 
     Returns:
         {"bytes": size of model.onnx, "folding_error": largest difference of the logits in float32}.

@@ -19,6 +19,7 @@ OPSET = 17
 CONTRIB = "com.microsoft"
 PRODUCTS = ("float32", "int8")
 INT8_LIMIT = 127
+COARSER = 2.0  # one scale for a matrix may round it this many times as coarsely as one for each output: by one bit
 
 
 def quantize_rows(table: Array, limit: int = INT8_LIMIT) -> tuple[Array, Array]:
@@ -28,9 +29,15 @@ def quantize_rows(table: Array, limit: int = INT8_LIMIT) -> tuple[Array, Array]:
     return np.clip(np.rint(table / scale), -limit, limit).astype(np.int8), scale
 
 
-def quantize_matrix(weight: Array, per_channel: bool) -> tuple[Array, Array]:
-    """int8 values of a weight [in, out] and its scales: [out], or a single one."""
-    if per_channel:
+def needs_scales_by_channel(weight: Array) -> bool:
+    """Whether one scale would round a weight [in, out] more than COARSER times as coarsely, in the mean square."""
+    largest = np.abs(weight).max(0)
+    return bool(largest.max() > COARSER * np.sqrt(np.square(largest, dtype=np.float64).mean()))
+
+
+def quantize_matrix(weight: Array, per_channel: bool | None = None) -> tuple[Array, Array]:
+    """int8 values of a weight [in, out] and its scales: [out], or a single one. `per_channel`: see `Graph`."""
+    if per_channel or (per_channel is None and needs_scales_by_channel(weight)):
         values, scale = quantize_rows(weight.T)
         return np.ascontiguousarray(values.T), scale[:, 0]
     values, scale = quantize_rows(weight.reshape(1, -1))
@@ -42,10 +49,11 @@ class Graph:
 
     Args:
         products: "float32" or "int8": how `product` multiplies and in what form `rows_of` stores its table.
-        per_channel: int8 weights have a scale for each output instead of one for the matrix.
+        per_channel: int8 weights have a scale for each output (True) or one for the matrix (False), which is faster;
+            None: one for the matrix unless `needs_scales_by_channel`.
     """
 
-    def __init__(self, products: str = "float32", per_channel: bool = True):
+    def __init__(self, products: str = "float32", per_channel: bool | None = None):
         if products not in PRODUCTS:
             raise ValueError(f"products must be one of {PRODUCTS}, not {products!r}")
         self.products, self.per_channel = products, per_channel

@@ -19,7 +19,7 @@ from mobilebert_ja.onnx_graph import CONTRIB, Graph
 _ALL = 2**31 - 1
 
 
-def to_onnx(model: Any, products: str = "float32", per_channel: bool = True) -> onnx.ModelProto:
+def to_onnx(model: Any, products: str = "float32", per_channel: bool | None = None) -> onnx.ModelProto:
     """A {MobileBert,Bert}For{Sequence,Token}Classification of transformers as an ONNX model for texts of one segment.
 
     Args:

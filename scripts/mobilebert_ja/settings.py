@@ -234,7 +234,8 @@ class CompressSettings(TrainingSettings):
     output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/RECIPE.")
     prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.")
     per_channel: bool | None = setting(
-        None, "int8 weights have a scale for each output channel; none: the recipe's own (card no, onnx and fast yes)."
+        None,
+        "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
     )
     keep_layers: int = setting(14, "fast: blocks kept.")
     keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")

@@ -274,6 +274,16 @@ def test_a_reader_that_has_enough_is_no_error(made):
     assert done.returncode in (0, 141) and done.stderr == b"" and len(done.stdout.splitlines()) == 1
 
 
+def test_export_refuses_what_does_not_fit(made, tmp_path):
+    _, ready, model = made["ner"]
+    with pytest.raises(UserError, match="max_seq_length 600 is more than the model's 512 positions"):
+        export(model, dataclasses.replace(ready, max_seq_length=600), tmp_path, "onnx", {})
+    smaller = tiny_model("ner", LABELS["ner"], 50)
+    with pytest.raises(UserError, match=r"vocabulary does not fit: .*vocab.txt has \d+ entries, the model embeds 50"):
+        export(smaller, ready, tmp_path, "onnx", {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
     import copy
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import compress as stage_script
 from fast_models import run_here, tiny_model, write_data, write_finetuned
+from mobilebert_ja import compress_recipes
 from mobilebert_ja.compress_recipes import check_cut, training_accelerator
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.onnx_export import as_task_answer
@@ -163,8 +164,15 @@ def test_the_fast_recipe(tmp_path, monkeypatch, capsys):
     write_finetuned(tmp_path, data, "ner", [0])
     flags = ["--task", "ner", "--recipe", "fast", "--keep_layers", "2", "--keep_ffn", "0.5"]
     flags += ["--num_train_epochs", "2", "--per_device_train_batch_size", "4"]
+    with monkeypatch.context() as patch:  # interrupted when the training is done and nothing is saved yet
+
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        patch.setattr(compress_recipes, "export", interrupted)
+        assert run_here(patch, capsys, stage_script, tmp_path, data, *flags)[0] == 130
     status, said = run_here(monkeypatch, capsys, stage_script, tmp_path, data, *flags)
-    assert status == 0, said
+    assert (status, "goes on from step 12" in said) == (0, True), said
     folder = tmp_path / "compressed" / "ner" / "fast"
     record = json.loads((tmp_path / "records" / "compressed_ner_fast.json").read_text(encoding="utf-8"))
     metrics, run = record["metrics"], record["metrics"]["runs"][0]

@@ -10,7 +10,7 @@ A NoNorm is an elementwise scale and shift, so it is exact to
 The last is bounded. What is left out differs from channel to channel, and activations are rounded to int8 with one
 scale for all channels: a channel that is left `n` times as small as another is rounded `n` times as coarsely. Where
 the scales left out would differ by more than SPREAD, they are applied instead, as an elementwise factor on the stream.
-(Leaving out all of them, whatever they are, made the rounding of a MobileBERT three times as bad.)
+(Leaving out all of them, whatever they are, tripled the error of rounding on a MobileBERT of random weights.)
 """
 
 from __future__ import annotations

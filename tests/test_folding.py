@@ -161,6 +161,16 @@ def test_quantized_values_are_the_nearest():
     assert scale.shape == (30,) and (np.abs(columns * scale - table) <= scale / 2 * 1.001).all()
 
 
+def test_reduced_weights_cannot_overflow_16_bits():
+    model = scattered("livedoor")
+    for reduce_range, limit in ((True, 64), (False, 127)):
+        graph = to_onnx(model, "int8", reduce_range=reduce_range).graph
+        arrays = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        weights = [arrays[node.input[1]] for node in graph.node if node.op_type == "DynamicQuantizeMatMul"]
+        assert len(weights) > 20 and max(np.abs(each.astype(int)).max() for each in weights) == limit
+    assert 2 * 255 * 64 < 2**15
+
+
 def test_scales_by_channel_where_one_would_cost_a_bit():
     weight = np.random.default_rng(0).uniform(-1, 1, (64, 32)).astype(np.float32)
     assert np.ndim(quantize_matrix(weight)[1]) == 0

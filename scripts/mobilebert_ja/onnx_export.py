@@ -71,7 +71,13 @@ def _require_fitting(config: Any, source: TaskModel) -> None:
 
 
 def export(
-    model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any], per_channel: bool | None = None
+    model: Any,
+    source: TaskModel,
+    folder: Path,
+    recipe: str,
+    settings: dict[str, Any],
+    per_channel: bool | None = None,
+    reduce_range: bool = False,
 ) -> dict[str, Any]:
     """Write model.onnx, compressed.json and the tokenizer to `folder`; the model must be on the CPU.
 
@@ -79,7 +85,7 @@ def export(
         source: what the model was loaded with: its labels, task and tokenizer.
         recipe: "onnx" or "fast", for compressed.json.
         settings: how it was made, for compressed.json.
-        per_channel: see `onnx_graph.Graph`.
+        per_channel, reduce_range: see `onnx_graph.Graph`.
 
     Returns:
         {"bytes": size of model.onnx, "folding_error": largest difference of the logits in float32}.
@@ -91,7 +97,7 @@ def export(
     _require_fitting(model.config, source)
     largest = require_same_logits(model, to_onnx(model))
     with write_atomically(model_path(folder, ONNX), "wb") as stream:
-        stream.write(to_onnx(model, "int8", per_channel).SerializeToString())
+        stream.write(to_onnx(model, "int8", per_channel, reduce_range).SerializeToString())
     copy_tokenizer(source.folder, folder)
     facts = {
         "recipe": recipe,

@@ -19,6 +19,8 @@ OPSET = 17
 CONTRIB = "com.microsoft"
 PRODUCTS = ("float32", "int8")
 INT8_LIMIT = 127
+# On x86 processors without VNNI two products of 8 bits are added in 16; 2 * 255 * 64 is the most that fits.
+NARROW_LIMIT = 64
 COARSER = 2.0  # one scale for a matrix may round it this many times as coarsely as one for each output: by one bit
 
 
@@ -35,12 +37,15 @@ def needs_scales_by_channel(weight: Array) -> bool:
     return bool(largest.max() > COARSER * np.sqrt(np.square(largest, dtype=np.float64).mean()))
 
 
-def quantize_matrix(weight: Array, per_channel: bool | None = None) -> tuple[Array, Array]:
-    """int8 values of a weight [in, out] and its scales: [out], or a single one. `per_channel`: see `Graph`."""
+def quantize_matrix(weight: Array, per_channel: bool | None = None, limit: int = INT8_LIMIT) -> tuple[Array, Array]:
+    """int8 values, -limit to limit, of a weight [in, out] and its scales: [out], or a single one.
+
+    `per_channel`: see `Graph`.
+    """
     if per_channel or (per_channel is None and needs_scales_by_channel(weight)):
-        values, scale = quantize_rows(weight.T)
+        values, scale = quantize_rows(weight.T, limit)
         return np.ascontiguousarray(values.T), scale[:, 0]
-    values, scale = quantize_rows(weight.reshape(1, -1))
+    values, scale = quantize_rows(weight.reshape(1, -1), limit)
     return values.reshape(weight.shape), scale[0, 0]
 
 
@@ -51,12 +56,14 @@ class Graph:
         products: "float32" or "int8": how `product` multiplies and in what form `rows_of` stores its table.
         per_channel: int8 weights have a scale for each output (True) or one for the matrix (False), which is faster;
             None: one for the matrix unless `needs_scales_by_channel`.
+        reduce_range: int8 weights stay within NARROW_LIMIT.
     """
 
-    def __init__(self, products: str = "float32", per_channel: bool | None = None):
+    def __init__(self, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False):
         if products not in PRODUCTS:
             raise ValueError(f"products must be one of {PRODUCTS}, not {products!r}")
         self.products, self.per_channel = products, per_channel
+        self.limit = NARROW_LIMIT if reduce_range else INT8_LIMIT
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[Any, ...], onnx.TensorProto] = {}
 
@@ -84,7 +91,7 @@ class Graph:
     def product(self, x: str, by: Product) -> str:
         """x [..., in] @ weight [in, out] + bias. In int8, x is rounded to 8 bits over its own range while it runs."""
         if self.products == "int8":
-            values, scale = quantize_matrix(by.weight, self.per_channel)
+            values, scale = quantize_matrix(by.weight, self.per_channel, self.limit)
             inputs = [x, self.constant(values, np.int8), self.constant(scale)]
             if by.bias is not None:
                 inputs += ["", self.constant(by.bias)]

@@ -19,13 +19,15 @@ from mobilebert_ja.onnx_graph import CONTRIB, Graph
 _ALL = 2**31 - 1
 
 
-def to_onnx(model: Any, products: str = "float32", per_channel: bool | None = None) -> onnx.ModelProto:
+def to_onnx(
+    model: Any, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False
+) -> onnx.ModelProto:
     """A {MobileBert,Bert}For{Sequence,Token}Classification of transformers as an ONNX model for texts of one segment.
 
     Args:
         products: "float32", the same to rounding; or "int8": weights and embeddings in 8 bits, activations rounded to
             8 bits while it runs, the head in float32.
-        per_channel: see `Graph`.
+        per_channel, reduce_range: see `Graph`.
 
     Raises `UserError` for any other kind of model.
     """
@@ -34,7 +36,7 @@ def to_onnx(model: Any, products: str = "float32", per_channel: bool | None = No
     name = type(model).__name__
     if name not in kinds:
         raise UserError(f"A {name} cannot be exported, only {', '.join(kinds)}.")
-    graph = Graph(products, per_channel)
+    graph = Graph(products, per_channel, reduce_range)
     per_token = kinds[name]
     write = write_mobilebert if name.startswith("Mobile") else write_bert
     return graph.model(write(graph, model, per_token), per_token, model.config.num_labels)

@@ -61,10 +61,8 @@ def make_card(settings: CompressSettings, source: Source, folder: Path) -> dict[
 
 def make_onnx(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
     """Fold, export, quantize; returns what the record says of it."""
-    how = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
-    return export(
-        source.model, source.ready, folder, settings.recipe, how, settings.per_channel, settings.reduce_range
-    )
+    how: dict[str, Any] = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
+    return export(source.model, source.ready, folder, settings.recipe, how, **how)
 
 
 def check_cut(settings: CompressSettings, model_config: Any) -> None:
@@ -106,10 +104,10 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
     parameters = sum(each.numel() for each in small.parameters())
     cut = dataclasses.replace(ready, model=LogitsOf(small), description=describe(small), parameters=parameters)
     answers = cut.predictor().predict([example.text for example in task.test], settings.per_device_train_batch_size)
-    how = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
-    how |= {"keep_layers": len(kept), "keep_ffn": settings.keep_ffn}
+    rounding: dict[str, Any] = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
+    how = {**rounding, "keep_layers": len(kept), "keep_ffn": settings.keep_ffn}
     return {
-        **export(small, cut, folder, settings.recipe, how, settings.per_channel, settings.reduce_range),
+        **export(small, cut, folder, settings.recipe, how, **rounding),
         "score_float32": task.score(answers)[task.metric],
         "kept_blocks": kept,
         "intermediate_size": small.config.intermediate_size,

@@ -126,7 +126,7 @@ def rivals(model: Any, bert: TaskModel, folder: Path, trained: bool) -> dict[str
     """BERT given what MobileBERT is given: the card's recipe, and the same export to int8; made in `folder`."""
     graph, _ = compress(model, CARD_PRUNE_AMOUNT)
     save_compressed(graph, bert, folder / "card", {"prune_amount": CARD_PRUNE_AMOUNT, "per_channel": False})
-    export(model, bert, folder / "onnx", "onnx", {"per_channel": None})
+    export(model, bert, folder / "onnx", "onnx", {"per_channel": None, "reduce_range": True})
     return {
         "bert_card": traced(folder / "card", "bert", None, trained),
         "bert_onnx": exported(folder / "onnx", "bert", None, trained),

@@ -71,14 +71,9 @@ def _require_fitting(config: Any, source: TaskModel) -> None:
 
 
 def export(
-    model: Any,
-    source: TaskModel,
-    folder: Path,
-    recipe: str,
-    settings: dict[str, Any],
-    per_channel: bool | None = None,
-    reduce_range: bool = False,
-) -> dict[str, Any]:
+    model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any],
+    per_channel: bool | None = None, reduce_range: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """Write model.onnx, compressed.json and the tokenizer to `folder`; the model must be on the CPU.
 
     Args:

@@ -237,7 +237,7 @@ class CompressSettings(TrainingSettings):
         None,
         "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
     )
-    reduce_range: bool = setting(False, "onnx, fast: weights of 7 bits, which no x86 processor cuts off in adding.")
+    reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, which no x86 processor cuts off in adding.")
     keep_layers: int = setting(14, "fast: blocks kept.")
     keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")
     num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.")

@@ -166,7 +166,7 @@ def test_the_fast_recipe(tmp_path, monkeypatch, capsys):
     flags += ["--num_train_epochs", "2", "--per_device_train_batch_size", "4"]
     with monkeypatch.context() as patch:  # interrupted when the training is done and nothing is saved yet
 
-        def interrupted(*arguments):
+        def interrupted(*arguments, **named):
             raise KeyboardInterrupt
 
         patch.setattr(compress_recipes, "export", interrupted)

@@ -322,7 +322,7 @@ def test_missing_input_in_a_process_of_its_own(tmp_path, data):
     ("flags", "words"),
     [
         (["--task", "weather"], "'livedoor', 'ner'"),
-        (["--recipe", "cake"], "'onnx', 'card'"),
+        (["--recipe", "cake"], "'onnx', 'fast', 'card'"),
         (["--prune_amount", "1.0"], "--prune_amount"),
         (["--model_name_or_path", "WORK/finetuned/ner"], "was made for ner, not for livedoor"),
         (["--model_name_or_path", "WORK/tokenizer"], "config.json"),

@@ -1,222 +1,197 @@
-"""Time BERT, MobileBERT and the sped-up MobileBERT on the same texts, one by one, in turns, on this machine's CPU.
+"""Time BERT and MobileBERT, as they are and sped up, on the same texts, one by one, in turns, on this machine's CPU.
 
     python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
 
-Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card and, if there is one, WORK_DIR/finetuned/TASK-bert;
-without it BERT is of base size with random weights, timed and not scored. Writes WORK_DIR/speed/TASK: items.json with
-every single time. Scores and training times come from the folders' records.
+Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
+WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
+the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
+and training times come from the folders' records; "items_score" is of the texts that were timed.
 """
 
 from __future__ import annotations
 
-import random
+import dataclasses
+import os
+import shutil
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig
-
-from mobilebert_ja.compression import load_compressed
+from mobilebert_ja.cold_start import measure
+from mobilebert_ja.contenders import Contender, add_rivals, load_contenders
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder, write_json
-from mobilebert_ja.finetuned import FinishedRuns, TaskModel, describe, load_finetuned, read_runs, require_labels
-from mobilebert_ja.latency import Timing, time_one_by_one
-from mobilebert_ja.progress import progress_bar
+from mobilebert_ja.finetuned import FinishedRuns, read_runs
 from mobilebert_ja.records import Stage, fingerprint
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import BenchmarkSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
-from mobilebert_ja.tasks.predictor import LogitsOf
+from mobilebert_ja.speed_report import (
+    BASELINES,
+    TOKENIZER,
+    by_baseline,
+    score_facts,
+    spread_subset,
+    table,
+    time_all,
+    timing_facts,
+)
+from mobilebert_ja.tasks import TASKS, data_file, load_task
+from mobilebert_ja.tokenizer import FastEncoder
+
+MAKERS = {
+    "bert": "finetune.py --random_weights bert",
+    "mobilebert": "finetune.py",
+    "compressed": "compress.py --recipe card",
+    "onnx": "compress.py --recipe onnx",
+    "fast": "compress.py --recipe fast",
+}
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A model to time, with what is known of it; `runs` is None for the BERT of random weights."""
-
-    model: TaskModel
-    runs: FinishedRuns | None
-
-    def facts(self, timing: Timing) -> dict[str, Any]:
-        """Its part of the record."""
-        known = self.runs.metrics if self.runs is not None else {}
-        return {
-            "model": self.model.description,
-            "trained": self.runs is not None,
-            "pretrained": known.get("pretrained"),
-            "score": known.get("mean"),
-            "score_std": known.get("std"),
-            "train_seconds": known.get("train_seconds"),
-            "bytes": self.model.bytes,
-            "median_ms": round(timing.median_ms, 4),
-            "p90_ms": round(timing.p90_ms, 4),
-            "seconds": [round(seconds, 6) for seconds in timing.seconds],
-            "parameters": self.model.parameters,
-        }
-
-
-def untrained_bert(like: TaskModel, vocab_size: int, seed: int) -> TaskModel:
-    """BERT-base as cl-tohoku's (12 layers of width 768), with random weights and the tokenizer of `like`.
-
-    What a model call costs depends on the structure and the length of the text, not on the weights' values.
-    """
-    auto: Any = AutoModelForTokenClassification if like.task == "ner" else AutoModelForSequenceClassification
-    torch.manual_seed(seed)
-    model = auto.from_config(
-        BertConfig(vocab_size=vocab_size, num_labels=len(like.labels)), attn_implementation="sdpa", dtype=torch.float32
-    )
-    parameters = sum(each.numel() for each in model.parameters())
-    return TaskModel(
-        LogitsOf(model), like.labels, like.folder, like.task, like.max_seq_length, describe(model), parameters,
-        4 * parameters,
-    )  # fmt: skip
-
-
-def spread_subset(count: int, size: int, seed: int) -> list[int]:
-    """`size` of the numbers 0 ... count - 1, evenly spread from a random start, in order; all if size is 0 or more."""
-    if not 0 < size < count:
-        return list(range(count))
-    start = random.Random(seed).random()
-    return [int((place + start) * count / size) for place in range(size)]
-
-
-def speedup(baseline: Timing, timing: Timing) -> dict[str, Any]:
-    """How many times as fast as the baseline, in each repetition and in the median."""
-    ratios = [theirs / mine for theirs, mine in zip(baseline.seconds, timing.seconds, strict=True)]
-    return {"median": round(statistics.median(ratios), 3), "runs": [round(ratio, 3) for ratio in ratios]}
-
-
-def table(contenders: dict[str, Contender], timings: dict[str, Timing], metric: str) -> str:
-    """The results for a terminal."""
-    heads = ["model", metric, "training s", "all items s", "ms an item", "MB", "times as fast"]
-    rows = [heads]
-    for name, contender in contenders.items():
-        timing = timings[name]
-        facts = contender.facts(timing)
-        rows.append(
-            [
-                name if facts["trained"] else f"{name} (untrained)",
-                "-" if facts["score"] is None else f"{facts['score']:.2%}",
-                "-" if facts["train_seconds"] is None else f"{facts['train_seconds']:.1f}",
-                f"{timing.median_seconds:.2f}",
-                f"{timing.median_ms:.2f}",
-                f"{facts['bytes'] / 1e6:.1f}",
-                f"{speedup(timings['bert'], timing)['median']:.2f}",
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    )
+def thread_counts(named: str) -> list[int]:
+    """Numbers of threads from a list such as "1,all", each once. Raises `UserError` for anything else."""
+    cores = len(os.sched_getaffinity(0))
+    counts = []
+    for part in named.split(","):
+        word = part.strip()
+        if word != "all" and not (word.isdecimal() and int(word) > 0):
+            raise UserError(f"--num_threads must be numbers of at least 1, or all, comma separated, not '{named}'.")
+        counts.append(cores if word == "all" else int(word))
+    return list(dict.fromkeys(counts))
 
 
 def check_numbers(settings: BenchmarkSettings) -> None:
     """Raise `UserError` for counts that make no sense."""
-    for name, least in {"repetitions": 1, "num_threads": 1, "max_items": 0}.items():
+    for name, least in {"repetitions": 1, "max_items": 0, "starts": 0}.items():
         if getattr(settings, name) < least:
             raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
 
 
+def find_places(settings: BenchmarkSettings) -> dict[str, Path]:
+    """name -> folder of what is to be timed. Raises `UserError` for one that was named, or is needed, and missing."""
+    work = Path(settings.work_dir)
+    usual = {
+        "bert": work / "finetuned" / f"{settings.task}-bert",
+        "mobilebert": work / "finetuned" / settings.task,
+        "compressed": work / "compressed" / settings.task / "card",
+        "onnx": work / "compressed" / settings.task / "onnx",
+        "fast": work / "compressed" / settings.task / "fast",
+    }
+    places = {}
+    for name, place in usual.items():
+        named = getattr(settings, name)
+        if named or name in ("mobilebert", "compressed") or place.exists():
+            places[name] = require_folder(named or place, f"{MAKERS[name]} --task {settings.task} makes it.")
+    return places
+
+
 def require_same_origin(runs: dict[str, FinishedRuns], places: dict[str, Path]) -> None:
-    """Raise `UserError` unless all scores are of one test part and the sped-up model was made from the MobileBERT."""
+    """Raise `UserError` unless all scores are of one test part and sped-up models were made from the MobileBERT."""
     ours = runs["mobilebert"].split_seed
     if "bert" in runs and runs["bert"].metrics and runs["bert"].split_seed != ours:
         raise UserError(
             f"{places['bert']} was split with --split_seed {runs['bert'].split_seed}, {places['mobilebert']} with "
             f"{ours}; their scores are of different texts."
         )
-    source = runs["compressed"].inputs.get("model_name_or_path")
-    if source is not None and source != fingerprint(places["mobilebert"]):
-        raise UserError(
-            f"{places['compressed']} was made from another model than {places['mobilebert']}; "
-            "compress.py --overwrite makes it anew."
-        )
+    for name in ("compressed", "onnx", "fast"):
+        source = runs[name].inputs.get("model_name_or_path") if name in runs else None
+        if source is not None and source != fingerprint(places["mobilebert"]):
+            raise UserError(
+                f"{places[name]} was made from another model than {places['mobilebert']}; "
+                f"{MAKERS[name]} --overwrite makes it anew."
+            )
 
 
-def load_contenders(
-    settings: BenchmarkSettings, places: dict[str, Path], runs: dict[str, FinishedRuns], task: Task
-) -> dict[str, Contender]:
-    """The three contenders, loaded; each with the first seed's model."""
-    length = runs["mobilebert"].max_seq_length
-    model, mobilebert = load_finetuned(places["mobilebert"], task.name, length)
-    if "bert" in places:
-        bert = Contender(load_finetuned(places["bert"], task.name, runs["bert"].max_seq_length)[1], runs["bert"])
-    else:
-        bert = Contender(untrained_bert(mobilebert, model.config.vocab_size, settings.seed), None)
-    contenders = {
-        "bert": bert,
-        "mobilebert": Contender(mobilebert, runs["mobilebert"]),
-        "compressed": Contender(load_compressed(places["compressed"]), runs["compressed"]),
-    }
-    for contender in contenders.values():
-        require_labels(contender.model.labels, task, contender.model.folder)
-    return contenders
+def start_facts(contender: Contender, task: str, max_seq_length: int, starts: int) -> dict[str, Any]:
+    """Load time to the first answer and peak memory, of a fresh process each."""
+    cold = measure(contender.kind, contender.folder, task, max_seq_length, starts)
+    return {"start_seconds": cold.seconds, "start_peak_mib": cold.peak_mib}
 
 
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
     check_numbers(settings)
-    work = Path(settings.work_dir)
-    bert = Path(settings.bert or work / "finetuned" / f"{settings.task}-bert")
-    places = {
-        **({"bert": bert} if settings.bert or bert.exists() else {}),
-        "mobilebert": Path(settings.mobilebert or work / "finetuned" / settings.task),
-        "compressed": Path(settings.compressed or work / "compressed" / settings.task / "card"),
-    }
-    makers = {"bert": "finetune.py --random_weights bert", "mobilebert": "finetune.py", "compressed": "compress.py"}
-    for name, place in places.items():
-        require_folder(place, f"{makers[name]} --task {settings.task} makes it.")
+    counts = thread_counts(settings.num_threads)
+    places = find_places(settings)
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    runs = {name: read_runs(place, settings.task, data, makers[name]) for name, place in places.items()}
+    runs = {name: read_runs(place, settings.task, data, MAKERS[name]) for name, place in places.items()}
     require_same_origin(runs, places)
-    output = Path(settings.output_dir or work / "speed" / settings.task)
+    output = Path(settings.output_dir or Path(settings.work_dir) / "speed" / settings.task)
     stage = Stage(
         f"speed_{settings.task}", vars(settings), output, {**places, "data_dir": data}, Path(str(settings.records_dir))
     )
     if stage.is_done(settings.overwrite):
         return
     task = load_task(settings.task, data.parents[1], runs["mobilebert"].split_seed)
-    contenders = load_contenders(settings, places, runs, task)
-    chosen = spread_subset(len(task.test), settings.max_items, settings.seed)
-    texts = [task.test[place].text for place in chosen]
+    contenders = load_contenders(places, runs, task)
     stage.begin()
-    predictors = {name: contender.model.predictor() for name, contender in contenders.items()}
-    bar = progress_bar(total=len(texts) * settings.repetitions, desc="timing", unit="text", leave=False)
-    with bar:
-        timings = time_one_by_one(
-            {name: predictor.predict_one for name, predictor in predictors.items()}, texts, settings.repetitions,
-            settings.num_threads, seed=settings.seed, after_item=bar.update,
-        )  # fmt: skip
-    tokens = [len(predictors["mobilebert"].row(text).ids) for text in texts]
+    made = stage.folder / "made"  # for the comparison; not kept
+    contenders = add_rivals(contenders, made, settings.seed)
+    chosen = spread_subset(len(task.test), settings.max_items, settings.seed)
+    timed_task = dataclasses.replace(task, test=[task.test[place] for place in chosen])
+    encoder = FastEncoder(contenders["mobilebert"].folder)
+    timings, answers = {}, {}
+    for count in counts:
+        timings[count], answers[count] = time_all(
+            contenders, timed_task, encoder, settings.repetitions, count, settings.seed
+        )
+    length = runs["mobilebert"].max_seq_length
+    tokens = [min(len(encoder.ids(example.text)) + 2, length) for example in timed_task.test]
+    first = timings[counts[0]]
+    scores = score_facts(contenders, answers[counts[0]], timed_task)
+    facts = {
+        name: {
+            **contender.facts(),
+            **timing_facts(first[name]),
+            **scores[name],
+            **start_facts(contender, task.name, length, settings.starts),
+        }
+        for name, contender in contenders.items()
+    }
+    shutil.rmtree(made)
+    milliseconds = {
+        count: {
+            name: [[round(each, 4) for each in repetition] for repetition in timing.milliseconds]
+            for name, timing in timings[count].items()
+        }
+        for count in counts
+    }
     write_json(
         stage.folder / "items.json",
         {
             "items": chosen,
             "tokens": tokens,
-            "milliseconds": {
-                name: [[round(each, 4) for each in repetition] for repetition in timing.milliseconds]
-                for name, timing in timings.items()
-            },
+            "milliseconds": milliseconds[counts[0]],
+            "milliseconds_by_threads": {str(count): milliseconds[count] for count in counts[1:]},
         },
     )
+    ratios = {count: by_baseline(timings[count]) for count in counts}
     stage.finish(
         {
             "task": task.name,
             "metric": task.metric,
-            "items": len(texts),
+            "items": len(chosen),
             "mean_tokens": round(statistics.fmean(tokens), 2),
             "repetitions": settings.repetitions,
-            "num_threads": settings.num_threads,
-            "contenders": {name: contender.facts(timings[name]) for name, contender in contenders.items()},
-            "speedup": {name: speedup(timings["bert"], timings[name]) for name in ("mobilebert", "compressed")},
+            "num_threads": counts[0],
+            "contenders": facts,
+            "tokenizer": timing_facts(first[TOKENIZER]),
+            "speedup": ratios[counts[0]]["bert"],
+            "speedup_over": {base: ratios[counts[0]][base] for base in BASELINES[1:]},
+            "by_threads": {
+                str(count): {
+                    "contenders": {name: timing_facts(timing) for name, timing in timings[count].items()},
+                    "speedup_over": ratios[count],
+                }
+                for count in counts
+            },
         }
     )
-    threads = "1 thread" if settings.num_threads == 1 else f"{settings.num_threads} threads"
-    print(f"{settings.task}: {len(texts)} texts one by one, {settings.repetitions} times, {threads}")
-    print(table(contenders, timings, task.metric))
+    for count in counts:
+        threads = "1 thread" if count == 1 else f"{count} threads"
+        print(f"{settings.task}: {len(chosen)} texts one by one, {settings.repetitions} times, {threads}")
+        print(table(contenders, facts, timings[count]))
+    print(f"tokenizer alone: {first[TOKENIZER].median_ms:.3f} ms an item")
 
 
 if __name__ == "__main__":

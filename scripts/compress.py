@@ -1,108 +1,129 @@
-"""Speed a fine-tuned model up: set small weights to zero, quantize matrices to int8, trace the graph; score it again.
+"""Speed a fine-tuned model up, score it again, and keep it in a folder that says how to run it.
 
     python scripts/compress.py --config recipes/tiny.yaml --task livedoor
+    python scripts/compress.py --config recipes/tiny.yaml --task livedoor --recipe card
+    accelerate launch --num_processes 1 scripts/compress.py --config recipes/tiny.yaml --task livedoor --recipe fast
 
-Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/compressed/TASK/card: model.pt, compressed.json and the
-tokenizer, for the first seed; the same for the other seeds in seed-N/. The fast model answers the test part one by
-one; its answers are compared with those that finetune.py kept.
+Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/compressed/TASK/RECIPE: the model, compressed.json and the
+tokenizer, for the first seed; the same for the other seeds in seed-N/. Recipes:
+- onnx: folded exactly into fewer products, int8, for onnxruntime; predict.py and `mobilebert_ja.runtime` read it.
+- fast: fewer blocks and narrower feed-forwards, trained to answer as before on the task's training part, then onnx.
+  Interrupted, it goes on where it was.
+- card: the published card's; small weights set to zero, int8, traced by TorchScript.
+The fast model answers the test part one by one; its answers are compared with those that finetune.py kept.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed, select_engine
+from accelerate import Accelerator
+
+from mobilebert_ja.compress_recipes import RECIPES, Source, make, predictor_of, training_accelerator
+from mobilebert_ja.compression import select_engine
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
 from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
 from mobilebert_ja.metrics import mean_and_std
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
+from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
-from mobilebert_ja.tasks.predictor import Predictor
 
 
-def answers_of(predictor: Predictor, task: Task, describe: str) -> list[Any]:
+def recipe_section(argv: list[str]) -> str:
+    """The card's recipe has the section that it always had, the others have sections of their own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--recipe", default=CompressSettings().recipe)
+    known, _ = parser.parse_known_args(argv)
+    return "compress_{task}" if known.recipe == "card" else "compress_{task}_{recipe}"
+
+
+def answers_of(predict_one: Callable[[str], Any], task: Task, describe: str) -> list[Any]:
     """Answers for the test part, one text at a time as in use: int8 activations depend on what shares a batch."""
     texts = [example.text for example in task.test]
-    return [predictor.predict_one(text) for text in progress_bar(texts, desc=describe, unit="text", leave=False)]
+    return [predict_one(text) for text in progress_bar(texts, desc=describe, unit="text", leave=False)]
 
 
 def compress_seed(
-    settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path
-) -> dict[str, Any]:
+    settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path,
+    accelerator: Accelerator | None,
+) -> dict[str, Any]:  # fmt: skip
     """Speed one seed's model up, save it to `folder`, load it from there and compare it with what it was."""
     seed = runs.seeds[place]
     model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length)
     require_labels(before.labels, task, before.folder)
     answers_before = stored_answers(runs, place, task)
     if answers_before is None:
-        answers_before = answers_of(before.predictor(), task, f"seed {seed}, before")
-    traced, sparsity = compress(model, settings.prune_amount, settings.per_channel)
-    how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
-    size = save_compressed(traced, before, folder, how)
-    answers = answers_of(load_compressed(folder).predictor(), task, f"seed {seed}, after")
+        answers_before = answers_of(before.predictor().predict_one, task, f"seed {seed}, before")
+    made = make(settings, Source(model, before, task, seed), folder, accelerator)
+    answers = answers_of(predictor_of(folder, settings.recipe), task, f"seed {seed}, after")
     same = sum(mine == theirs for mine, theirs in zip(answers, answers_before, strict=True))
     return {
         "seed": seed,
         "score": task.score(answers)[task.metric],
         "score_before": task.score(answers_before)[task.metric],
-        "bytes": size,
         "bytes_before": before.bytes,
         "agreement": same / len(answers),
-        "sparsity": sparsity,
-        "matrices": len(matrices(model)),
-        "matrix_weights": sum(module.weight.numel() for module in matrices(model).values()),
+        **made,
     }
 
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(CompressSettings, __doc__, "compress_{task}", task=list(TASKS))
+    settings = parse_settings(
+        CompressSettings, __doc__, recipe_section(sys.argv[1:]), task=list(TASKS), recipe=list(RECIPES),
+        resume_from_checkpoint=list(CHOICES),
+    )  # fmt: skip
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
+    if settings.recipe == "card":
+        settings.per_channel = bool(settings.per_channel)
     work = Path(settings.work_dir)
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
-    output = Path(settings.output_dir or work / "compressed" / settings.task / "card")
+    output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     runs = read_runs(source, settings.task, data, "finetune.py")
+    ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
     stage = Stage(
-        f"compressed_{settings.task}", vars(settings), output,
+        f"compressed_{settings.task}{ending}", vars(settings), output,
         {"model_name_or_path": source, "data_dir": data}, Path(str(settings.records_dir)),
     )  # fmt: skip
     if stage.is_done(settings.overwrite):
         return
-    engine = select_engine()
+    engine = select_engine() if settings.recipe == "card" else "onnxruntime"
     task = load_task(settings.task, data.parents[1], runs.split_seed)
-    stage.begin()
-    results = [
-        compress_seed(
-            settings, task, runs, place, stage.folder if place == 0 else stage.folder / f"seed-{runs.seeds[place]}"
-        )
-        for place in range(len(runs.seeds))
-    ]  # fmt: skip
+    accelerator = training_accelerator(settings)
+    stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
+    folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(runs.seeds)]
+    results = [compress_seed(settings, task, runs, place, folder, accelerator) for place, folder in enumerate(folders)]
+    if accelerator is not None:
+        for folder in folders:
+            Checkpoints(folder, accelerator).remove()
     mean, std = mean_and_std([result["score"] for result in results])
     before, _ = mean_and_std([result["score_before"] for result in results])
     agreement, _ = mean_and_std([result["agreement"] for result in results])
+    of_each_run = ("seed", "score", "score_before", "score_float32", "history")
+    first = {key: value for key, value in results[0].items() if key not in of_each_run}
     stage.finish(
         {
             "task": task.name,
+            "recipe": settings.recipe,
             "metric": task.metric,
             "test_size": len(task.test),
             "runs": results,
             "mean": mean,
             "std": std,
             "mean_before": before,
-            "bytes": results[0]["bytes"],
-            "bytes_before": results[0]["bytes_before"],
-            "prune_amount": settings.prune_amount,
-            "sparsity": results[0]["sparsity"],
-            "matrices": results[0]["matrices"],
-            "matrix_weights": results[0]["matrix_weights"],
+            **first,
+            **({"prune_amount": settings.prune_amount} if settings.recipe == "card" else {}),
             "agreement": agreement,
             "per_channel": settings.per_channel,
             "engine": engine,

@@ -24,7 +24,9 @@ from mobilebert_ja.compression import (
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import write_json
 from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, stored_answers
-from mobilebert_ja.tasks import Example, Task
+from mobilebert_ja.onnx_export import as_task_answer
+from mobilebert_ja.runtime import load
+from mobilebert_ja.tasks import Example, Task, load_task
 from mobilebert_ja.tasks.predictor import LogitsOf
 
 VOCAB_SIZE = 300
@@ -237,6 +239,16 @@ def test_a_missing_file_is_named(saved, name):
         load_compressed(folder).predictor()
 
 
+def test_a_folder_of_before_formats_were_counted(saved):
+    folder, traced, _ = saved
+    facts = json.loads((folder / "compressed.json").read_text(encoding="utf-8"))
+    for name in ("format", "runs_with", "recipe", "kind", "vocab_sha256"):
+        del facts[name]
+    (folder / "compressed.json").write_text(json.dumps(facts), encoding="utf-8")
+    inputs = example_inputs(2, 10, 200)
+    assert torch.equal(logits(load_compressed(folder).model, inputs), logits(traced, inputs))
+
+
 def test_missing_facts_are_named(saved):
     folder, _, _ = saved
     (folder / "compressed.json").write_text('{"task": "ner"}', encoding="utf-8")
@@ -246,7 +258,7 @@ def test_missing_facts_are_named(saved):
 
 @pytest.mark.slow
 def test_stage(finetuned, data, monkeypatch, capsys):
-    done = run_script("compress.py", finetuned, data, "--task", "ner", "--prune_amount", "0.3")
+    done = run_script("compress.py", finetuned, data, "--task", "ner", "--recipe", "card", "--prune_amount", "0.3")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     metrics = json.loads((finetuned / "records" / "compressed_ner.json").read_text(encoding="utf-8"))["metrics"]
@@ -258,8 +270,6 @@ def test_stage(finetuned, data, monkeypatch, capsys):
     assert metrics["bytes"] == (folder / "model.pt").stat().st_size
     assert 0.5 < metrics["agreement"] <= 1
     # The numbers again, by another road: batches instead of one by one for the uncompressed model.
-    from mobilebert_ja.tasks import load_task
-
     task = load_task("ner", data, split_seed=1)
     texts = [example.text for example in task.test]
     for run, source, made in zip(
@@ -272,12 +282,32 @@ def test_stage(finetuned, data, monkeypatch, capsys):
         same = sum(mine == theirs for mine, theirs in zip(before, after, strict=True))
         assert run["agreement"] == pytest.approx(same / len(texts))
 
+    flags = ["--task", "ner", "--recipe", "card"]
     status, said = run_here(
-        monkeypatch, capsys, stage_script, finetuned, data, "--task", "ner", "--prune_amount", "0.3"
+        monkeypatch, capsys, stage_script, finetuned, data, *flags, "--prune_amount", "0.3"
     )  # fmt: skip
     assert (status, "nothing to do" in said) == (0, True)
-    status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, "--task", "ner")
+    status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags)
     assert (status, "prune_amount was 0.3" in said) == (1, True)
+
+
+@pytest.mark.slow
+def test_the_default_recipe(finetuned, data):
+    done = run_script("compress.py", finetuned, data, "--task", "ner")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    metrics = json.loads((finetuned / "records" / "compressed_ner_onnx.json").read_text(encoding="utf-8"))["metrics"]
+    folder = finetuned / "compressed" / "ner" / "onnx"
+    assert (metrics["recipe"], metrics["engine"], metrics["per_channel"]) == ("onnx", "onnxruntime", None)
+    assert [run["seed"] for run in metrics["runs"]] == [3, 5]
+    assert metrics["bytes"] == (folder / "model.onnx").stat().st_size < metrics["bytes_before"] / 2
+    task = load_task("ner", data, split_seed=1)
+    texts = [example.text for example in task.test]
+    for run, made in zip(metrics["runs"], [folder, folder / "seed-5"], strict=True):
+        after = [as_task_answer(answer) for answer in load(made).predict(texts)]
+        assert run["score"] == pytest.approx(task.score(after)["f1"])
+        assert 0 <= run["folding_error"] < 1e-4
+        assert run["agreement"] > 0.8
 
 
 def test_missing_input_in_a_process_of_its_own(tmp_path, data):
@@ -292,6 +322,7 @@ def test_missing_input_in_a_process_of_its_own(tmp_path, data):
     ("flags", "words"),
     [
         (["--task", "weather"], "'livedoor', 'ner'"),
+        (["--recipe", "cake"], "'onnx', 'fast', 'card'"),
         (["--prune_amount", "1.0"], "--prune_amount"),
         (["--model_name_or_path", "WORK/finetuned/ner"], "was made for ner, not for livedoor"),
         (["--model_name_or_path", "WORK/tokenizer"], "config.json"),
@@ -303,7 +334,7 @@ def test_wrong_input(finetuned, data, monkeypatch, capsys, flags, words):
     status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags)
     assert (status, len(said.splitlines())) == (1, 1)
     assert words in said
-    assert not (finetuned / "compressed" / "livedoor" / "card").exists()
+    assert not (finetuned / "compressed" / "livedoor" / "onnx").exists()
 
 
 def test_other_data_are_refused(finetuned, data, tmp_path, monkeypatch, capsys):

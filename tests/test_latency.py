@@ -99,4 +99,5 @@ def test_summaries():
     assert timing.seconds == pytest.approx([0.010, 0.026, 0.090])
     assert timing.median_seconds == pytest.approx(0.026)
     assert timing.median_ms == pytest.approx(6.5)
+    assert timing.p10_ms == pytest.approx(2.1)
     assert timing.p90_ms == pytest.approx(10.9)

@@ -34,7 +34,7 @@ def small_recipe() -> dict:
             continue
         changes = {
             "max_steps": 6, "transfer_steps": 8, "eval_rows": 16, "num_train_epochs": 1, "max_items": 8,
-            "repetitions": 2, "num_hidden_layers": 2,
+            "repetitions": 2, "num_hidden_layers": 2, "keep_layers": 2, "starts": 0,
         }  # fmt: skip
         recipe[name] = section | {key: value for key, value in changes.items() if key in section}
     return recipe
@@ -69,6 +69,7 @@ def test_every_stage_leaves_a_record(road):
     assert names >= {
         "corpus", "tokenizer", "shards", "teacher", "distilled", "pretraining", "checkpoint", "livedoor",
         "livedoor-bert", "ner", "ner-bert", "compressed_livedoor", "compressed_ner", "speed_livedoor", "speed_ner",
+        "compressed_livedoor_onnx", "compressed_livedoor_fast", "compressed_ner_onnx",
     }  # fmt: skip
     for name in names - {"checkpoint"}:
         assert {"command", "settings", "metrics", "versions", "hardware", "wall_seconds"} <= record(road, name).keys()

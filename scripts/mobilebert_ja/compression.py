@@ -20,15 +20,14 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
+from mobilebert_ja.artefacts import FACTS_NAME, TORCHSCRIPT, model_path, read_facts, require_unchanged, write_facts
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json, require_file, require_folder, sha256_of, write_atomically, write_json
+from mobilebert_ja.files import write_atomically
 from mobilebert_ja.finetuned import TaskModel
 from mobilebert_ja.tasks.predictor import LogitsOf
 from mobilebert_ja.tokenizer import copy_tokenizer
 
 HEAD = "classifier"
-MODEL_NAME = "model.pt"
-FACTS_NAME = "compressed.json"
 TRACE_SHAPE = (2, 16)  # rows, tokens of the example that is traced
 CHECKED_ROWS = (1, 2, 4)
 CHECKED_LENGTHS = (3, 7, 24, 60)
@@ -169,41 +168,35 @@ def compress(model: nn.Module, amount: float, per_channel: bool = False) -> tupl
 
 def save_compressed(traced: torch.jit.ScriptModule, source: TaskModel, folder: Path, settings: dict[str, Any]) -> int:
     """Write model.pt, the facts that loading needs, and the tokenizer. Returns the bytes of model.pt."""
-    path = folder / MODEL_NAME
-    with expected_warnings_hidden(), write_atomically(path, "wb") as stream:
+    with expected_warnings_hidden(), write_atomically(model_path(folder, TORCHSCRIPT), "wb") as stream:
         torch.jit.save(traced, stream)
-    size = path.stat().st_size
+    copy_tokenizer(source.folder, folder)
     facts = {
+        "recipe": "card",
         "task": source.task,
+        "kind": "token" if source.task == "ner" else "sequence",
         "labels": source.labels,
         "max_seq_length": source.max_seq_length,
         "description": source.description,
         "parameters": source.parameters,
         "settings": settings,
-        "sha256": sha256_of(path),
-        "bytes": size,
         "torch": torch.__version__,
     }
-    write_json(folder / FACTS_NAME, facts)
-    copy_tokenizer(source.folder, folder)
-    return size
+    return write_facts(folder, TORCHSCRIPT, facts)
 
 
 def load_compressed(folder: str | Path) -> TaskModel:
     """The model of a folder that `save_compressed` wrote; runs on a CPU.
 
-    Raises `UserError` if something is missing, if model.pt is not the file that compressed.json describes, or if this
+    Raises `UserError` if something is missing, if model.pt is not the file that compressed.json speaks of, or if this
     version of torch cannot read it.
     """
-    folder = require_folder(folder, "compress.py makes it.")
-    facts = read_json(folder / FACTS_NAME, "compress.py makes it.")
-    path = require_file(folder / MODEL_NAME, "compress.py makes it.")
-    keys = ("task", "labels", "max_seq_length", "description", "parameters", "sha256", "torch")
-    missing = [key for key in keys if not isinstance(facts, dict) or key not in facts]
-    if missing:
-        raise UserError(f"{folder / FACTS_NAME} lacks {', '.join(missing)}; compress.py --overwrite makes it anew.")
-    if sha256_of(path) != facts["sha256"]:
-        raise UserError(f"{path} is damaged (SHA-256 is not {FACTS_NAME}'s); compress.py --overwrite makes it anew.")
+    folder = Path(folder)
+    facts = read_facts(folder, TORCHSCRIPT)
+    if "torch" not in facts:
+        raise UserError(f"{folder / FACTS_NAME} lacks torch; compress.py --overwrite makes it anew.")
+    path = model_path(folder, TORCHSCRIPT)
+    require_unchanged(path, facts)
     select_engine()  # the int8 matrices are packed for these kernels while loading
     try:
         with expected_warnings_hidden():

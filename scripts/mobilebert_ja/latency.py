@@ -39,6 +39,10 @@ class Timing:
         return self.percentile_ms(50)
 
     @property
+    def p10_ms(self) -> float:
+        return self.percentile_ms(10)
+
+    @property
     def p90_ms(self) -> float:
         return self.percentile_ms(90)
 
@@ -72,7 +76,7 @@ def time_one_by_one(
     Args:
         contenders: name -> a function from text to answer; whatever it does, tokenization included, is timed.
         repetitions: passes over the texts.
-        num_threads: threads of a model call.
+        num_threads: threads of a model call by torch; other libraries were told their number before.
         warmup: untimed calls of each contender beforehand, on texts spread over all of them.
         seed: of the orders.
         after_item: called, untimed, when all contenders have answered a text.

@@ -26,7 +26,10 @@ from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import list_files, read_json, replace_folder, sha256_of, write_json
 
 RECORD_NAME = "record.json"
-_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate")
+_PACKAGES = (
+    "torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate", "onnx",
+    "onnxruntime",
+)  # fmt: skip
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "logging_steps", "save_seconds", "report_to"}

@@ -265,14 +265,28 @@ class FinetuneSettings(TrainingSettings):
 
 
 @dataclass
-class CompressSettings(StageSettings):
+class CompressSettings(TrainingSettings):
     """compress.py"""
 
     task: str = setting("livedoor", "livedoor | ner")
+    recipe: str = setting(
+        "onnx", "onnx (folded, int8) | fast (cut, recovered, then onnx) | card (pruned, int8, traced)"
+    )
     model_name_or_path: str | None = setting(None, "Fine-tuned folder; none: WORK_DIR/finetuned/TASK.")
-    output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/card.")
-    prune_amount: float = setting(0.2, "Share of each matrix set to zero, smallest first.")
-    per_channel: bool = setting(False, "Quantize each output channel with a scale of its own.")
+    output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/RECIPE.")
+    prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.")
+    per_channel: bool | None = setting(
+        None,
+        "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
+    )
+    reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, which no x86 processor cuts off in adding.")
+    keep_layers: int = setting(14, "fast: blocks kept.")
+    keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")
+    num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.")
+    learning_rate: float = setting(2e-4, "fast: peak learning rate.")
+    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.")
+    adam_beta2: float = setting(0.999, "AdamW beta 2.")
+    feature_weight: float = setting(1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.")
 
 
 @dataclass
@@ -282,11 +296,16 @@ class BenchmarkSettings(StageSettings):
     task: str = setting("livedoor", "livedoor | ner")
     bert: str | None = setting(None, "Fine-tuned BERT; none: WORK_DIR/finetuned/TASK-bert, or untrained BERT-base.")
     mobilebert: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
-    compressed: str | None = setting(None, "Sped-up MobileBERT; none: WORK_DIR/compressed/TASK/card.")
+    compressed: str | None = setting(None, "Output of compress.py --recipe card; none: WORK_DIR/compressed/TASK/card.")
+    onnx: str | None = setting(None, "Of --recipe onnx; none: WORK_DIR/compressed/TASK/onnx, if it is there.")
+    fast: str | None = setting(None, "Of --recipe fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
     max_items: int = setting(0, "Test items timed; 0 = all.")
     repetitions: int = setting(3, "Passes over the test items, contenders interleaved item by item.")
-    num_threads: int = setting(1, "Threads of a model call.")
+    num_threads: str = setting(
+        "1,all", "Numbers of threads of a model call, each measured by itself; all: every core."
+    )
+    starts: int = setting(3, "Fresh processes a contender, for load time and memory.")
 
 
 @dataclass
@@ -323,7 +342,11 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "finetune_ner": FinetuneSettings,
     "finetune_ner_bert": FinetuneSettings,
     "compress_livedoor": CompressSettings,
+    "compress_livedoor_onnx": CompressSettings,
+    "compress_livedoor_fast": CompressSettings,
     "compress_ner": CompressSettings,
+    "compress_ner_onnx": CompressSettings,
+    "compress_ner_fast": CompressSettings,
     "benchmark_livedoor": BenchmarkSettings,
     "benchmark_ner": BenchmarkSettings,
     "render_card": CardSettings,

@@ -12,10 +12,12 @@ import numpy as np
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
 from mobilebert_ja.metrics import Span
+from mobilebert_ja.spans import spans_of_tags
 from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 
 NER_FILE = "ner/ner.json"
 TEST_PERCENT = 40
+__all__ = ["NER_FILE", "bio_labels", "bio_tags", "load_ner", "read_sentences", "spans_of_tags"]
 _HINT = "It comes from https://github.com/stockmarkteam/ner-wikipedia-dataset; --data_dir names the folder above ner/."
 
 
@@ -99,21 +101,3 @@ def bio_tags(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[
                 begun.add(span)
                 break
     return tags
-
-
-def spans_of_tags(offsets: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
-    """Character spans of tagged tokens, in order.
-
-    An I- that continues nothing of its own type begins a span, as in conlleval. Tokens of no width (there are none of
-    them in sound text) carry no span.
-    """
-    spans: list[Span] = []
-    kind = ""  # of the span that is open
-    for (start, end), tag in zip(offsets, tags, strict=True):
-        prefix, _, here = tag.partition("-")
-        if prefix == "I" and here == kind:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]), kind)
-        elif prefix in ("B", "I"):
-            spans.append((start, end, here))
-        kind = here
-    return [span for span in spans if span[0] < span[1]]

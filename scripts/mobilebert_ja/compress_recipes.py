@@ -1,0 +1,126 @@
+"""The recipes of compress.py: each makes one folder from one fine-tuned model, and says what it did."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.finetuned import TaskModel, describe
+from mobilebert_ja.onnx_export import as_task_answer, export
+from mobilebert_ja.recovery import recover, sample_batches
+from mobilebert_ja.runtime import load
+from mobilebert_ja.settings import CompressSettings
+from mobilebert_ja.shrink import kept_blocks, kept_width, neuron_weights, shrink
+from mobilebert_ja.tasks import Task
+from mobilebert_ja.tasks.batches import training_rows
+from mobilebert_ja.tasks.predictor import LogitsOf
+from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.training import make_accelerator
+
+RECIPES = ("onnx", "fast", "card")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a recipe starts from: a fine-tuned model (`model`, on the CPU), the same ready to answer, its task."""
+
+    model: Any
+    ready: TaskModel
+    task: Task
+    seed: int
+
+
+def make(settings: CompressSettings, source: Source, folder: Path, accelerator: Accelerator | None) -> dict[str, Any]:
+    """Follow `settings.recipe`; returns what the record says of it. `accelerator`: of `training_accelerator`."""
+    if settings.recipe == "card":
+        return make_card(settings, source, folder)
+    if settings.recipe == "onnx":
+        return make_onnx(settings, source, folder)
+    assert accelerator is not None
+    return make_fast(settings, source, folder, accelerator)
+
+
+def make_card(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
+    """Prune, quantize, trace; returns what the record says of it."""
+    how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
+    traced, sparsity = compress(source.model, settings.prune_amount, bool(settings.per_channel))
+    return {
+        "bytes": save_compressed(traced, source.ready, folder, how),
+        "sparsity": sparsity,
+        "matrices": len(matrices(source.model)),
+        "matrix_weights": sum(module.weight.numel() for module in matrices(source.model).values()),
+    }
+
+
+def make_onnx(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
+    """Fold, export, quantize; returns what the record says of it."""
+    how: dict[str, Any] = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
+    return export(source.model, source.ready, folder, settings.recipe, how, **how)
+
+
+def check_cut(settings: CompressSettings, model_config: Any) -> None:
+    """Raise `UserError` for a cut that cannot be made, before anything is computed."""
+    kept_blocks(model_config.num_hidden_layers, settings.keep_layers)
+    kept_width(model_config.intermediate_size, settings.keep_ffn)
+    for name in ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"):
+        if getattr(settings, name) < 1:
+            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
+
+
+def training_accelerator(settings: CompressSettings) -> Accelerator | None:
+    """What the recipe trains with; None if it does not train."""
+    if settings.recipe != "fast":
+        return None
+    accelerator = make_accelerator(settings.gradient_accumulation_steps)
+    if accelerator.num_processes > 1:
+        raise UserError(
+            "--recipe fast runs in one process: accelerate launch --num_processes 1 scripts/compress.py ..."
+        )
+    return accelerator
+
+
+def make_fast(settings: CompressSettings, source: Source, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
+    """Cut, recover, then as `make_onnx`; returns what the record says of it."""
+    ready, task = source.ready, source.task
+    check_cut(settings, source.model.config)
+    encoder = FastEncoder(ready.folder)
+    rows, pad_id = training_rows(task, encoder, ready.max_seq_length), encoder.vocab["[PAD]"]
+    batches = sample_batches(rows, settings.per_device_train_batch_size, pad_id)
+    small, kept = shrink(
+        source.model, settings.keep_layers, settings.keep_ffn, neuron_weights(source.model, batches)
+    )  # fmt: skip
+    own = dataclasses.replace(settings, seed=source.seed)
+    state = recover(
+        accelerator, small, source.model, kept, rows, pad_id, own, folder, f"{task.name}, seed {source.seed}"
+    )  # fmt: skip
+    small = small.cpu().eval()
+    parameters = sum(each.numel() for each in small.parameters())
+    cut = dataclasses.replace(ready, model=LogitsOf(small), description=describe(small), parameters=parameters)
+    answers = cut.predictor().predict([example.text for example in task.test], settings.per_device_train_batch_size)
+    rounding: dict[str, Any] = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
+    how = {**rounding, "keep_layers": len(kept), "keep_ffn": settings.keep_ffn}
+    return {
+        **export(small, cut, folder, settings.recipe, how, **rounding),
+        "score_float32": task.score(answers)[task.metric],
+        "kept_blocks": kept,
+        "intermediate_size": small.config.intermediate_size,
+        "parameters": parameters,
+        "recovery_seconds": round(state.seconds, 2),
+        "steps": state.step,
+        "history": state.history,
+    }
+
+
+def predictor_of(folder: Path, recipe: str) -> Callable[[str], Any]:
+    """The saved model as a function from a text to the task's form of answer."""
+    if recipe == "card":
+        return load_compressed(folder).predictor().predict_one
+    answerer = load(folder)
+    return lambda text: as_task_answer(answerer.predict_one(text))

@@ -1,0 +1,184 @@
+"""Answers of a sped-up model without torch: onnxruntime, fugashi, unidic-lite, tokenizers and numpy are all it needs.
+
+    >>> from mobilebert_ja.runtime import load
+    >>> load("work/compressed/livedoor/onnx").predict(["新型スマートフォンが発売"])[0].label
+    'smax'
+
+An `Answerer` may be used by several threads at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilebert_ja.artefacts import ONNX, model_path, read_facts, require_unchanged
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.spans import spans_of_tags
+from mobilebert_ja.tokenizer import FastEncoder
+
+# A MeCab tagger must not be used by two threads at a time, and one serves the whole process. Splitting a text takes a
+# hundredth of the time of a model call, so that threads hardly ever wait for each other here.
+_ENCODING = threading.Lock()
+_INSTALL = "pip install onnxruntime fugashi unidic-lite tokenizers numpy"
+
+
+@dataclass(frozen=True)
+class ClassAnswer:
+    """A class. `cut`: the text was longer than the model reads, and its end was left out."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A name: `text` is the characters [start, end) of the text that was asked about."""
+
+    start: int
+    end: int
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class EntityAnswer:
+    """The names in a text, in order. `cut`: the text was longer than the model reads, and its end was left out."""
+
+    entities: list[Entity]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A text as the model's input: ids with [CLS] and [SEP], and where the tokens between them stand in it."""
+
+    text: str
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    cut: bool
+
+
+def _session(path: Path, facts: dict[str, Any], num_threads: int) -> Any:
+    """An onnxruntime session of the file that `facts` speak of."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"onnxruntime cannot be imported ({error}); {_INSTALL}") from None
+    require_unchanged(path, facts)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
+    options.log_severity_level = 3
+    # Threads that wait for the next call by spinning would take their time from whatever else runs meanwhile.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        # From the path: handed over as bytes, the file would be in memory twice while it is read.
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no base of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"onnxruntime {onnxruntime.__version__} cannot run {path}, made with "
+            f"{facts.get('versions', {}).get('onnxruntime', 'an unknown version')}: {reason}"
+        ) from None
+
+
+class Answerer:
+    """A loaded model; `load` makes it.
+
+    Attributes:
+        labels: what the model's outputs stand for, in order.
+        max_seq_length: longer texts are cut (tokens, special ones included).
+        facts: what the folder's compressed.json says.
+    """
+
+    def __init__(self, folder: Path, facts: dict[str, Any], num_threads: int):
+        self.folder, self.facts = folder, facts
+        self.labels, self.max_seq_length = list(facts["labels"]), int(facts["max_seq_length"])
+        self.finds_entities = facts.get("kind") == "token"
+        self._encoder = FastEncoder(folder)
+        self._session = _session(model_path(folder, ONNX), facts, num_threads)
+        self._special = [self._encoder.vocab[token] for token in ("[CLS]", "[SEP]", "[PAD]")]
+
+    def _row(self, text: str) -> _Row:
+        start, end, _ = self._special
+        with _ENCODING:
+            # MeCab takes a null character for the end of the text; white space it passes over.
+            encoding = self._encoder.encode(text.replace("\0", " "))
+        room = self.max_seq_length - 2
+        ids = [start, *encoding.ids[:room], end]
+        return _Row(text, ids, encoding.offsets[:room], len(encoding.ids) > room)
+
+    def _logits(self, rows: Sequence[_Row]) -> np.ndarray:
+        """[rows, labels] or [rows, tokens, labels], float32; rows are padded to the longest of them."""
+        if len(rows) == 1:
+            ids = np.array([rows[0].ids], np.int64)
+            mask = np.ones_like(ids)
+        else:
+            ids = np.full((len(rows), max(len(row.ids) for row in rows)), self._special[2], np.int64)
+            mask = np.zeros_like(ids)
+            for place, row in enumerate(rows):
+                ids[place, : len(row.ids)], mask[place, : len(row.ids)] = row.ids, 1
+        return self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+
+    def _answer(self, row: _Row, logits: np.ndarray) -> ClassAnswer | EntityAnswer:
+        if self.finds_entities:
+            tags = [self.labels[best] for best in logits[1 : len(row.ids) - 1].argmax(-1)]
+            spans = spans_of_tags(row.offsets, tags)
+            return EntityAnswer([Entity(start, end, kind, row.text[start:end]) for start, end, kind in spans], row.cut)
+        shares = np.exp(logits.astype(np.float64) - logits.max())
+        shares /= shares.sum()
+        best = int(shares.argmax())
+        return ClassAnswer(
+            self.labels[best], float(shares[best]), dict(zip(self.labels, shares.tolist(), strict=True)), row.cut
+        )
+
+    def tokens(self, text: str) -> int:
+        """Number of tokens the model is given for a text, special ones included."""
+        return len(self._row(text).ids)
+
+    def predict_one(self, text: str) -> ClassAnswer | EntityAnswer:
+        """The answer for one text, of any length and content."""
+        row = self._row(text)
+        return self._answer(row, self._logits([row])[0])
+
+    def predict(self, texts: Sequence[str], batch_size: int = 1) -> list[Any]:
+        """Answers in the order of `texts`.
+
+        Args:
+            batch_size: texts a model call. Texts of like length share a batch, which saves time on a machine with
+                many cores. Activations are rounded over all that shares a call, so that an answer may depend a little
+                on the others; with 1 it does not.
+        """
+        if isinstance(texts, str):
+            raise TypeError("predict() takes a list of texts; predict_one() takes a single one")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        rows = [self._row(text) for text in texts]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+        answers: list[Any] = [None] * len(rows)
+        for start in range(0, len(order), batch_size):
+            members = order[start : start + batch_size]
+            for place, logits in zip(members, self._logits([rows[place] for place in members]), strict=True):
+                answers[place] = self._answer(rows[place], logits)
+        return answers
+
+
+def load(folder: str | Path, num_threads: int = 1) -> Answerer:
+    """The model of a folder that `compress.py --recipe onnx` (or fast) made.
+
+    Args:
+        num_threads: threads of a model call. One is fastest for one sentence: its products are too small to share.
+
+    Raises `UserError` if the folder is no such folder, something is missing or damaged, the vocabulary is not the
+    model's, or this version of onnxruntime cannot run it.
+    """
+    if num_threads < 1:
+        raise UserError(f"num_threads must be at least 1, not {num_threads}.")
+    return Answerer(Path(folder), read_facts(folder, ONNX), num_threads)

@@ -1,0 +1,51 @@
+"""Answer texts from standard input, one a line, with a sped-up model; needs no torch.
+
+    python scripts/predict.py work/compressed/livedoor/onnx < titles.txt
+
+Writes one line of JSON for each line, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
+{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with places in characters of the line; and
+"cut": true where a line is longer than the model reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.runtime import load
+
+
+def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a UTF-8 stream without their ends. Raises `UserError` naming the line that is not UTF-8."""
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.rstrip(b"\r\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"Line {number} of the input is not UTF-8 (byte {error.start}).") from None
+
+
+@exit_on_user_error
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("folder", help="Output of compress.py --recipe onnx (or fast).")
+    parser.add_argument("--num_threads", type=int, default=1, help="Threads of a model call (default: %(default)s).")
+    given = parser.parse_args()
+    answerer = load(given.folder, given.num_threads)
+    try:
+        for line in lines_of(sys.stdin.buffer):
+            answer = json.dumps(dataclasses.asdict(answerer.predict_one(line)), ensure_ascii=False)
+            sys.stdout.buffer.write(answer.encode("utf-8") + b"\n")
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads the answers has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -14,14 +14,21 @@ from typing import Any
 
 from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed, select_engine
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
+from mobilebert_ja.files import require_folder
+from mobilebert_ja.finetuned import (
+    FinishedRuns,
+    load_finetuned,
+    read_runs,
+    require_labels,
+    stored_answers,
+    task_source_of,
+)
 from mobilebert_ja.metrics import mean_and_std
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
+from mobilebert_ja.tasks import TASKS, Task
 from mobilebert_ja.tasks.predictor import Predictor
 
 
@@ -68,16 +75,16 @@ def main() -> None:
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
     output = Path(settings.output_dir or work / "compressed" / settings.task / "card")
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
-    data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    runs = read_runs(source, settings.task, data, "finetune.py")
+    data = task_source_of(source, settings.task, lambda: resolve_data_dir(settings))
+    runs = read_runs(source, settings.task, data.main_file, "finetune.py")
     stage = Stage(
         f"compressed_{settings.task}", vars(settings), output,
-        {"model_name_or_path": source, "data_dir": data}, Path(str(settings.records_dir)),
+        {"model_name_or_path": source, **data.files}, Path(str(settings.records_dir)),
     )  # fmt: skip
     if stage.is_done(settings.overwrite):
         return
     engine = select_engine()
-    task = load_task(settings.task, data.parents[1], runs.split_seed)
+    task = data.load(runs.split_seed)
     stage.begin()
     results = [
         compress_seed(

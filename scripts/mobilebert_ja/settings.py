@@ -203,7 +203,12 @@ class FinetuneSettings(TrainingSettings):
     """finetune.py"""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "livedoor | ner | classification | entities (the last two: your own data)")
+    train_file: str | None = setting(None, "Your own data: .csv, .tsv, .jsonl; for entities .jsonl, .conll, .txt.")
+    test_file: str | None = setting(None, "The same for the test part; none: a share of --train_file is held out.")
+    text_column: str = setting("text", "Column or key with the text, in --task classification.")
+    label_column: str = setting("label", "Column or key with the class, in --task classification.")
+    test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.")
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
     tokenizer: str | None = setting(None, "Tokenizer; none: the model's own.")
     random_weights: str = setting("", "mobilebert | bert: random weights of this structure instead of a model.")
@@ -279,6 +284,8 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "finetune_livedoor_bert": FinetuneSettings,
     "finetune_ner": FinetuneSettings,
     "finetune_ner_bert": FinetuneSettings,
+    "finetune_classification": FinetuneSettings,
+    "finetune_entities": FinetuneSettings,
     "compress_livedoor": CompressSettings,
     "compress_ner": CompressSettings,
     "benchmark_livedoor": BenchmarkSettings,

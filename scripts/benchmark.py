@@ -1,16 +1,19 @@
 """Time BERT, MobileBERT and the sped-up MobileBERT on the same texts, one by one, in turns, on this machine's CPU.
 
     python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
+    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card and, if there is one, WORK_DIR/finetuned/TASK-bert;
 without it BERT is of base size with random weights, timed and not scored. Writes WORK_DIR/speed/TASK: items.json with
-every single time. Scores and training times come from the folders' records.
+every single time. Scores and training times come from the folders' records. `compare` times nothing: it says whether
+two models' answers to the same test part differ by more than chance.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig
 
+from mobilebert_ja.comparison import compare_command
 from mobilebert_ja.compression import load_compressed
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder, write_json
@@ -157,6 +161,8 @@ def load_contenders(
 
 @exit_on_user_error
 def main() -> None:
+    if sys.argv[1:2] == ["compare"]:
+        return compare_command(sys.argv[2:])
     settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
     check_numbers(settings)
     work = Path(settings.work_dir)

@@ -25,6 +25,7 @@ from accelerate import Accelerator
 from transformers import PretrainedConfig
 
 from mobilebert_ja.checkpoint import save_model
+from mobilebert_ja.comparison import score_intervals
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json, write_json
 from mobilebert_ja.metrics import load_metric, mean_and_std
@@ -100,6 +101,7 @@ def run_seed(
     run = {
         "seed": settings.seed,
         "score": details[task.metric],
+        "intervals": score_intervals(task.metric, predictions, [example.target for example in task.test]),
         "train_seconds": round(state.seconds, 2),
         "examples_per_second": round(len(rows) * settings.num_train_epochs / state.seconds, 1),
         "steps": state.step,

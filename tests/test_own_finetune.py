@@ -73,6 +73,9 @@ def test_classes(work, monkeypatch, capfd):
     test = read_json(folder / "predictions-seed-0.json")["test"]
     classify = pipeline("text-classification", model=str(folder), device="cpu")
     assert [classify(each["text"])[0]["label"] for each in test] == [each["prediction"] for each in test]
+    run_of_record = record["metrics"]["runs"][0]
+    low, high = run_of_record["intervals"]["accuracy"]
+    assert low <= run_of_record["score"] <= high and set(run_of_record["details"]["confusion"]) == {LIKED, DISLIKED}
     assert set(classify.model.config.id2label.values()) == {LIKED, DISLIKED}
 
     run(compress, monkeypatch, work, "--task", "classification", "--model_name_or_path", str(folder))

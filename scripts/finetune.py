@@ -27,7 +27,7 @@ from transformers import PretrainedConfig
 from mobilebert_ja.checkpoint import save_model
 from mobilebert_ja.comparison import score_intervals
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.files import read_json
 from mobilebert_ja.metrics import load_metric, mean_and_std
 from mobilebert_ja.optimizers import make_adamw
 from mobilebert_ja.records import Stage
@@ -35,6 +35,7 @@ from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Example, Task, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks.answers import answer_and_score, write_answers
 from mobilebert_ja.tasks.batches import Row, batch_function, batches_an_epoch, make_row, training_rows
 from mobilebert_ja.tasks.models import check_tokenizer, finetuning_loss, make_model, model_config
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
@@ -63,20 +64,6 @@ def check_numbers(settings: FinetuneSettings) -> None:
             raise UserError(f"--{name} must be at least {minimum}, not {getattr(settings, name)}.")
 
 
-def predict_test(predictor: Predictor, task: Task, batch_size: int) -> tuple[list[Any], dict[str, Any]]:
-    """Predictions for the test part and all its scores. In a variant only the changed texts are predicted again."""
-    predictions = predictor.predict([example.text for example in task.test], batch_size, describe="test part")
-    details = task.score_with_evaluate(predictions)
-    for name, variant in task.variants.items():
-        changed = [place for place, example in enumerate(variant) if example.text != task.test[place].text]
-        answers = list(predictions)
-        texts = [variant[place].text for place in changed]
-        for place, answer in zip(changed, predictor.predict(texts, batch_size, describe=name), strict=True):
-            answers[place] = answer
-        details[name] = {task.metric: task.score(answers)[task.metric], "changed": len(changed)}
-    return predictions, details
-
-
 def run_seed(
     accelerator: Accelerator, settings: FinetuneSettings, task: Task, rows: list[Row], config: PretrainedConfig,
     tokenizer: Any, encoder: FastEncoder, folder: Path, result: Path,
@@ -96,7 +83,10 @@ def run_seed(
     if not accelerator.is_main_process:
         return  # the test part is small: one process scores it, the others wait
     predictor = Predictor(LogitsOf(model), encoder, task.name, task.labels, settings.max_seq_length)
-    predictions, details = predict_test(predictor, task, settings.per_device_eval_batch_size)
+    predictions, details = answer_and_score(
+        task, lambda texts, what: predictor.predict(texts, settings.per_device_eval_batch_size, describe=what),
+        task.score_with_evaluate,
+    )  # fmt: skip
     save_model(model.cpu(), tokenizer, folder)
     run = {
         "seed": settings.seed,
@@ -109,12 +99,10 @@ def run_seed(
         "details": details,
         "history": state.history,
     }
-    answers = [
-        {"text": example.text, "target": example.target, "prediction": prediction}
-        for example, prediction in zip(task.test, predictions, strict=True)
-    ]
-    write_json(result, {"run": run, "test": answers})
-    print(f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(answers)} test items")
+    write_answers(result, run, task, predictions)
+    print(
+        f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(task.test)} test items"
+    )
 
 
 def warn_of_cuts(settings: FinetuneSettings, encoder: FastEncoder, parts: dict[str, list[Example]]) -> None:

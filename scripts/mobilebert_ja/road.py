@@ -45,6 +45,8 @@ ROAD = (
     RoadStage("finetune_ner_bert", "finetune.py", {"task": "ner", "random_weights": "bert"}, True, optional=True),
     RoadStage("finetune_classification", "finetune.py", {"task": "classification"}, launch=True, optional=True),
     RoadStage("finetune_entities", "finetune.py", {"task": "entities"}, launch=True, optional=True),
+    RoadStage("baseline_livedoor", "baseline.py", {"task": "livedoor"}, optional=True),
+    RoadStage("baseline_ner", "baseline.py", {"task": "ner"}, optional=True),
     RoadStage("compress_livedoor", "compress.py", {"task": "livedoor"}),
     RoadStage("compress_ner", "compress.py", {"task": "ner"}),
     RoadStage("benchmark_livedoor", "benchmark.py", {"task": "livedoor"}),

@@ -147,10 +147,10 @@ def train_crf(task: Task, settings: CrfSettings) -> Trained:
             trainer.append(features_of(words), bio_tags([word.offset for word in words], example.target))
     trainer.set_params({"c1": settings.c1, "c2": settings.c2, "max_iterations": settings.iterations})
     with tempfile.TemporaryDirectory() as folder:  # the library trains into files only
-        path = Path(folder) / "model.crfsuite"
-        trainer.train(str(path))
+        path = str(Path(folder) / "model.crfsuite")
+        trainer.train(path)
         tagger = crfsuite.Tagger()
-        tagger.open_inmemory(path.read_bytes())
+        tagger.open(path)  # reads it whole; from memory it would not own what it reads
 
     def answer(text: str) -> list[Span]:
         words = words_with_offsets(text)

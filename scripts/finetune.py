@@ -30,7 +30,7 @@ from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json
 from mobilebert_ja.metrics import load_metric, mean_and_std
 from mobilebert_ja.optimizers import make_adamw
-from mobilebert_ja.records import Stage
+from mobilebert_ja.records import RECORD_NAME, Stage
 from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
@@ -51,6 +51,13 @@ def recipe_section(argv: list[str]) -> str:
     parser.add_argument("--random_weights", default="")
     known, _ = parser.parse_known_args(argv)
     return "finetune_{task}_bert" if known.random_weights == "bert" else "finetune_{task}"
+
+
+def model_input(folder: Path) -> Path:
+    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
+    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
+    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
+    return folder if found == RECORD_NAME else folder / found
 
 
 def check_numbers(settings: FinetuneSettings) -> None:
@@ -138,7 +145,7 @@ def main() -> None:
     for name in ("model_name_or_path", "tokenizer"):
         place = getattr(settings, name)
         if place and Path(place).exists():
-            inputs[name] = Path(place) / "vocab.txt" if name == "tokenizer" else Path(place)
+            inputs[name] = Path(place) / "vocab.txt" if name == "tokenizer" else model_input(Path(place))
     relevant = own_data_settings_left_out(vars(settings))
     stage = Stage(output.name, relevant, output, inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):

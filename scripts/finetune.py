@@ -36,7 +36,14 @@ from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Example, Task, own_data_settings_left_out, task_source
 from mobilebert_ja.tasks.answers import answer_and_score, write_answers
-from mobilebert_ja.tasks.batches import Row, batch_function, batches_an_epoch, make_row, training_rows
+from mobilebert_ja.tasks.batches import (
+    Row,
+    batch_function,
+    batches_an_epoch,
+    make_row,
+    spans_lost_in_tags,
+    training_rows,
+)
 from mobilebert_ja.tasks.models import check_tokenizer, finetuning_loss, make_model, model_config
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
@@ -124,6 +131,18 @@ def warn_of_cuts(settings: FinetuneSettings, encoder: FastEncoder, parts: dict[s
             )
 
 
+def warn_of_lost_spans(encoder: FastEncoder, parts: dict[str, list[Example]]) -> None:
+    """Say how many of a user's entities no answer can match exactly."""
+    for part, examples in parts.items():
+        lost = spans_lost_in_tags(examples, encoder)
+        if lost:
+            print(
+                f"warning: {lost} of {sum(len(example.target) for example in examples)} entities of the {part} part "
+                "begin or end within a token; no answer can match them exactly",
+                file=sys.stderr,
+            )
+
+
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(
@@ -158,7 +177,10 @@ def main() -> None:
     rows = training_rows(task, encoder, settings.max_seq_length)
     if accelerator.is_main_process:
         load_metric("accuracy" if task.metric == "accuracy" else "entity_f1")  # what can fail does so before training
-        warn_of_cuts(settings, encoder, {"training": task.train, "test": task.test})
+        parts = {"training": task.train, "test": task.test}
+        warn_of_cuts(settings, encoder, parts)
+        if settings.task == "entities":
+            warn_of_lost_spans(encoder, parts)
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 

@@ -150,9 +150,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     first = write_answers(tmp_path / "a.json", ["a"] * 30 + ["b"] * 10, ["a"] * 40)
     second = write_answers(tmp_path / "b.json", ["a"] * 40, ["a"] * 40)
     run_compare(monkeypatch, first, second, "--resamples", 500)
-    said = capsys.readouterr().out
-    assert "accuracy over 40 test items" in said and "75.00%" in said and "B - A  +25.00 points" in said
+    said, warned = capsys.readouterr()
+    assert (
+        warned == "" and "accuracy over 40 test items" in said and "75.00%" in said and "B - A  +25.00 points" in said
+    )
     assert "right in A alone 0, in B alone 10" in said and "p = 0.002 (exact McNemar" in said
+    few = write_answers(tmp_path / "few.json", [[]], [[[0, 1, "x"]]])
+    run_compare(monkeypatch, few, few)
+    assert "1 test items are too few" in capsys.readouterr().err
     for arguments, words in (([first, tmp_path / "none.json"], "none.json does not exist"),
                              ([first, second, "--resamples", 0], "--resamples must be")):  # fmt: skip
         with pytest.raises(SystemExit) as stop:

@@ -1,6 +1,7 @@
 """From a user's own file to a fine-tuned and a sped-up folder that answer in the user's words."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -35,6 +36,7 @@ def work(tmp_path_factory):
     (folder / "reviews.csv").write_text(table(REVIEWS), encoding="utf-8")
     sentences = [sentence(number) for number in range(40)]
     spans = [[(*entity["span"], entity["type"]) for entity in each["entities"]] for each in sentences]
+    spans[0] = [(1, 2, "地名")]  # the second half of a word
     lines = [item(each["text"], *own) for each, own in zip(sentences, spans, strict=True)]
     (folder / "people.jsonl").write_text("".join(lines), encoding="utf-8")
     return folder
@@ -94,7 +96,9 @@ def test_classes(work, monkeypatch, capfd):
 
 def test_entities(work, monkeypatch, capfd):
     write_ner(work / "data", 40)  # only the public task reads it
-    finetune_own(monkeypatch, work, "--task", "ner", "--train_file", "people.jsonl", "--test_file", "people.jsonl")
+    shutil.copy(work / "people.jsonl", work / "more.jsonl")
+    finetune_own(monkeypatch, work, "--task", "ner", "--train_file", "people.jsonl", "--test_file", "more.jsonl")
+    assert "1 of 62 entities of the training part begin or end within a token" in capfd.readouterr().err
     folder = work / "finetuned" / "entities"
     assert not (work / "finetuned" / "ner").exists()
     record = read_json(work / "records" / "entities.json")
@@ -116,6 +120,10 @@ def test_entities(work, monkeypatch, capfd):
     said = refused(monkeypatch, capfd, compress, work, "--task", "ner", "--data_dir", "data", "--model_name_or_path",
                    str(folder))  # fmt: skip
     assert "was made for entities, not for ner" in said
+
+    (work / "more.jsonl").write_text(item("田中", (0, 2, "人名")), encoding="utf-8")
+    said = refused(monkeypatch, capfd, compress, work, "--task", "entities", "--overwrite", "true")
+    assert "entities was made from another more.jsonl than is there now" in said
 
 
 def test_refused_before_anything_is_made(work, tmp_path, monkeypatch, capfd):

@@ -8,6 +8,7 @@ part of this kind might give, not what another seed of the training might.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from mobilebert_ja.files import read_json
 
 LEVEL = 0.95
 RESAMPLES = 1000
+FEW_ITEMS = 30  # of fewer, draws with replacement repeat one another too much to stand for other test parts
 # Numbers of the drawn items [items] -> a score. A score of the whole test part is that of 0 ... items - 1.
 Statistic = Callable[[np.ndarray], float]
 
@@ -219,3 +221,8 @@ def compare_command(arguments: list[str]) -> None:
     if "only_first" in found:
         print(f"  right in A alone {found['only_first']}, in B alone {found['only_second']}")
     print(f"  p = {found['p']:.2g} ({found['test']}, two-sided)")
+    if found["items"] < FEW_ITEMS:
+        print(
+            f"warning: {found['items']} test items are too few for a bootstrap; its interval is too narrow",
+            file=sys.stderr,
+        )

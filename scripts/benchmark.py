@@ -1,11 +1,13 @@
 """Time BERT and MobileBERT, as they are and sped up, on the same texts, one by one, in turns, on this machine's CPU.
 
     python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
+    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
 WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
 the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
-and training times come from the folders' records; "items_score" is of the texts that were timed.
+and training times come from the folders' records; "items_score" is of the texts that were timed. `compare`
+times nothing: it says whether two models' answers to the same test part differ by more than chance.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import dataclasses
 import os
 import shutil
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.cold_start import measure
+from mobilebert_ja.comparison import compare_command
 from mobilebert_ja.contenders import Contender, add_rivals, load_contenders
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder, write_json
@@ -109,6 +113,8 @@ def start_facts(contender: Contender, task: str, max_seq_length: int, starts: in
 
 @exit_on_user_error
 def main() -> None:
+    if sys.argv[1:2] == ["compare"]:
+        return compare_command(sys.argv[2:])
     settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
     check_numbers(settings)
     counts = thread_counts(settings.num_threads)

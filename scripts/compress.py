@@ -26,15 +26,22 @@ from accelerate import Accelerator
 from mobilebert_ja.compress_recipes import RECIPES, Source, make, predictor_of, training_accelerator
 from mobilebert_ja.compression import select_engine
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.finetuned import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
+from mobilebert_ja.files import require_folder
+from mobilebert_ja.finetuned import (
+    FinishedRuns,
+    load_finetuned,
+    read_runs,
+    require_labels,
+    stored_answers,
+    task_source_of,
+)
 from mobilebert_ja.metrics import mean_and_std
 from mobilebert_ja.progress import progress_bar
 from mobilebert_ja.records import Stage
 from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Task, data_file, load_task
+from mobilebert_ja.tasks import TASKS, Task
 
 
 def recipe_section(argv: list[str]) -> str:
@@ -89,17 +96,17 @@ def main() -> None:
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
     output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
-    data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    runs = read_runs(source, settings.task, data, "finetune.py")
+    data = task_source_of(source, settings.task, lambda: resolve_data_dir(settings))
+    runs = read_runs(source, settings.task, data.main_file, "finetune.py")
     ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
     stage = Stage(
         f"compressed_{settings.task}{ending}", vars(settings), output,
-        {"model_name_or_path": source, "data_dir": data}, Path(str(settings.records_dir)),
+        {"model_name_or_path": source, **data.files}, Path(str(settings.records_dir)),
     )  # fmt: skip
     if stage.is_done(settings.overwrite):
         return
     engine = select_engine() if settings.recipe == "card" else "onnxruntime"
-    task = load_task(settings.task, data.parents[1], runs.split_seed)
+    task = data.load(runs.split_seed)
     accelerator = training_accelerator(settings)
     stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
     folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(runs.seeds)]

@@ -2,8 +2,11 @@
 
     accelerate launch scripts/finetune.py --config recipes/tiny.yaml --task livedoor
     accelerate launch scripts/finetune.py --config recipes/tiny.yaml --task ner --random_weights bert
+    accelerate launch scripts/finetune.py --task classification --train_file reviews.csv
+    accelerate launch scripts/finetune.py --task entities --train_file people.jsonl
 
-Reads WORK_DIR/student (or --model_name_or_path: a folder or a Hub name) and DATA_DIR, writes WORK_DIR/finetuned/TASK:
+Reads WORK_DIR/student (or --model_name_or_path: a folder or a Hub name) and DATA_DIR, or your own --train_file (--task
+ner with it is --task entities in the recipe's section of ner), writes WORK_DIR/finetuned/TASK:
 the first seed's model, seed-N/ with the others, and predictions-seed-N.json. With --random_weights the structure alone
 is used, for comparison; bert goes to TASK-bert, mobilebert to TASK-random. Interrupted, it goes on where it was.
 """
@@ -22,16 +25,25 @@ from accelerate import Accelerator
 from transformers import PretrainedConfig
 
 from mobilebert_ja.checkpoint import save_model
+from mobilebert_ja.comparison import score_intervals
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json, require_file, write_json
+from mobilebert_ja.files import read_json
 from mobilebert_ja.metrics import load_metric, mean_and_std
 from mobilebert_ja.optimizers import make_adamw
-from mobilebert_ja.records import Stage
+from mobilebert_ja.records import RECORD_NAME, Stage
 from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Example, Task, data_file, load_task
-from mobilebert_ja.tasks.batches import Row, batch_function, batches_an_epoch, make_row, training_rows
+from mobilebert_ja.tasks import TASKS, Example, Task, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks.answers import answer_and_score, write_answers
+from mobilebert_ja.tasks.batches import (
+    Row,
+    batch_function,
+    batches_an_epoch,
+    make_row,
+    spans_lost_in_tags,
+    training_rows,
+)
 from mobilebert_ja.tasks.models import check_tokenizer, finetuning_loss, make_model, model_config
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
@@ -48,6 +60,13 @@ def recipe_section(argv: list[str]) -> str:
     return "finetune_{task}_bert" if known.random_weights == "bert" else "finetune_{task}"
 
 
+def model_input(folder: Path) -> Path:
+    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
+    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
+    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
+    return folder if found == RECORD_NAME else folder / found
+
+
 def check_numbers(settings: FinetuneSettings) -> None:
     """Raise `UserError` for counts that make no sense."""
     least = {
@@ -57,20 +76,6 @@ def check_numbers(settings: FinetuneSettings) -> None:
     for name, minimum in least.items():
         if getattr(settings, name) < minimum:
             raise UserError(f"--{name} must be at least {minimum}, not {getattr(settings, name)}.")
-
-
-def predict_test(predictor: Predictor, task: Task, batch_size: int) -> tuple[list[Any], dict[str, Any]]:
-    """Predictions for the test part and all its scores. In a variant only the changed texts are predicted again."""
-    predictions = predictor.predict([example.text for example in task.test], batch_size, describe="test part")
-    details = task.score_with_evaluate(predictions)
-    for name, variant in task.variants.items():
-        changed = [place for place, example in enumerate(variant) if example.text != task.test[place].text]
-        answers = list(predictions)
-        texts = [variant[place].text for place in changed]
-        for place, answer in zip(changed, predictor.predict(texts, batch_size, describe=name), strict=True):
-            answers[place] = answer
-        details[name] = {task.metric: task.score(answers)[task.metric], "changed": len(changed)}
-    return predictions, details
 
 
 def run_seed(
@@ -92,11 +97,15 @@ def run_seed(
     if not accelerator.is_main_process:
         return  # the test part is small: one process scores it, the others wait
     predictor = Predictor(LogitsOf(model), encoder, task.name, task.labels, settings.max_seq_length)
-    predictions, details = predict_test(predictor, task, settings.per_device_eval_batch_size)
+    predictions, details = answer_and_score(
+        task, lambda texts, what: predictor.predict(texts, settings.per_device_eval_batch_size, describe=what),
+        task.score_with_evaluate,
+    )  # fmt: skip
     save_model(model.cpu(), tokenizer, folder)
     run = {
         "seed": settings.seed,
         "score": details[task.metric],
+        "intervals": score_intervals(task.metric, predictions, [example.target for example in task.test]),
         "train_seconds": round(state.seconds, 2),
         "examples_per_second": round(len(rows) * settings.num_train_epochs / state.seconds, 1),
         "steps": state.step,
@@ -104,12 +113,10 @@ def run_seed(
         "details": details,
         "history": state.history,
     }
-    answers = [
-        {"text": example.text, "target": example.target, "prediction": prediction}
-        for example, prediction in zip(task.test, predictions, strict=True)
-    ]
-    write_json(result, {"run": run, "test": answers})
-    print(f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(answers)} test items")
+    write_answers(result, run, task, predictions)
+    print(
+        f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(task.test)} test items"
+    )
 
 
 def warn_of_cuts(settings: FinetuneSettings, encoder: FastEncoder, parts: dict[str, list[Example]]) -> None:
@@ -124,6 +131,18 @@ def warn_of_cuts(settings: FinetuneSettings, encoder: FastEncoder, parts: dict[s
             )
 
 
+def warn_of_lost_spans(encoder: FastEncoder, parts: dict[str, list[Example]]) -> None:
+    """Say how many of a user's entities no answer can match exactly."""
+    for part, examples in parts.items():
+        lost = spans_lost_in_tags(examples, encoder)
+        if lost:
+            print(
+                f"warning: {lost} of {sum(len(example.target) for example in examples)} entities of the {part} part "
+                "begin or end within a token; no answer can match them exactly",
+                file=sys.stderr,
+            )
+
+
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(
@@ -131,6 +150,8 @@ def main() -> None:
         task=list(TASKS), random_weights=list(FOLDER_ENDINGS), resume_from_checkpoint=list(CHOICES),
     )  # fmt: skip
     check_numbers(settings)
+    if settings.task == "ner" and settings.train_file:
+        settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place
     ending = FOLDER_ENDINGS[settings.random_weights]
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}{ending}")
     source = str(settings.tokenizer or settings.model_name_or_path)
@@ -138,16 +159,17 @@ def main() -> None:
         settings.tokenizer, settings.model_name_or_path = source, None
     accelerator = make_accelerator(settings.gradient_accumulation_steps)
     with accelerator.main_process_first():
-        data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    inputs = {"data_dir": data}
+        data = task_source(vars(settings), lambda: resolve_data_dir(settings))
+    inputs = dict(data.files)
     for name in ("model_name_or_path", "tokenizer"):
         place = getattr(settings, name)
         if place and Path(place).exists():
-            inputs[name] = Path(place) / "vocab.txt" if name == "tokenizer" else Path(place)
-    stage = Stage(output.name, vars(settings), output, inputs, Path(str(settings.records_dir)))
+            inputs[name] = Path(place) / "vocab.txt" if name == "tokenizer" else model_input(Path(place))
+    relevant = own_data_settings_left_out(vars(settings))
+    stage = Stage(output.name, relevant, output, inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
-    task = load_task(settings.task, data.parents[1], settings.split_seed)
+    task = data.load(settings.split_seed)
     tokenizer = load_tokenizer(source)
     encoder = FastEncoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
@@ -155,7 +177,10 @@ def main() -> None:
     rows = training_rows(task, encoder, settings.max_seq_length)
     if accelerator.is_main_process:
         load_metric("accuracy" if task.metric == "accuracy" else "entity_f1")  # what can fail does so before training
-        warn_of_cuts(settings, encoder, {"training": task.train, "test": task.test})
+        parts = {"training": task.train, "test": task.test}
+        warn_of_cuts(settings, encoder, parts)
+        if settings.task == "entities":
+            warn_of_lost_spans(encoder, parts)
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 

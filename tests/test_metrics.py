@@ -4,10 +4,12 @@ import random
 
 import pytest
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+from seqeval.scheme import IOB2
 
 from mobilebert_ja.metrics import (
     accuracy,
     classification_scores,
+    confusion_counts,
     entity_scores,
     load_metric,
     macro_f1,
@@ -31,6 +33,11 @@ def test_per_class_by_hand():
     assert scores["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
     assert scores["d"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     assert macro_f1(PREDICTIONS, REFERENCES) == pytest.approx((0.8 + 0.4) / 4)
+
+
+def test_confusion_by_hand():
+    assert confusion_counts(PREDICTIONS, REFERENCES) == {"a": {"a": 2, "b": 1}, "b": {"b": 1, "d": 1}, "c": {"b": 1}}
+    assert classification_scores(PREDICTIONS, REFERENCES)["confusion"]["a"] == {"a": 2, "b": 1}
 
 
 def test_entities_by_hand():
@@ -77,6 +84,32 @@ def test_same_as_seqeval():
         assert mine["per_type"][kind]["f1"] == pytest.approx(theirs[kind]["f1-score"])
         assert mine["per_type"][kind]["support"] == theirs[kind]["support"]
     assert 0.3 < mine["f1"] < 0.9  # the comparison is about something
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_same_as_seqeval_in_strict_iob2():
+    generator = random.Random(1)
+    kinds = ["人名", "地名"]
+
+    def sentence(length):
+        """Tags of random spans, each B- and then I-, some of them side by side."""
+        tags = []
+        while len(tags) < length:
+            kind = generator.choice(kinds)
+            tags += ["O"] if generator.random() < 0.5 else [f"B-{kind}", *[f"I-{kind}"] * generator.randint(0, 2)]
+        return tags[:length]
+
+    def spans(tags):
+        return spans_of_tags([(place, place + 1) for place in range(len(tags))], tags)
+
+    references = [sentence(generator.randint(1, 12)) for _ in range(300)]
+    predictions = [tags if generator.random() < 0.6 else sentence(len(tags)) for tags in references]
+    mine = entity_scores([spans(each) for each in predictions], [spans(each) for each in references])
+    theirs = classification_report(references, predictions, output_dict=True, mode="strict", scheme=IOB2)
+    assert mine["f1"] == pytest.approx(theirs["micro avg"]["f1-score"]) and 0.3 < mine["f1"] < 0.9
+    for kind in kinds:
+        for name, theirs_name in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+            assert mine["per_type"][kind][name] == pytest.approx(theirs[kind][theirs_name])
 
 
 def test_mean_and_std():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json, require_file, require_folder
 from mobilebert_ja.records import RECORD_NAME, fingerprint
 from mobilebert_ja.settings import FinetuneSettings
-from mobilebert_ja.tasks import Task
+from mobilebert_ja.tasks import OWN_TASKS, Task, TaskSource, task_source
 from mobilebert_ja.tasks.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder
 
@@ -75,6 +75,24 @@ class FinishedRuns:
         return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
 
 
+def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> TaskSource:
+    """Where the task of a fine-tuned folder is read from: the user's own files that its record names, or public data.
+
+    Raises `UserError` if the record names no files though the task is a user's own, or if they changed since.
+    """
+    if task not in OWN_TASKS:
+        return task_source({"task": task}, data_dir)
+    maker = f"finetune.py --task {task}"
+    record = read_json(folder / RECORD_NAME, f"{maker} --train_file FILE makes one, and says there what it read.")
+    if record.get("settings", {}).get("task") != task:
+        raise UserError(f"{folder} was not made by {maker}.")
+    source = task_source(record["settings"], data_dir)
+    for name, path in source.files.items():
+        if record["inputs"].get(name) != fingerprint(path):
+            raise UserError(f"{folder} was made from another {path} than is there now; {maker} --overwrite mends it.")
+    return source
+
+
 def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
     """Read a folder's record and check that its scores, if any, are of this task and these data.
 
@@ -96,7 +114,7 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
         raise UserError(f"{folder / RECORD_NAME} is no record of {maker}; {maker} --task {task} makes one.") from None
     if made_for != task:
         raise UserError(f"{folder} was made for {made_for}, not for {task}; {maker} --task {task} makes one.")
-    if runs.inputs.get("data_dir") != fingerprint(data):
+    if runs.inputs.get("data_dir", runs.inputs.get("train_file")) != fingerprint(data):
         raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
     for place in range(len(seeds)):
         require_folder(runs.folder_of(place), f"{maker} --task {task} --overwrite makes it anew.")

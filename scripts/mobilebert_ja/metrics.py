@@ -54,12 +54,23 @@ def macro_f1(predictions: Sequence[str], references: Sequence[str]) -> float:
     return statistics.fmean(scores["f1"] for scores in per_class_scores(predictions, references).values())
 
 
+def confusion_counts(predictions: Sequence[str], references: Sequence[str]) -> dict[str, dict[str, int]]:
+    """{wanted: {predicted: how often}}; pairs that never occur are left out. Its diagonal is what was right."""
+    _require_same_length(predictions, references)
+    counts = Counter(zip(references, predictions, strict=True))
+    return {
+        wanted: {mine: count for (theirs, mine), count in sorted(counts.items()) if theirs == wanted}
+        for wanted in sorted(set(references))
+    }
+
+
 def classification_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """{"accuracy", "macro_f1", "per_class": {class: {"precision", "recall", "f1", "support"}}}"""
+    """{"accuracy", "macro_f1", "per_class": {class: {"precision", "recall", "f1", "support"}}, "confusion"}"""
     return {
         "accuracy": accuracy(predictions, references),
         "macro_f1": macro_f1(predictions, references),
         "per_class": per_class_scores(predictions, references),
+        "confusion": confusion_counts(predictions, references),
     }
 
 

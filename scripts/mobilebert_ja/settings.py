@@ -241,11 +241,23 @@ class DistillSettings(PretrainSettings):
 
 
 @dataclass
-class FinetuneSettings(TrainingSettings):
+class TaskSettings(StageSettings):
+    """Which task, and where its data come from."""
+
+    task: str = setting("livedoor", "livedoor | ner | classification | entities (the last two: your own data)")
+    train_file: str | None = setting(None, "Your own data: .csv, .tsv, .jsonl; for entities .jsonl, .conll, .txt.")
+    test_file: str | None = setting(None, "The same for the test part; none: a share of --train_file is held out.")
+    text_column: str = setting("text", "Column or key with the text, in --task classification.")
+    label_column: str = setting("label", "Column or key with the class, in --task classification.")
+    test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.")
+    split_seed: int = setting(0, "Seed of the split into training and test part.")
+
+
+@dataclass
+class FinetuneSettings(TaskSettings, TrainingSettings):
     """finetune.py"""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
-    task: str = setting("livedoor", "livedoor | ner")
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
     tokenizer: str | None = setting(None, "Tokenizer; none: the model's own.")
     random_weights: str = setting("", "mobilebert | bert: random weights of this structure instead of a model.")
@@ -261,7 +273,19 @@ class FinetuneSettings(TrainingSettings):
     per_device_eval_batch_size: int = setting(64, "Rows a batch in evaluation.")
     max_seq_length: int = setting(128, "Longer inputs are cut, and counted in a warning (tokens).")
     num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
-    split_seed: int = setting(0, "Seed of the split into training and test part.")
+
+
+@dataclass
+class BaselineSettings(TaskSettings):
+    """baseline.py"""
+
+    method: str = setting("", "svm (texts with a class) | crf (entities); none: the one for the task.")
+    output_dir: str | None = setting(None, "Folder for the answers; none: WORK_DIR/finetuned/TASK-METHOD.")
+    svm_c: float = setting(0.5, "C of the SVM; smaller is simpler.")
+    svm_words: bool = setting(False, "N-grams of MeCab words (1-2) beside those of characters (1-4).")
+    crf_l1: float = setting(0.05, "Weight of the CRF's L1 penalty.")
+    crf_l2: float = setting(0.05, "Weight of the CRF's L2 penalty.")
+    crf_iterations: int = setting(100, "Iterations of L-BFGS, at most.")
 
 
 @dataclass
@@ -341,6 +365,10 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "finetune_livedoor_bert": FinetuneSettings,
     "finetune_ner": FinetuneSettings,
     "finetune_ner_bert": FinetuneSettings,
+    "finetune_classification": FinetuneSettings,
+    "finetune_entities": FinetuneSettings,
+    "baseline_livedoor": BaselineSettings,
+    "baseline_ner": BaselineSettings,
     "compress_livedoor": CompressSettings,
     "compress_livedoor_onnx": CompressSettings,
     "compress_livedoor_fast": CompressSettings,

@@ -68,6 +68,29 @@ def words_of(normalized: str) -> list[str]:
     return [node.surface for node in _mecab("")(normalized)]
 
 
+@dataclass(frozen=True)
+class Word:
+    """A MeCab word: as it stands after NFKC, its features (part of speech first, comma separated), and its place.
+
+    `offset` is [start, end) into the text before normalization.
+    """
+
+    surface: str
+    part_of_speech: str
+    offset: tuple[int, int]
+
+
+def words_with_offsets(text: str) -> list[Word]:
+    """MeCab words of a text with what MeCab knows of them; words that no WordPiece has cut."""
+    normalized, origin = normalize_with_offsets(without_surrogates(text))
+    nodes = list(_mecab("")(normalized))
+    surfaces = [node.surface for node in nodes]
+    offsets = _offsets(normalized, origin, surfaces, [(len(surface),) for surface in surfaces])
+    return [
+        Word(node.surface, ",".join(node.feature[:4]), offset) for node, offset in zip(nodes, offsets, strict=True)
+    ]
+
+
 def normalize_with_offsets(text: str) -> tuple[str, list[int]]:
     """NFKC, and for every character of the result the index in `text` of the stretch that it came from.
 

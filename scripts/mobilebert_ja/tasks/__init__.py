@@ -1,30 +1,85 @@
-"""The two tasks that a model is fine-tuned and judged on. Reading and scoring need no torch."""
+"""The tasks that a model is fine-tuned and judged on: two public ones, and a user's own of two kinds.
+
+Reading and scoring need no torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import require_file
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.livedoor import LIVEDOOR_FILE, load_livedoor
 from mobilebert_ja.tasks.ner import NER_FILE, load_ner
+from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
 
-TASKS = ("livedoor", "ner")
+PUBLIC_TASKS = ("livedoor", "ner")
+TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 
-__all__ = ["TASKS", "Example", "Task", "data_file", "load_task"]
+__all__ = [
+    "OWN_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task", "own_data_settings_left_out",
+    "task_source",
+]  # fmt: skip
 
 
 def data_file(task: str, data_dir: Path) -> Path:
-    """The one file below `data_dir` that a task is read from."""
-    if task not in TASKS:
-        raise UserError(f"--task must be one of {', '.join(TASKS)}, not '{task}'.")
+    """The one file below `data_dir` that a public task is read from."""
+    if task not in PUBLIC_TASKS:
+        raise UserError(f"--task must be one of {', '.join(PUBLIC_TASKS)} here, not '{task}'.")
     return Path(data_dir) / (LIVEDOOR_FILE if task == "livedoor" else NER_FILE)
 
 
 def load_task(task: str, data_dir: Path, split_seed: int) -> Task:
-    """Read a task and split it; the same seed gives the same split on every machine.
+    """Read a public task and split it; the same seed gives the same split on every machine.
 
     Raises `UserError` naming the file if it is missing or not what it should be.
     """
     path = data_file(task, data_dir)
     return load_livedoor(path, split_seed) if task == "livedoor" else load_ner(path, split_seed)
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where a task is read from, before it is read.
+
+    Attributes:
+        files: by the setting that names them; their fingerprints go into the record.
+        load: split seed -> the task. Raises `UserError` for bad input.
+    """
+
+    files: dict[str, Path]
+    load: Callable[[int], Task]
+
+    @property
+    def main_file(self) -> Path:
+        """The file with the training part."""
+        return next(iter(self.files.values()))
+
+
+def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> TaskSource:
+    """Where the task of a stage's settings (or of those in its record) is read from.
+
+    Args:
+        data_dir: gives the folder with the public data; asked only if it is needed.
+
+    Raises `UserError` if a file is missing or does not go with the task.
+    """
+    name = settings["task"]
+    if name in OWN_TASKS:
+        own = OwnData.of_settings(settings)
+        return TaskSource(own.files, own.load)
+    if settings.get("train_file") or settings.get("test_file"):
+        raise UserError(f"--task {name} has data of its own; --train_file goes with --task {' or '.join(OWN_TASKS)}.")
+    path = require_file(data_file(name, data_dir()))
+    return TaskSource({"data_dir": path}, lambda split_seed: load_task(name, path.parents[1], split_seed))
+
+
+def own_data_settings_left_out(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a record keeps them: those of own data say nothing about a public task."""
+    return {
+        name: value for name, value in settings.items() if settings["task"] in OWN_TASKS or name not in SETTING_NAMES
+    }

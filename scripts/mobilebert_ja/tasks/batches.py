@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.tasks.base import Task
-from mobilebert_ja.tasks.ner import bio_tags
+from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.tasks.ner import bio_tags, spans_of_tags
 from mobilebert_ja.tokenizer import FastEncoder
 
 IGNORED = -100  # target of special tokens and padding, as in torch's cross entropy
@@ -51,6 +51,15 @@ def training_rows(task: Task, encoder: FastEncoder, max_seq_length: int) -> list
             row.labels = [IGNORED, *(number_of[tag] for tag in tags), IGNORED]
         rows.append(row)
     return rows
+
+
+def spans_lost_in_tags(examples: Sequence[Example], encoder: FastEncoder) -> int:
+    """Spans that do not come back from the tags of their text's tokens, because they begin or end within one."""
+    lost = 0
+    for example in examples:
+        offsets = encoder.encode(example.text).offsets
+        lost += len(set(example.target) - set(spans_of_tags(offsets, bio_tags(offsets, example.target))))
+    return lost
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ __all__ = ["NER_FILE", "bio_labels", "bio_tags", "load_ner", "read_sentences", "
 _HINT = "It comes from https://github.com/stockmarkteam/ner-wikipedia-dataset; --data_dir names the folder above ner/."
 
 
-def _spans(item: Any) -> list[Span]:
+def spans_of_item(item: Any) -> list[Span]:
     """The spans of one sentence of the file, in order. Raises ValueError saying what is wrong with it."""
     if not isinstance(item, dict) or not isinstance(item.get("text"), str):
         raise ValueError('it must be {"text": ..., "entities": [...]}')
@@ -55,7 +55,7 @@ def read_sentences(path: Path) -> list[Example]:
     examples = []
     for number, item in enumerate(items):
         try:
-            spans = _spans(item)
+            spans = spans_of_item(item)
         except ValueError as error:
             raise UserError(f"{path}: sentence {number} (counted from 0) is malformed: {error}.") from None
         examples.append(Example(item["text"], spans))

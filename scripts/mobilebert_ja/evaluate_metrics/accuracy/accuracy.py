@@ -8,7 +8,7 @@ from mobilebert_ja.metrics import classification_scores
 
 
 class Accuracy(evaluate.Metric):
-    """Class names in, {"accuracy", "macro_f1", "per_class"} out."""
+    """Class names in, {"accuracy", "macro_f1", "per_class", "confusion"} out."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

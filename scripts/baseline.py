@@ -1,0 +1,106 @@
+"""Train a classical model on a task's training part and score it on the same test part as finetune.py.
+
+    python scripts/baseline.py --task livedoor
+    python scripts/baseline.py --task entities --train_file people.jsonl
+
+Reads DATA_DIR or your own --train_file, writes WORK_DIR/finetuned/TASK-METHOD: predictions-seed-N.json and a record
+as finetune.py does, so that `benchmark.py compare` takes both. Methods: svm (character n-grams, for texts with a
+class) and crf (MeCab words, for entities). Seconds and minutes on one core.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mobilebert_ja.baselines import (
+    METHODS,
+    CrfSettings,
+    Trained,
+    require_library,
+    suitable_method,
+    train_crf,
+    train_svm,
+)
+from mobilebert_ja.comparison import score_intervals
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.records import Stage
+from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.settings import BaselineSettings, parse_settings
+from mobilebert_ja.tasks import TASKS, Task, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks.answers import answer_and_score, write_answers
+
+LIBRARIES = {"svm": {"sklearn": "scikit-learn"}, "crf": {"pycrfsuite": "python-crfsuite"}}
+
+
+def check_numbers(settings: BaselineSettings) -> None:
+    """Raise `UserError` for values that make no sense."""
+    for name, least in {"crf_l1": 0, "crf_l2": 0, "crf_iterations": 1, "seed": 0, "split_seed": 0}.items():
+        if getattr(settings, name) < least:
+            raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
+    if settings.svm_c <= 0:
+        raise UserError(f"--svm_c must be more than 0, not {settings.svm_c}.")
+
+
+def train(settings: BaselineSettings, task: Task) -> Trained:
+    """The method at work on the training part."""
+    if settings.method == "svm":
+        return train_svm(task, settings.svm_words, settings.svm_c, settings.seed)
+    return train_crf(task, CrfSettings(settings.crf_l1, settings.crf_l2, settings.crf_iterations))
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(
+        BaselineSettings, __doc__, "baseline_{task}", task=list(TASKS), method=["", *METHODS]
+    )  # fmt: skip
+    check_numbers(settings)
+    if settings.task == "ner" and settings.train_file:
+        settings.task = "entities"  # as finetune.py does
+    settings.method = suitable_method(settings.method, settings.task)
+    for library in LIBRARIES[settings.method].items():
+        require_library(*library)
+    data = task_source(vars(settings), lambda: resolve_data_dir(settings))
+    output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")
+    relevant = own_data_settings_left_out(vars(settings))
+    stage = Stage(output.name, relevant, output, dict(data.files), Path(str(settings.records_dir)))
+    if stage.is_done(settings.overwrite):
+        return
+    task = data.load(settings.split_seed)
+    stage.begin()
+    print(f"{output.name}: {len(task.train)} training items, {len(task.test)} test items", flush=True)
+    begun = time.perf_counter()
+    model = train(settings, task)
+    seconds = round(time.perf_counter() - begun, 2)
+    predictions, details = answer_and_score(task, lambda texts, _: model.answer(texts), task.score)
+    references = [example.target for example in task.test]
+    run = {
+        "seed": settings.seed,
+        "score": details[task.metric],
+        "intervals": score_intervals(task.metric, predictions, references),
+        "train_seconds": seconds,
+        "details": details,
+    }
+    write_answers(stage.folder / f"predictions-seed-{settings.seed}.json", run, task, predictions)
+    stage.finish(
+        {
+            "task": task.name,
+            "metric": task.metric,
+            "method": settings.method,
+            "train_size": len(task.train),
+            "test_size": len(task.test),
+            "num_labels": len(task.labels),
+            "parameters": model.parameters,
+            "runs": [run],
+            "mean": run["score"],
+            "std": None,
+            "train_seconds": seconds,
+            "pretrained": False,
+        }
+    )
+    low, high = run["intervals"][task.metric]
+    print(f"{output.name}: {task.metric} {run['score']:.2%} [{low:.2%}, {high:.2%}], {seconds:.1f} s of training")
+
+
+if __name__ == "__main__":
+    main()

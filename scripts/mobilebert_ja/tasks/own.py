@@ -1,0 +1,137 @@
+"""A task from a user's own files: read, checked, and split if there is no file for the test part."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import require_file
+from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.tasks.livedoor import stratified_test_sizes
+from mobilebert_ja.tasks.ner import bio_labels
+from mobilebert_ja.tasks.own_classes import read_classes
+from mobilebert_ja.tasks.own_entities import read_entities
+
+OWN_TASKS = ("classification", "entities")
+SETTING_NAMES = ("train_file", "test_file", "text_column", "label_column", "test_share")
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """The settings that say where a user's own task is read from; named as the flags of finetune.py.
+
+    Attributes:
+        task: "classification" (a class a text) or "entities" (character spans in a text).
+        test_share: part of `train_file` that is held out if there is no `test_file`, 0 < test_share < 1.
+    """
+
+    task: str
+    train_file: Path
+    test_file: Path | None
+    text_column: str
+    label_column: str
+    test_share: float
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> OwnData:
+        """From a stage's settings or those in its record. Raises `UserError` if a file is missing."""
+        if not settings.get("train_file"):
+            raise UserError(f"--task {settings['task']} is for your own data: --train_file names its file.")
+        if not 0 < settings["test_share"] < 1:
+            raise UserError(f"--test_share must be more than 0 and less than 1, not {settings['test_share']}.")
+        test_file = settings.get("test_file")
+        return cls(
+            settings["task"], require_file(settings["train_file"]), require_file(test_file) if test_file else None,
+            settings["text_column"], settings["label_column"], settings["test_share"],
+        )  # fmt: skip
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by the setting that names them."""
+        return {"train_file": self.train_file} | ({"test_file": self.test_file} if self.test_file else {})
+
+    def load(self, split_seed: int) -> Task:
+        """Read and split; the same seed gives the same split on every machine. Raises `UserError` for bad input."""
+        return self._classification(split_seed) if self.task == "classification" else self._entities(split_seed)
+
+    def _classification(self, split_seed: int) -> Task:
+        read = [read_classes(path, self.text_column, self.label_column) for path in self.files.values()]
+        counts = Counter(example.target for example in read[0])
+        labels = sorted(counts)
+        if len(labels) < 2:
+            raise UserError(f"{self.train_file} has one class only ('{labels[0]}'); at least two are needed.")
+        if self.test_file:
+            train, test = read
+            self._require_known(Counter(example.target for example in test), labels, "label")
+        else:
+            train, test = self._stratified_split(read[0], counts, split_seed)
+        return Task("classification", "accuracy", labels, train, test)
+
+    def _entities(self, split_seed: int) -> Task:
+        read = [read_entities(path) for path in self.files.values()]
+        kinds = sorted(_kinds(read[0]))
+        if not kinds:
+            raise UserError(f"{self.train_file} has no entity in it; there is nothing to learn.")
+        if self.test_file:
+            train, test = read
+            self._require_known(_kinds(test), kinds, "type of entity")
+        else:
+            if len(read[0]) < 2:
+                raise UserError(
+                    f"{self.train_file} holds one sentence; to hold some out for the test, two are needed."
+                )
+            order = np.random.default_rng(split_seed).permutation(len(read[0]))
+            size = min(self._held_out(len(read[0])), len(read[0]) - 1)
+            train, test = ([read[0][place] for place in part] for part in (order[size:], order[:size]))
+            unseen = sorted(_kinds(test).keys() - _kinds(train).keys())
+            if unseen:  # nobody's mistake: a rare type fell to the test part
+                print(
+                    f"warning: {', '.join(unseen)}: in the held-out part only, so it cannot be learned; "
+                    "another --split_seed or a --test_file splits otherwise",
+                    file=sys.stderr,
+                )
+        return Task("ner", "f1", bio_labels(kinds), train, test)
+
+    def _held_out(self, count: int) -> int:
+        """`test_share` of `count`, rounded up; in fractions, because 0.2 * 35 > 7."""
+        return -int(-count * Fraction(str(self.test_share)) // 1)
+
+    def _stratified_split(
+        self, examples: list[Example], counts: Counter[str], split_seed: int
+    ) -> tuple[list[Example], list[Example]]:
+        """Each class gives its share to the test part, and keeps at least one example for training."""
+        single = sorted(name for name, count in counts.items() if count == 1)
+        if single:
+            raise UserError(
+                f"{self.train_file} has one example only of {', '.join(map(repr, single[:5]))}; to hold a share out "
+                "for the test, each class needs two (or give a --test_file)."
+            )
+        sizes = stratified_test_sizes(dict(counts), self._held_out(len(examples)))
+        generator = np.random.default_rng(split_seed)
+        train: list[Example] = []
+        test: list[Example] = []
+        for name in sorted(counts):
+            members = [example for example in examples if example.target == name]
+            shuffled = [members[place] for place in generator.permutation(len(members))]
+            size = min(sizes[name], len(members) - 1)
+            test += shuffled[:size]
+            train += shuffled[size:]
+        return train, test
+
+    def _require_known(self, found: Counter[str], known: list[str], what: str) -> None:
+        unknown = sorted(found.keys() - set(known))
+        if unknown:
+            listed = ", ".join(f"'{name}' ({found[name]} times)" for name in unknown[:5])
+            raise UserError(f"{self.test_file} has a {what} that {self.train_file} never shows: {listed}.")
+
+
+def _kinds(examples: list[Example]) -> Counter[str]:
+    return Counter(kind for example in examples for _, _, kind in example.target)

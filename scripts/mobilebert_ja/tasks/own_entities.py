@@ -1,0 +1,77 @@
+"""A user's own texts with entities marked in them: JSON Lines with character spans, or CoNLL with IOB2 tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilebert_ja.errors import UserError
+from mobilebert_ja.metrics import Span
+from mobilebert_ja.tasks.base import Example
+from mobilebert_ja.tasks.ner import spans_of_item
+from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
+
+CONLL_ENDINGS = (".conll", ".txt")
+ENDINGS = (".jsonl", *CONLL_ENDINGS)
+
+
+def read_entities(path: Path) -> list[Example]:
+    """Every sentence as an `Example` whose target is its spans (start, end, type), in characters and in order.
+
+    Raises `UserError` naming file and line for whatever is no such sentence; no sentence is passed over.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise UserError(f"{path} must end in {', '.join(ENDINGS)}: its ending says how it is read.")
+    return _conll(path) if path.suffix.lower() in CONLL_ENDINGS else _json_lines(path)
+
+
+def _json_lines(path: Path) -> list[Example]:
+    examples = []
+    for number, item in json_lines(path):
+        where = f"{path}, line {number}"
+        try:
+            spans = spans_of_item(item)
+        except ValueError as error:
+            raise UserError(f"{where} is malformed: {error}.") from None
+        for _, _, kind in spans:
+            require_text(kind, where, "type of an entity")
+        examples.append(Example(require_text(item["text"], where, "text"), spans))
+    return examples
+
+
+def _conll(path: Path) -> list[Example]:
+    """Tokens are joined without spaces, as Japanese is written."""
+    examples: list[Example] = []
+    text, spans = "", list[Span]()
+    open_kind = ""  # the type of the entity that the token before belongs to
+    for number, line in enumerate([*text_lines(path), ""], start=1):  # a blank line ends the last sentence too
+        if not line.strip(" \t\r\n"):
+            if text:
+                examples.append(Example(text, spans))
+            text, spans, open_kind = "", [], ""
+            continue
+        token, prefix, kind = _token_and_tag(line.rstrip("\r\n"), f"{path}, line {number}")
+        start, text = len(text), text + token
+        if prefix == "I" and kind != open_kind:
+            raise UserError(
+                f"{path}, line {number}: I-{kind} continues no {kind}; in IOB2 the first token of an entity "
+                f"has B-{kind}."
+            )
+        if prefix == "I":
+            spans[-1] = (spans[-1][0], len(text), kind)
+        elif prefix == "B":
+            spans.append((start, len(text), kind))
+        open_kind = kind
+    return examples
+
+
+def _token_and_tag(line: str, where: str) -> tuple[str, str, str]:
+    """(token, prefix, type) of one line; the type of "O" is ""."""
+    # Not str.split(): it would take an ideographic space, which may be a token, for a border.
+    fields = line.split("\t") if "\t" in line else line.split(" ")
+    if len(fields) != 2 or not fields[0]:
+        raise UserError(f"{where} must be a token, a space or tab, and a tag; it is {line!r}.")
+    token, tag = fields
+    prefix, _, kind = tag.partition("-")
+    if tag != "O" and not (prefix in ("B", "I") and kind.strip()):
+        raise UserError(f"{where}: the tag must be O, B-TYPE or I-TYPE (IOB2), not {tag!r}.")
+    return token, prefix, kind

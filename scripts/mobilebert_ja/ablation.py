@@ -109,7 +109,8 @@ def run_variants(
 def run_variant(
     variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int]
 ) -> dict[str, Any]:
-    """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds."""
+    """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds (of a run that was
+    interrupted, those since it went on)."""
     result_file = folder / f"{variant.folder_name}.json"
     if result_file.is_file():
         known: dict[str, Any] = read_json(result_file)

@@ -16,12 +16,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.checkpoint import SAVED_DTYPES, load_pretrained, save_model
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_folder
+from mobilebert_ja.files import require_file, require_folder
 from mobilebert_ja.optimizers import make_optimizers
 from mobilebert_ja.pretraining import (
     PretrainingModel,
@@ -34,7 +35,14 @@ from mobilebert_ja.records import Stage
 from mobilebert_ja.resume import Checkpoints
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.shards import Shards
-from mobilebert_ja.student import grow, initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.student import (
+    WORD_EMBEDDINGS_NAME,
+    grow,
+    initialise_student,
+    mobilebert_config,
+    parameter_counts,
+    set_word_embeddings,
+)
 from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
 from mobilebert_ja.throughput import utilisation
 from mobilebert_ja.tokenizer import locate_tokenizer
@@ -53,8 +61,14 @@ MADE_BY_THE_ROAD = {
 }
 
 
-def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: int) -> MobileBertForPreTraining:
-    """The weights that training starts from: a folder's, or random ones of the preset with the recipe's sizes."""
+def starting_model(
+    settings: PretrainSettings, start: Path | None, vectors: Path | None, vocab_size: int
+) -> MobileBertForPreTraining:
+    """The weights that training starts from: a folder's, or random ones of the preset with the recipe's sizes.
+
+    Args:
+        vectors: the file with the word vectors of a model of random weights, if any.
+    """
     teacher = settings.model == "teacher"
     if start is not None and teacher:
         return load_teacher(start)
@@ -73,10 +87,11 @@ def starting_model(settings: PretrainSettings, start: Path | None, vocab_size: i
         normalization_type=settings.normalization_type,
     )
     torch.manual_seed(settings.seed)
-    if teacher:
-        return IBBertForPreTraining(config)
-    model = MobileBertForPreTraining(config)
-    initialise_student(model, settings.embedding_gain, settings.depth_scaled_outputs)
+    model = IBBertForPreTraining(config) if teacher else MobileBertForPreTraining(config)
+    if vectors is not None:
+        set_word_embeddings(model, np.load(vectors, allow_pickle=False), settings.word_embedding_std)
+    if not teacher:
+        initialise_student(model, settings.embedding_gain, settings.depth_scaled_outputs)
     return model
 
 
@@ -94,6 +109,14 @@ def main() -> None:
         if hint:
             start = Path(settings.work_dir) / start
         inputs["model_name_or_path"] = require_folder(start, hint or "It is a folder with a pretrained model.")
+    vectors = None
+    if settings.word_embeddings:
+        if start is not None:
+            raise UserError("--word_embeddings is for a model of random weights; --model_name_or_path has its own.")
+        here = settings.word_embeddings == "embeddings"
+        place = Path(settings.work_dir) / "embeddings" if here else Path(settings.word_embeddings)
+        vectors = require_file(place / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
+        inputs["word_embeddings"] = vectors
     stage = Stage(
         RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir))
     )  # fmt: skip
@@ -108,7 +131,7 @@ def main() -> None:
     if stage.is_done(settings.overwrite):
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
-    model = PretrainingModel(starting_model(settings, start, training.index["vocab_size"]))
+    model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
     check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
     batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:

@@ -124,6 +124,23 @@ class PackSettings(StageSettings):
 
 
 @dataclass
+class WordVectorSettings(StageSettings):
+    """embed_words.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+        "output_dir": "embeddings",
+    }  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the vectors.")
+    embedding_size: int = setting(128, "Numbers a vector; the model's embedding width.")
+    window: int = setting(5, "Neighbours on either side that count, the one d tokens away as 1/d.")
+    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3'; the others have 1.")
+
+
+@dataclass
 class TrainingSettings(StageSettings):
     """What pretraining, distillation and fine-tuning share."""
 
@@ -157,6 +174,12 @@ class PretrainSettings(TrainingSettings):
         "Weights to start from: a folder, or 'distilled', 'shallow' or 'short' for that folder of WORK_DIR; none: "
         "random. A student grows to --num_hidden_layers, if that is a multiple of its own.",
     )
+    word_embeddings: str | None = setting(
+        None,
+        "Word vectors for a model of random weights: a folder of embed_words.py, or 'embeddings' for WORK_DIR's; "
+        "none: random ones.",
+    )
+    word_embedding_std: float = setting(0.1, "Spread (root mean square) that word vectors are scaled to.")
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
     hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.")
@@ -355,6 +378,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "train_tokenizer": TokenizerSettings,
     "evaluate_tokenizer": TokenizerEvaluationSettings,
     "pack_corpus": PackSettings,
+    "embed_words": WordVectorSettings,
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
     "pretrain_shallow": PretrainSettings,

@@ -6,6 +6,7 @@ import copy
 import re
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -105,6 +106,32 @@ def initialise_student(model: nn.Module, embedding_gain: float, depth_scaled_out
         with torch.no_grad():
             for block in blocks:
                 block.output.bottleneck.dense.weight.div_(len(blocks) ** 0.5)
+
+
+WORD_EMBEDDINGS_NAME = "word_embeddings.npy"  # in a folder of embed_words.py
+
+
+def set_word_embeddings(model: nn.Module, vectors: np.ndarray, spread: float) -> None:
+    """Start from word vectors [V, embedding_size], in place. The MLM head shares them.
+
+    A token whose vector is zero (special ones, those never seen) keeps its random one.
+
+    Args:
+        spread: root mean square of the numbers afterwards. With transformers' own 0.02 the embeddings of positions
+            drown those of words, which pass through a matrix of small random numbers first.
+
+    Raises `UserError` if the sizes differ.
+    """
+    weight: Any = model.get_submodule("mobilebert.embeddings.word_embeddings").weight
+    if vectors.shape != tuple(weight.shape):
+        raise UserError(
+            f"The word vectors are {' x '.join(map(str, vectors.shape))}, the model's embeddings "
+            f"{' x '.join(map(str, weight.shape))}; embed_words.py makes them from the same shards."
+        )
+    given = torch.from_numpy(np.asarray(vectors, np.float32))
+    seen = given.abs().sum(dim=1) > 0
+    with torch.no_grad():
+        weight[seen] = given[seen] * (spread / given[seen].square().mean().sqrt())
 
 
 _BLOCK = re.compile(r"mobilebert\.encoder\.layer\.(\d+)\.(.+)")

@@ -1,0 +1,77 @@
+"""Word vectors for a model to start from, from what stands near what in the packed corpus.
+
+    python scripts/embed_words.py --config recipes/cpu.yaml
+
+Reads WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/embeddings/word_embeddings.npy, float32 [vocabulary,
+--embedding_size]. `pretrain.py --word_embeddings embeddings` starts from them. Counting sees the whole corpus in
+seconds, where masked words would have to be read for hours before a rare one has been learned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mobilebert_ja.cooccurrence import cooccurrence_counts, nearest, word_vectors
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.files import require_folder
+from mobilebert_ja.records import Stage
+from mobilebert_ja.settings import WordVectorSettings, parse_settings
+from mobilebert_ja.shards import Shards
+from mobilebert_ja.student import WORD_EMBEDDINGS_NAME
+from mobilebert_ja.tokenizer import locate_tokenizer, read_vocabulary
+
+SHOWN_WORDS = 12  # words whose neighbours the record holds, so that a reader can judge the vectors
+SHOWN_NEIGHBOURS = 5
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(WordVectorSettings, __doc__, "embed_words")
+    for name in ("window", "embedding_size"):
+        if getattr(settings, name) < 1:
+            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
+    folder = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    tokenizer = locate_tokenizer(str(settings.tokenizer))
+    stage = Stage(
+        "word_vectors", vars(settings), Path(str(settings.output_dir)),
+        {"shards_dir": folder, "tokenizer": tokenizer / "vocab.txt"}, Path(str(settings.records_dir)),
+    )  # fmt: skip
+    if stage.is_done(settings.overwrite):
+        return
+    shards = Shards(folder, "train")
+    vocabulary = list(read_vocabulary(tokenizer / "vocab.txt"))
+    if len(vocabulary) != shards.index["vocab_size"]:
+        raise UserError(
+            f"{tokenizer} has {len(vocabulary)} entries, the shards were packed with {shards.index['vocab_size']}."
+        )
+    stage.begin()
+    counts, frequencies = cooccurrence_counts(shards, settings.window, settings.mixture)
+    vectors = word_vectors(counts, settings.embedding_size, settings.seed)
+    np.save(stage.folder / WORD_EMBEDDINGS_NAME, vectors)
+    # Whole words of more than one character, at even distances among the thousand most frequent.
+    words = [
+        n for n in np.argsort(-frequencies, kind="stable") if len(vocabulary[n]) > 1 and vocabulary[n][0] not in "#["
+    ]
+    chosen = words[:1000][:: max(1, min(len(words), 1000) // SHOWN_WORDS)][:SHOWN_WORDS]
+    neighbours = {
+        vocabulary[number]: [vocabulary[other] for other in nearest(vectors, number, SHOWN_NEIGHBOURS)]
+        for number in chosen
+    }
+    stage.finish(
+        {
+            "tokens": shards.total_tokens,
+            "pairs": int(counts.nnz),
+            "tokens_with_vector": int((vectors != 0).any(axis=1).sum()),
+            "vocab_size": len(vocabulary),
+            "nearest": neighbours,
+        }
+    )
+    for word, near in neighbours.items():
+        print(f"{word}: {' '.join(near)}")
+    print(f"{settings.output_dir}: vectors of {settings.embedding_size} from {shards.total_tokens:,} tokens")
+
+
+if __name__ == "__main__":
+    main()

@@ -72,12 +72,13 @@ def main() -> None:
     begun = time.perf_counter()
     model = train(settings, task)
     seconds = round(time.perf_counter() - begun, 2)
-    predictions, details = answer_and_score(task, lambda texts, _: model.answer(texts), task.score)
-    references = [example.target for example in task.test]
+    predictions, details = answer_and_score(
+        task, lambda examples, _: model.answer([example.text for example in examples]), task.score
+    )
     run = {
         "seed": settings.seed,
         "score": details[task.metric],
-        "intervals": score_intervals(task.metric, predictions, references),
+        "intervals": score_intervals(task.metric, predictions, task.references()),
         "train_seconds": seconds,
         "details": details,
     }

@@ -3,8 +3,8 @@
     python scripts/predict.py work/compressed/livedoor/onnx < titles.txt
 
 Writes one line of JSON for each line, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
-{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with places in characters of the line; and
-"cut": true where a line is longer than the model reads.
+{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with places in characters of the line. For
+classes "cut" is true where a line is longer than the model reads; entities are found in lines of any length.
 """
 
 from __future__ import annotations

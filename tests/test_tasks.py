@@ -301,7 +301,7 @@ def test_predictor_of_classes(encoder):
     texts = ["監督の新作が話題になる", "が", "映画の公開", "を"]
     answers = predictor.predict(texts, 2)
     assert answers == [predictor.predict_one(text) for text in texts] == [labels[0], labels[1], labels[0], labels[1]]
-    assert [tuple(ids.shape) for ids, _, _ in shown[:2]] == [(2, 3), (2, len(predictor.row(texts[0]).ids))]
+    assert [tuple(ids.shape) for ids, _, _ in shown[:2]] == [(2, 3), (2, len(make_row(texts[0], encoder, 16).ids))]
     for ids, mask, _ in shown[2:]:
         assert ids.shape[0] == 1 and mask.all()  # one by one there is nothing to pad
 

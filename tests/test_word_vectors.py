@@ -150,7 +150,7 @@ def test_from_shards_to_a_model(work):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--word_embeddings", "embeddings"], "The word vectors are 14 x 4"),
+        (["--word_embeddings", "embeddings", "--embedding_size", "8"], "The word vectors are 14 x 4"),
         (["--word_embeddings", "nowhere"], "embed_words.py makes it"),
         (["--word_embeddings", "embeddings", "--model_name_or_path", "."], "has its own"),
     ],

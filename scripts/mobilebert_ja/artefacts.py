@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mobilebert_ja.decoding import Decoder, decoder_from_json
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json, require_file, require_folder, sha256_of, write_json
 
@@ -78,3 +79,9 @@ def require_unchanged(path: Path, facts: dict[str, Any]) -> None:
     """Raise `UserError` unless a model file is the one that its compressed.json speaks of."""
     if sha256_of(path) != facts["sha256"]:
         raise UserError(f"{path} is damaged (SHA-256 is not {FACTS_NAME}'s); compress.py --overwrite makes it anew.")
+
+
+def decoder_of(facts: dict[str, Any], folder: Path) -> Decoder | None:
+    """How the model of a folder chooses a sequence of tags; None: the best tag of each token by itself."""
+    stored = facts.get("decoding")
+    return decoder_from_json(stored, facts["labels"], folder / FACTS_NAME) if stored else None

@@ -18,6 +18,7 @@ import numpy as np
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
+from mobilebert_ja.jglue_metrics import character_f1, exact_match, pearson, spearman
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -61,14 +62,38 @@ def entity_f1_of(predictions: Sequence[Sequence[Any]], references: Sequence[Sequ
     return score
 
 
+def correlation_of(score: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
+    """`jglue_metrics.spearman` or `pearson` over the drawn pairs of numbers."""
+
+    def statistic(predictions: Sequence[float], references: Sequence[float]) -> Statistic:
+        mine, theirs = np.asarray(predictions, np.float64), np.asarray(references, np.float64)
+        return lambda drawn: score(mine[drawn], theirs[drawn])
+
+    return statistic
+
+
+def mean_of(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
+    """The mean of `jglue_metrics.character_f1` or `exact_match` over the drawn questions."""
+
+    def statistic(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Statistic:
+        each = np.array([score(*pair) for pair in zip(predictions, references, strict=True)], np.float64)
+        return lambda drawn: float(each[drawn].mean())
+
+    return statistic
+
+
+STATISTICS: dict[str, dict[str, Callable[[Sequence[Any], Sequence[Any]], Statistic]]] = {
+    "accuracy": {"accuracy": accuracy_of, "macro_f1": macro_f1_of},
+    "f1": {"f1": entity_f1_of},
+    "spearman": {"spearman": correlation_of(spearman), "pearson": correlation_of(pearson)},
+    "answer_f1": {"answer_f1": mean_of(character_f1), "exact_match": mean_of(exact_match)},
+}
+
+
 def statistics_of(metric: str, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, Statistic]:
-    """The scores of a task, the main one first. `metric` is "accuracy" (class names) or "f1" (spans)."""
-    if metric == "accuracy":
-        return {
-            "accuracy": accuracy_of(predictions, references),
-            "macro_f1": macro_f1_of(predictions, references),
-        }
-    return {"f1": entity_f1_of(predictions, references)}
+    """The scores of a task, the main one first. `metric`: "accuracy" (class names), "f1" (spans), "spearman" (numbers)
+    or "answer_f1" (answers beside lists of right ones)."""
+    return {name: statistic(predictions, references) for name, statistic in STATISTICS[metric].items()}
 
 
 def bootstrap(statistic: Statistic, items: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -121,7 +146,8 @@ def bootstrap_p(differences: np.ndarray) -> float:
 class Answers:
     """A predictions-seed-N.json as finetune.py and baseline.py write it.
 
-    `metric` is "accuracy" if targets and predictions are class names, "f1" if they are lists of spans.
+    `metric` follows from targets and predictions: "accuracy" (class names both), "f1" (lists of spans both),
+    "spearman" (numbers both) or "answer_f1" (lists of right answers, and one answer).
     """
 
     path: Path
@@ -131,16 +157,24 @@ class Answers:
     predictions: list[Any]
 
 
+# Types of target and prediction -> metric
+_METRICS: dict[Any, str] = {
+    (str, str): "accuracy",
+    (list, list): "f1",
+    (float, float): "spearman",
+    (list, str): "answer_f1",
+}
+
+
 def read_answers(path: Path) -> Answers:
     """Raises `UserError` if the file is not one of predictions."""
     stored = read_json(path, "finetune.py and baseline.py write predictions-seed-N.json.")
     try:
         test = stored["test"]
         columns = [[item[name] for item in test] for name in ("text", "target", "prediction")]
-        kinds = {type(answer) for column in columns[1:] for answer in column}
-        if kinds not in ({str}, {list}):
-            raise TypeError
-        if kinds == {list}:
+        (kinds,) = {tuple(map(type, pair)) for pair in zip(*columns[1:], strict=True)}
+        metric = _METRICS[kinds]
+        if metric == "f1":
             columns[1:] = [
                 [[(start, end, kind) for start, end, kind in spans] for spans in each] for each in columns[1:]
             ]
@@ -148,7 +182,7 @@ def read_answers(path: Path) -> Answers:
         raise UserError(
             f"{path} holds no predictions; finetune.py and baseline.py write predictions-seed-N.json."
         ) from None
-    return Answers(Path(path), "accuracy" if kinds == {str} else "f1", *columns)
+    return Answers(Path(path), metric, *columns)
 
 
 def compare(first: Answers, second: Answers, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
@@ -174,7 +208,7 @@ def compare(first: Answers, second: Answers, resamples: int = RESAMPLES, seed: i
         "difference": other(everything) - one(everything),
         "interval": percentile_interval(drawn),
     }
-    if first.metric == "f1":
+    if first.metric != "accuracy":
         return result | {"test": "paired bootstrap", "p": bootstrap_p(drawn)}
     right = [
         [mine == theirs for mine, theirs in zip(each.predictions, each.targets, strict=True)]
@@ -191,7 +225,7 @@ def compare(first: Answers, second: Answers, resamples: int = RESAMPLES, seed: i
 def _require_same_items(first: Answers, second: Answers) -> None:
     pair = f"{first.path} and {second.path}"
     if first.metric != second.metric:
-        raise UserError(f"{pair} are of different tasks: classes and entities.")
+        raise UserError(f"{pair} are of different tasks: {first.metric} and {second.metric}.")
     if len(first.texts) != len(second.texts):
         raise UserError(f"{pair} are over different texts: {len(first.texts)} and {len(second.texts)} of them.")
     for name, mine, theirs in (("text", first.texts, second.texts), ("target", first.targets, second.targets)):

@@ -20,7 +20,15 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from mobilebert_ja.artefacts import FACTS_NAME, TORCHSCRIPT, model_path, read_facts, require_unchanged, write_facts
+from mobilebert_ja.artefacts import (
+    FACTS_NAME,
+    TORCHSCRIPT,
+    decoder_of,
+    model_path,
+    read_facts,
+    require_unchanged,
+    write_facts,
+)
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import write_atomically
 from mobilebert_ja.finetuned import TaskModel
@@ -176,6 +184,7 @@ def save_compressed(traced: torch.jit.ScriptModule, source: TaskModel, folder: P
         "task": source.task,
         "kind": "token" if source.task == "ner" else "sequence",
         "labels": source.labels,
+        "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,
         "description": source.description,
         "parameters": source.parameters,
@@ -211,5 +220,5 @@ def load_compressed(folder: str | Path) -> TaskModel:
         ) from None
     return TaskModel(
         model, list(facts["labels"]), folder, facts["task"], int(facts["max_seq_length"]), facts["description"],
-        int(facts["parameters"]), path.stat().st_size,
+        int(facts["parameters"]), path.stat().st_size, decoder_of(facts, folder),
     )  # fmt: skip

@@ -53,6 +53,8 @@ def cooccurrence_counts(shards: Shards, window: int, mixture: str = "") -> tuple
 
 def positive_mutual_information(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """max(0, log(p(a, b) / (p(a) p'(b)))), where p' is the smoothed distribution of contexts. Same shape, sparser."""
+    if not counts.nnz:
+        return counts
     pairs = counts.tocoo()
     of_token = np.asarray(counts.sum(axis=1), np.float64).ravel()
     context = of_token**CONTEXT_SMOOTHING

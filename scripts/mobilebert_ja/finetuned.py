@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging as transformers_logging
 
+from mobilebert_ja.decoding import Decoder, read_decoder
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json, require_file, require_folder
 from mobilebert_ja.records import RECORD_NAME, fingerprint
@@ -32,6 +33,7 @@ class TaskModel:
         folder: where it came from; its tokenizer stands there too.
         max_seq_length: longer inputs are cut (tokens).
         bytes: size of the weights file.
+        decoder: for ner, how a sequence of tags is chosen; None: the best tag of each token by itself.
     """
 
     model: LogitsFunction
@@ -42,10 +44,12 @@ class TaskModel:
     description: str
     parameters: int
     bytes: int
+    decoder: Decoder | None = None
 
     def predictor(self) -> Predictor:
         """A predictor with an encoder of its own."""
-        return Predictor(self.model, FastEncoder(self.folder), self.task, self.labels, self.max_seq_length)
+        encoder = FastEncoder(self.folder)
+        return Predictor(self.model, encoder, self.task, self.labels, self.max_seq_length, self.decoder)
 
 
 @dataclass(frozen=True)
@@ -182,5 +186,8 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, T
         raise UserError(f"{folder} is not a model fine-tuned for {task}: it lacks {absent[0]}. {hint}")
     labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
     parameters = sum(each.numel() for each in model.parameters())
-    ready = TaskModel(LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size)
+    decoder = read_decoder(folder, labels) if task == "ner" else None
+    ready = TaskModel(
+        LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size, decoder
+    )  # fmt: skip
     return model.eval(), ready

@@ -99,6 +99,7 @@ def export(
         "task": source.task,
         "kind": "token" if type(model).__name__.endswith("ForTokenClassification") else "sequence",
         "labels": source.labels,
+        "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,
         "description": source.description,
         "parameters": source.parameters,

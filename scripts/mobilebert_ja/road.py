@@ -11,6 +11,7 @@ from typing import Any
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.settings import load_recipe
+from mobilebert_ja.tasks.jglue import JGLUE
 
 _DISTRIBUTED = ("RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -47,6 +48,7 @@ ROAD = (
     RoadStage("finetune_ner_bert", "finetune.py", {"task": "ner", "random_weights": "bert"}, True, optional=True),
     RoadStage("finetune_classification", "finetune.py", {"task": "classification"}, launch=True, optional=True),
     RoadStage("finetune_entities", "finetune.py", {"task": "entities"}, launch=True, optional=True),
+    *(RoadStage(f"finetune_{task}", "finetune.py", {"task": task}, launch=True, optional=True) for task in JGLUE),
     RoadStage("baseline_livedoor", "baseline.py", {"task": "livedoor"}, optional=True),
     RoadStage("baseline_ner", "baseline.py", {"task": "ner"}, optional=True),
     RoadStage("compress_livedoor", "compress.py", {"task": "livedoor", "recipe": "card"}),

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.artefacts import ONNX, model_path, read_facts, require_unchanged
+from mobilebert_ja.artefacts import ONNX, decoder_of, model_path, read_facts, require_unchanged
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.spans import spans_of_tags
 from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.windows import stitch, window_starts
 
 # A MeCab tagger must not be used by two threads at a time, and one serves the whole process. Splitting a text takes a
 # hundredth of the time of a model call, so that threads hardly ever wait for each other here.
@@ -50,18 +51,19 @@ class Entity:
 
 @dataclass(frozen=True)
 class EntityAnswer:
-    """The names in a text, in order. `cut`: the text was longer than the model reads, and its end was left out."""
+    """The names in a text, in order; of a text of any length, which is read in overlapping windows."""
 
     entities: list[Entity]
-    cut: bool
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A text as the model's input: ids with [CLS] and [SEP], and where the tokens between them stand in it."""
+class _Input:
+    """A text as the model's input: rows of ids with [CLS] and [SEP], one or, of a long text whose entities are wanted,
+    several windows; the first token of each; and where the tokens stand in the text."""
 
     text: str
-    ids: list[int]
+    rows: list[list[int]]
+    starts: list[int]
     offsets: list[tuple[int, int]]
     cut: bool
 
@@ -94,7 +96,7 @@ class Answerer:
 
     Attributes:
         labels: what the model's outputs stand for, in order.
-        max_seq_length: longer texts are cut (tokens, special ones included).
+        max_seq_length: longer texts are cut, or for entities read in windows (tokens, special ones included).
         facts: what the folder's compressed.json says.
     """
 
@@ -102,51 +104,55 @@ class Answerer:
         self.folder, self.facts = folder, facts
         self.labels, self.max_seq_length = list(facts["labels"]), int(facts["max_seq_length"])
         self.finds_entities = facts.get("kind") == "token"
+        self._decoder = decoder_of(facts, folder)
         self._encoder = FastEncoder(folder)
         self._session = _session(model_path(folder, ONNX), facts, num_threads)
         self._special = [self._encoder.vocab[token] for token in ("[CLS]", "[SEP]", "[PAD]")]
 
-    def _row(self, text: str) -> _Row:
-        start, end, _ = self._special
+    def _input(self, text: str) -> _Input:
         with _ENCODING:
             # MeCab takes a null character for the end of the text; white space it passes over.
             encoding = self._encoder.encode(text.replace("\0", " "))
-        room = self.max_seq_length - 2
-        ids = [start, *encoding.ids[:room], end]
-        return _Row(text, ids, encoding.offsets[:room], len(encoding.ids) > room)
+        room, (cls, sep, _) = self.max_seq_length - 2, self._special
+        starts = window_starts(len(encoding.ids), room) if self.finds_entities else [0]
+        rows = [[cls, *encoding.ids[start : start + room], sep] for start in starts]
+        cut = not self.finds_entities and len(encoding.ids) > room
+        return _Input(text, rows, starts, encoding.offsets, cut)
 
-    def _logits(self, rows: Sequence[_Row]) -> np.ndarray:
+    def _logits(self, rows: Sequence[list[int]]) -> np.ndarray:
         """[rows, labels] or [rows, tokens, labels], float32; rows are padded to the longest of them."""
         if len(rows) == 1:
-            ids = np.array([rows[0].ids], np.int64)
+            ids = np.array(rows, np.int64)
             mask = np.ones_like(ids)
         else:
-            ids = np.full((len(rows), max(len(row.ids) for row in rows)), self._special[2], np.int64)
+            ids = np.full((len(rows), max(map(len, rows))), self._special[2], np.int64)
             mask = np.zeros_like(ids)
             for place, row in enumerate(rows):
-                ids[place, : len(row.ids)], mask[place, : len(row.ids)] = row.ids, 1
+                ids[place, : len(row)], mask[place, : len(row)] = row, 1
         return self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
 
-    def _answer(self, row: _Row, logits: np.ndarray) -> ClassAnswer | EntityAnswer:
+    def _answer(self, given: _Input, logits: Sequence[np.ndarray]) -> ClassAnswer | EntityAnswer:
         if self.finds_entities:
-            tags = [self.labels[best] for best in logits[1 : len(row.ids) - 1].argmax(-1)]
-            spans = spans_of_tags(row.offsets, tags)
-            return EntityAnswer([Entity(start, end, kind, row.text[start:end]) for start, end, kind in spans], row.cut)
-        shares = np.exp(logits.astype(np.float64) - logits.max())
+            pieces = [each[1 : len(row) - 1] for row, each in zip(given.rows, logits, strict=True)]
+            scores = stitch(pieces, given.starts)
+            best = scores.argmax(-1) if self._decoder is None else self._decoder.best(scores)
+            spans = spans_of_tags(given.offsets, [self.labels[number] for number in best])
+            return EntityAnswer([Entity(start, end, kind, given.text[start:end]) for start, end, kind in spans])
+        shares = np.exp(logits[0].astype(np.float64) - logits[0].max())
         shares /= shares.sum()
         best = int(shares.argmax())
         return ClassAnswer(
-            self.labels[best], float(shares[best]), dict(zip(self.labels, shares.tolist(), strict=True)), row.cut
+            self.labels[best], float(shares[best]), dict(zip(self.labels, shares.tolist(), strict=True)), given.cut
         )
 
     def tokens(self, text: str) -> int:
         """Number of tokens the model is given for a text, special ones included."""
-        return len(self._row(text).ids)
+        return sum(map(len, self._input(text).rows))
 
     def predict_one(self, text: str) -> ClassAnswer | EntityAnswer:
         """The answer for one text, of any length and content."""
-        row = self._row(text)
-        return self._answer(row, self._logits([row])[0])
+        given = self._input(text)
+        return self._answer(given, [self._logits([row])[0] for row in given.rows])
 
     def predict(self, texts: Sequence[str], batch_size: int = 1) -> list[Any]:
         """Answers in the order of `texts`.
@@ -160,14 +166,16 @@ class Answerer:
             raise TypeError("predict() takes a list of texts; predict_one() takes a single one")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        rows = [self._row(text) for text in texts]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
-        answers: list[Any] = [None] * len(rows)
+        inputs = [self._input(text) for text in texts]
+        rows = [row for given in inputs for row in given.rows]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        logits: list[Any] = [None] * len(rows)
         for start in range(0, len(order), batch_size):
             members = order[start : start + batch_size]
-            for place, logits in zip(members, self._logits([rows[place] for place in members]), strict=True):
-                answers[place] = self._answer(rows[place], logits)
-        return answers
+            for place, each in zip(members, self._logits([rows[place] for place in members]), strict=True):
+                logits[place] = each
+        remaining = iter(logits)
+        return [self._answer(given, [next(remaining) for _ in given.rows]) for given in inputs]
 
 
 def load(folder: str | Path, num_threads: int = 1) -> Answerer:

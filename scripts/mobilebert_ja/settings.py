@@ -267,7 +267,11 @@ class DistillSettings(PretrainSettings):
 class TaskSettings(StageSettings):
     """Which task, and where its data come from."""
 
-    task: str = setting("livedoor", "livedoor | ner | classification | entities (the last two: your own data)")
+    task: str = setting(
+        "livedoor",
+        "livedoor | ner | classification | entities (the last two: your own data); finetune.py also jsts | jnli | "
+        "jcommonsenseqa | jsquad (JGLUE)",
+    )
     train_file: str | None = setting(None, "Your own data: .csv, .tsv, .jsonl; for entities .jsonl, .conll, .txt.")
     test_file: str | None = setting(None, "The same for the test part; none: a share of --train_file is held out.")
     text_column: str = setting("text", "Column or key with the text, in --task classification.")
@@ -294,7 +298,17 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
     adam_beta2: float = setting(0.999, "AdamW beta 2.")
     per_device_eval_batch_size: int = setting(64, "Rows a batch in evaluation.")
-    max_seq_length: int = setting(128, "Longer inputs are cut, and counted in a warning (tokens).")
+    max_seq_length: int = setting(
+        128, "Longer inputs are cut and counted in a warning, or for entities read in windows."
+    )
+    doc_stride: int = setting(64, "jsquad: tokens that two windows of a long context share.")
+    decoding: str = setting(
+        "crf",
+        "Entities: plain (the best tag of each token) | constrained (no I- without its B-) | crf (learned "
+        "transitions) | auto (the best of them on a validation part of the training data; two more trainings)",
+    )
+    validation_share: float = setting(0.1, "Share of the training data that --decoding auto decides on.")
+    crf_gain: float = setting(100.0, "The CRF's transitions learn this many times as fast as the model.")
     num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
 
 
@@ -391,6 +405,10 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "finetune_ner_bert": FinetuneSettings,
     "finetune_classification": FinetuneSettings,
     "finetune_entities": FinetuneSettings,
+    "finetune_jsts": FinetuneSettings,
+    "finetune_jnli": FinetuneSettings,
+    "finetune_jcommonsenseqa": FinetuneSettings,
+    "finetune_jsquad": FinetuneSettings,
     "baseline_livedoor": BaselineSettings,
     "baseline_ner": BaselineSettings,
     "compress_livedoor": CompressSettings,

@@ -1,4 +1,4 @@
-"""The tasks that a model is fine-tuned and judged on: two public ones, and a user's own of two kinds.
+"""The tasks that a model is fine-tuned and judged on: two public ones, a user's own of two kinds, and JGLUE's.
 
 Reading and scoring need no torch.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import require_file
 from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
 from mobilebert_ja.tasks.livedoor import LIVEDOOR_FILE, load_livedoor
 from mobilebert_ja.tasks.ner import NER_FILE, load_ner
 from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
@@ -21,8 +22,8 @@ PUBLIC_TASKS = ("livedoor", "ner")
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 
 __all__ = [
-    "OWN_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task", "own_data_settings_left_out",
-    "task_source",
+    "JGLUE", "OWN_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task",
+    "own_data_settings_left_out", "task_source",
 ]  # fmt: skip
 
 
@@ -74,6 +75,10 @@ def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> Ta
         return TaskSource(own.files, own.load)
     if settings.get("train_file") or settings.get("test_file"):
         raise UserError(f"--task {name} has data of its own; --train_file goes with --task {' or '.join(OWN_TASKS)}.")
+    if name in JGLUE:  # not part of the embedded sample
+        given = settings.get("data_dir")
+        files = jglue_files(name, Path(given) if given else None)
+        return TaskSource(files, lambda _split_seed: load_jglue(name, files))
     path = require_file(data_file(name, data_dir()))
     return TaskSource({"data_dir": path}, lambda split_seed: load_task(name, path.parents[1], split_seed))
 

@@ -9,11 +9,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch.nn import functional
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     BertConfig,
     PretrainedConfig,
 )
@@ -24,11 +21,13 @@ from mobilebert_ja.files import require_folder
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.student import initialise_student, mobilebert_config
 from mobilebert_ja.tasks.base import Task
-from mobilebert_ja.tasks.batches import IGNORED
-from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.tasks.forms import FORMS
+from mobilebert_ja.tokenizer import SPECIAL_TOKENS, FastEncoder
 
 EMBEDDING_GAIN = 33.0  # see `initialise_student`
 SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+# Kinds whose outputs have names; transformers knows no type of problem for tags.
+_PROBLEM_TYPES: dict[str, Any] = {"classes": "single_label_classification", "number": "regression", "entities": None}
 _NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 
@@ -79,12 +78,12 @@ def make_model(settings: FinetuneSettings, config: PretrainedConfig, task: Task)
 
     Raises `UserError` if the pretrained weights are not those of the structure in their config.json.
     """
-    auto: Any = AutoModelForSequenceClassification if task.metric == "accuracy" else AutoModelForTokenClassification
+    auto: Any = FORMS[task.kind].auto
     config = copy.deepcopy(config)  # each seed has its own
-    config.id2label = dict(enumerate(task.labels))
-    config.label2id = {label: number for number, label in enumerate(task.labels)}
-    if task.metric == "accuracy":
-        config.problem_type = "single_label_classification"
+    if task.kind in _PROBLEM_TYPES:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {label: number for number, label in enumerate(task.labels)}
+        config.problem_type = _PROBLEM_TYPES[task.kind]
     config.dtype = torch.float32
     torch.manual_seed(settings.seed)
     if settings.random_weights:
@@ -123,21 +122,13 @@ def check_tokenizer(tokenizer: Any, encoder: FastEncoder, texts: list[str]) -> N
     """Raise `UserError` unless the fast encoder gives the ids that `tokenizer` gives for `texts`.
 
     It is made for NFKC, MeCab with unidic_lite and WordPiece; another kind of tokenizer would be misread in silence.
+    Texts that spell a special token, such as "[SEP]", are passed over: there the two differ on purpose.
     """
     for text in texts:
+        if any(token in text for token in SPECIAL_TOKENS):
+            continue
         if tokenizer(text)["input_ids"] != [encoder.vocab["[CLS]"], *encoder.ids(text), encoder.vocab["[SEP]"]]:
             raise UserError(
                 f"The tokenizer {tokenizer.name_or_path} does not split text as this repository's own does "
                 "(BertJapaneseTokenizer with mecab, unidic_lite and wordpiece); --tokenizer names another."
             )
-
-
-def finetuning_loss(model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Mean cross entropy over the batch's labels; 0 if it has none (sentences without a token)."""
-    labels = batch["labels"]
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    logits = model(**inputs).logits.float()
-    total = functional.cross_entropy(
-        logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )  # fmt: skip
-    return total / (labels != IGNORED).sum().clamp(min=1), {}

@@ -12,22 +12,43 @@ import pytest
 import yaml
 from huggingface_hub import ModelCardData
 
-from mobilebert_ja import card, figures
+from mobilebert_ja import card, card_scores, figures
 from mobilebert_ja.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "scripts" / "mobilebert_ja" / "card_template.md"
 
 
-def finetuned(scores: list[float], pretrained: bool = True) -> dict:
+def finetuned(scores: list[float], details: dict, pretrained: bool = True) -> dict:
     mean = sum(scores) / len(scores)
     return {
         "settings": {"num_train_epochs": 7, "learning_rate": 1e-4, "per_device_train_batch_size": 24},
         "metrics": {
-            "train_size": 5893, "test_size": 1474, "runs": [{"seed": n, "score": s} for n, s in enumerate(scores)],
+            "train_size": 5893, "test_size": 1474,
+            "runs": [{"seed": n, "score": s, "details": details} for n, s in enumerate(scores)],
             "mean": mean, "std": 0.0123, "train_seconds": 391.4, "bytes": 99_500_000, "pretrained": pretrained,
         },
     }  # fmt: skip
+
+
+CLASSES = {
+    "macro_f1": 0.7513,
+    "per_class": {
+        "sports-watch": {"precision": 0.8217, "recall": 0.9119, "f1": 0.8637, "support": 181},
+        "topic-news": {"precision": 0.5923, "recall": 0.5531, "f1": 0.5717, "support": 151},
+    },
+    "confusion": {
+        "sports-watch": {"sports-watch": 165, "topic-news": 16},
+        "topic-news": {"sports-watch": 68, "topic-news": 83},
+    },
+    "without_markers": {"accuracy": 0.7437},
+}
+TYPES = {"per_type": {"人名": {"precision": 0.6137, "recall": 0.5871, "f1": 0.6001, "support": 1177}}}
+
+
+def classical(score: float, seconds: float, interval: dict[str, list[float]], details: dict) -> dict:
+    runs = [{"seed": 0, "score": score, "intervals": interval, "details": details}]
+    return {"metrics": {"mean": score, "std": None, "train_seconds": seconds, "runs": runs}}
 
 
 def made_up_records() -> dict:
@@ -89,10 +110,8 @@ def made_up_records() -> dict:
             "metrics": {"backbone_parameters": 24_869_376, "gflops_of_128_tokens": 5.385,
                         "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
         },
-        "livedoor-svm": {"metrics": {"mean": 0.8367, "train_seconds": 4.3,
-                                     "runs": [{"intervals": {"accuracy": [0.8121, 0.8573]}}]}},
-        "ner-crf": {"metrics": {"mean": 0.4219, "train_seconds": 57.7,
-                                "runs": [{"intervals": {"f1": [0.4032, 0.4438]}}]}},
+        "livedoor-svm": classical(0.8367, 4.3, {"accuracy": [0.8121, 0.8573]}, CLASSES),
+        "ner-crf": classical(0.4219, 57.7, {"f1": [0.4032, 0.4438]}, TYPES),
         "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
         "ablation_masking": {
             "metrics": {
@@ -105,7 +124,7 @@ def made_up_records() -> dict:
                 },
             },
         },
-        "livedoor": finetuned([0.771, 0.783, 0.766]), "ner": finetuned([0.511, 0.502, 0.523]),
+        "livedoor": finetuned([0.771, 0.783, 0.766], CLASSES), "ner": finetuned([0.511, 0.502, 0.523], TYPES),
         "compressed_livedoor": {"metrics": {"prune_amount": 0.2, "mean": 0.762, "std": 0.0071, "bytes": 41_900_000,
                                             "runs": [{"seed": 0, "score": 0.762}]}},
         "speed_livedoor": speed, "speed_ner": copy.deepcopy(speed),
@@ -162,9 +181,14 @@ def unexplained_numbers(text: str, records: dict) -> set[str]:
         for tasks in published.values()
         for facts in tasks["contenders"].values()
     ]
-    distances = [abs(distance) for _, distance in card.distances_to_classical(records)]
+    found = [card_scores.distance_to_best_other(records, task) for task in card.TASKS]
+    distances = [abs(each[1]) for each in found if each]
+    means = [float(each.strip("% ")) for task in card.TASKS for row in card_scores.details_of(records, task)
+             for each in row[1:4]]  # fmt: skip
+    means += [float(row[3].strip("% ")) for row in card_scores.model_rows(records, "livedoor")]
+    means += [card_scores.without_markers(records) or 0]
     medians = [each["seconds"] for each in timed if each["seconds"]]
-    known = shown_as(values + ratios + distances + medians)
+    known = shown_as(values + ratios + distances + means + medians)
     return {each for each in numbers_in(body) if each not in known and each not in own}
 
 
@@ -263,7 +287,7 @@ def test_metadata(folder):
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     records = card.load_records(folder)
     first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
-    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens"}
+    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens", "confusion"}
     for name, path in first.items():
         assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
     assert figures.draw_figures({}, tmp_path / "c") == {}
@@ -308,7 +332,31 @@ def test_ablations_stand_side_by_side(folder):
     assert "| 37 % | 発散(43ステップ) | - |" in text
 
 
-def test_classical_models_are_named_even_where_they_win(folder):
+def test_every_model_stands_in_the_order_of_its_score(folder):
+    record = json.loads((folder / "livedoor.json").read_text())
+    record["metrics"] |= {"mean": 0.701, "pretrained": False}
+    (folder / "livedoor-random.json").write_text(json.dumps(record))
     text = rendered(folder)
-    assert "| TF-IDF と線形 SVM | 83.7 % | 81.2 から 85.7 | 4 秒 |" in text
-    assert "**6.3 ポイント及びません**" in text and "9.0 ポイント上回ります" in text
+    rows = [line for line in text.splitlines() if re.match(r"\| .*(SVM|このモデル\*\*|事前学習なし).* 秒 \|", line)]
+    assert rows[:3] == [
+        "| TF-IDF と線形 SVM | 83.7 % | 81.2 から 85.7 | 75.1 % | 1 | 4 秒 |",
+        "| **このモデル** | 77.3 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
+        "| MobileBERT(事前学習なし) | 70.1 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
+    ]
+    assert "TF-IDF と線形 SVMに **6.3 ポイント及びません**" in text
+    assert "線形連鎖 CRFに **9.0 ポイント勝ります**" in text
+    assert "正解率は 74.4 % です" in text
+
+
+def test_classes_and_types_have_a_table_of_their_own(folder):
+    text = rendered(folder)
+    assert "| topic-news | 59.2 % | 55.3 % | 57.2 % | 151 |" in text
+    assert "| 人名 | 61.4 % | 58.7 % | 60.0 % | 1177 |" in text
+    record = json.loads((folder / "ner.json").read_text())
+    record["metrics"] |= {
+        "decoding": "crf",
+        "choice": {"validation_size": 321, "f1": {"plain": 0.4417, "crf": 0.5029}},
+    }
+    (folder / "ner.json").write_text(json.dumps(record))
+    expected = "CRF(訓練データから取り分けた 321文での F値: トークンごとに最良のタグ 44.2 %、CRF 50.3 %)"
+    assert expected in rendered(folder)

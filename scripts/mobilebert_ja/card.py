@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mobilebert_ja import card_scores
 from mobilebert_ja.card_ablations import ablation_tables
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
@@ -120,41 +121,6 @@ def table_rows(records: dict[str, Any], task: str) -> list[list[str]]:
             ]
         )
     return rows
-
-
-CLASSICAL = {
-    "livedoor": ("livedoor-svm", "TF-IDF と線形 SVM"),
-    "ner": ("ner-crf", "線形連鎖 CRF"),
-}
-
-
-def classical_rows(records: dict[str, Any]) -> list[list[str]]:
-    """Classical models on the same split: task, model, score, its 95 % interval, seconds of training."""
-    rows = []
-    for task, (name, title) in CLASSICAL.items():
-        metrics = find(records, f"{name}.metrics")
-        if metrics:
-            low, high = metrics["runs"][0]["intervals"][TASKS[task]["metric"]]
-            rows.append(
-                [
-                    TASKS[task]["title"],
-                    title,
-                    percent(metrics["mean"]),
-                    f"{low * 100:.1f} から {high * 100:.1f}",
-                    f"{metrics['train_seconds']:.0f} 秒",
-                ]
-            )
-    return rows
-
-
-def distances_to_classical(records: dict[str, Any]) -> list[tuple[str, float]]:
-    """Task in words, and by how much this model's mean score exceeds the classical model's."""
-    distances = []
-    for task, (name, _) in CLASSICAL.items():
-        theirs, ours = find(records, f"{name}.metrics.mean"), contender(records, task, "mobilebert")["score"]
-        if theirs is not None and ours is not None:
-            distances.append((TASKS[task]["title"], ours - theirs))
-    return distances
 
 
 def run_rows(records: dict[str, Any]) -> list[list[str]]:
@@ -283,8 +249,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
-        ablation_tables=ablation_tables(records), classical_rows=classical_rows(records),
-        distances=distances_to_classical(records),
+        ablation_tables=ablation_tables(records), scores=card_scores, records=records,
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip
 

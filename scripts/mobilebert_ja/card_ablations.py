@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 TITLES = {
+    "embeddings": "単語ベクトルから始める",
     "initialisation": "初期値と学習率",
     "optimizer": "最適化の方法",
     "masking": "隠し方と次文予測",

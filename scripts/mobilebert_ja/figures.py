@@ -154,10 +154,35 @@ def token_statistics(records: dict[str, Any], path: Path) -> Path | None:
     return _save(figure, path)
 
 
+def confusion_matrix(records: dict[str, Any], path: Path) -> Path | None:
+    """What titles of each category were taken for, in percent of the category, over all seeds. None if not known."""
+    runs = find(records, "livedoor.metrics.runs") or []
+    counts = [run["details"]["confusion"] for run in runs if "confusion" in run["details"]]
+    if not counts:
+        return None
+    names = sorted({name for each in counts for name in each})
+    shares = []
+    for wanted in names:
+        answers = [sum(each.get(wanted, {}).get(name, 0) for each in counts) for name in names]
+        shares.append([100 * count / max(sum(answers), 1) for count in answers])
+    figure, axes = plt.subplots(figsize=(7, 5.6), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for row, values in enumerate(shares):
+        for column, value in enumerate(values):
+            if value >= 0.5:
+                colour = "white" if value > 55 else "black"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="answer", ylabel="category", title="News titles: answers in percent of the category")
+    return _save(figure, path)
+
+
 FIGURES = {
     "pretraining": pretraining_curve,
     "time": time_bars,
     "score": score_by_time,
+    "confusion": confusion_matrix,
     "sentences": sentence_lengths,
     "tokens": token_statistics,
 }

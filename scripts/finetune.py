@@ -37,15 +37,15 @@ from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
 from mobilebert_ja.training import make_accelerator
 
 ENTITY_TASKS = ("ner", "entities")
-FOLDER_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}
+FOLDER_ENDINGS = {"": "", "bert": "_bert", "mobilebert": "_random"}  # of sections; of folders with a hyphen
 
 
 def recipe_section(argv: list[str]) -> str:
-    """BERT for comparison has a section of its own: its sizes are not those of the MobileBERT."""
+    """Models of random weights for comparison have sections of their own; a BERT has other sizes, too."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--random_weights", default="")
     known, _ = parser.parse_known_args(argv)
-    return "finetune_{task}_bert" if known.random_weights == "bert" else "finetune_{task}"
+    return "finetune_{task}" + FOLDER_ENDINGS.get(known.random_weights, "")
 
 
 def model_input(folder: Path) -> Path:
@@ -97,7 +97,7 @@ def main() -> None:
     check_numbers(settings)
     if settings.task == "ner" and settings.train_file:
         settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place
-    ending = FOLDER_ENDINGS[settings.random_weights]
+    ending = FOLDER_ENDINGS[settings.random_weights].replace("_", "-")
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}{ending}")
     source = str(settings.tokenizer or settings.model_name_or_path)
     if settings.random_weights:  # of the model nothing is used but its tokenizer

@@ -112,6 +112,18 @@ def made_up_records() -> dict:
         },
         "livedoor-svm": classical(0.8367, 4.3, {"accuracy": [0.8121, 0.8573]}, CLASSES),
         "ner-crf": classical(0.4219, 57.7, {"f1": [0.4032, 0.4438]}, TYPES),
+        "learning_curve_ner": {
+            "metrics": {
+                "baseline": "crf",
+                "points": [
+                    {name: {"train_size": size, "scores": scores} for name, scores in both.items()}
+                    for size, both in (
+                        (321, {"model": [0.331], "baseline": [0.299]}),
+                        (642, {"model": [0.51, 0.5], "baseline": [0.4]}),
+                    )
+                ],
+            },
+        },
         "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
         "ablation_masking": {
             "metrics": {
@@ -287,7 +299,7 @@ def test_metadata(folder):
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     records = card.load_records(folder)
     first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
-    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens", "confusion"}
+    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens", "confusion", "learning"}
     for name, path in first.items():
         assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
     assert figures.draw_figures({}, tmp_path / "c") == {}

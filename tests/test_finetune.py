@@ -268,7 +268,7 @@ def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
     assert not (tmp_path / "out").exists()
 
 
-def test_bert_has_its_own_section_of_the_recipe():
+def test_random_weights_have_sections_of_their_own():
     assert finetune.recipe_section(["--task", "ner"]) == "finetune_{task}"
-    assert finetune.recipe_section(["--random_weights", "mobilebert"]) == "finetune_{task}"
+    assert finetune.recipe_section(["--random_weights", "mobilebert"]) == "finetune_{task}_random"
     assert finetune.recipe_section(["--task", "ner", "--random_weights=bert"]) == "finetune_{task}_bert"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.tasks import load_task
+from mobilebert_ja.tasks import load_task, task_source
 from mobilebert_ja.tasks.base import share_rounded_up
 from mobilebert_ja.tasks.batches import IGNORED, Row, batch_function, collate, epoch_plan, make_row, training_rows
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes, without_markers
@@ -40,6 +40,26 @@ def keys(examples):
 
 
 # --- splits
+
+
+def test_a_share_of_the_training_part_lies_within_a_larger_one(data):
+    whole = load_task("ner", data, 3)
+    half, third = (whole.with_train_share(share, 3) for share in (0.5, 1 / 3))
+    place_of = {id(each): place for place, each in enumerate(whole.train)}  # texts may occur twice
+    places = [[place_of[id(each)] for each in task.train] for task in (third, half)]
+    assert len(third.train) < len(half.train) == -(-len(whole.train) // 2)
+    assert set(places[0]) < set(places[1]) and all(each == sorted(each) for each in places)
+    assert half.test == whole.test and half.labels == whole.labels
+    assert whole.with_train_share(1.0, 3) == whole
+    for share in (0.0, 1.5, -1.0):
+        with pytest.raises(UserError, match="--train_share must be more than 0 and at most 1"):
+            whole.with_train_share(share, 3)
+
+
+def test_sources_give_the_share_that_settings_ask_for(data):
+    settings = {"task": "livedoor", "train_share": 0.25}
+    task = task_source(settings, lambda: data).load(0)
+    assert len(task.train) == -(-len(task_source({"task": "livedoor"}, lambda: data).load(0).train) // 4)
 
 
 def test_sizes_of_the_real_data():

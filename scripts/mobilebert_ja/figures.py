@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -178,11 +179,34 @@ def confusion_matrix(records: dict[str, Any], path: Path) -> Path | None:
     return _save(figure, path)
 
 
+def learning_curves(records: dict[str, Any], path: Path) -> Path | None:
+    """Score by number of training items, beside the classical model's. None if no curve was measured."""
+    curves = {task: find(records, f"learning_curve_{task}.metrics") for task in TASKS}
+    curves = {task: metrics for task, metrics in curves.items() if metrics}
+    if not curves:
+        return None
+    figure, panels = plt.subplots(1, len(curves), figsize=(7, 3.2), layout="constrained", squeeze=False)
+    for axes, (task, metrics) in zip(panels[0], curves.items(), strict=True):
+        names = {"model": ("MobileBERT", "mobilebert"), "baseline": (metrics["baseline"].upper(), "bert")}
+        for name, (label, colour) in names.items():
+            runs = [point[name] for point in metrics["points"]]
+            sizes, scores = [run["train_size"] for run in runs], [100 * mean(run["scores"]) for run in runs]
+            axes.plot(sizes, scores, "o-", color=COLOURS[colour], label=label)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
+        axes.minorticks_off()
+        axes.set(title=TASK_NAMES[task], xlabel="training items", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize="small")
+    return _save(figure, path)
+
+
 FIGURES = {
     "pretraining": pretraining_curve,
     "time": time_bars,
     "score": score_by_time,
     "confusion": confusion_matrix,
+    "learning": learning_curves,
     "sentences": sentence_lengths,
     "tokens": token_statistics,
 }

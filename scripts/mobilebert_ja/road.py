@@ -11,7 +11,7 @@ from typing import Any
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.settings import load_recipe
-from mobilebert_ja.tasks.jglue import JGLUE
+from mobilebert_ja.tasks import JGLUE, PUBLIC_TASKS
 
 _DISTRIBUTED = ("RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -40,12 +40,17 @@ ROAD = (
     RoadStage("pretrain_short", "pretrain.py", {"model": "short"}, launch=True, optional=True),
     RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
     RoadStage("export_checkpoint", "export_checkpoint.py"),
-    RoadStage("finetune_livedoor", "finetune.py", {"task": "livedoor"}, launch=True),
-    RoadStage(
-        "finetune_livedoor_bert", "finetune.py", {"task": "livedoor", "random_weights": "bert"}, True, optional=True
+    *(
+        each
+        for task in PUBLIC_TASKS
+        for each in (
+            RoadStage(f"finetune_{task}", "finetune.py", {"task": task}, launch=True),
+            RoadStage(
+                f"finetune_{task}_random", "finetune.py", {"task": task, "random_weights": "mobilebert"}, True, True
+            ),
+            RoadStage(f"finetune_{task}_bert", "finetune.py", {"task": task, "random_weights": "bert"}, True, True),
+        )
     ),
-    RoadStage("finetune_ner", "finetune.py", {"task": "ner"}, launch=True),
-    RoadStage("finetune_ner_bert", "finetune.py", {"task": "ner", "random_weights": "bert"}, True, optional=True),
     RoadStage("finetune_classification", "finetune.py", {"task": "classification"}, launch=True, optional=True),
     RoadStage("finetune_entities", "finetune.py", {"task": "entities"}, launch=True, optional=True),
     *(RoadStage(f"finetune_{task}", "finetune.py", {"task": task}, launch=True, optional=True) for task in JGLUE),
@@ -72,19 +77,30 @@ def stages_of(recipe: dict[str, Any], before: str | None = None) -> list[RoadSta
     return walked
 
 
-def command_of(stage: RoadStage, recipe_path: str, shared_flags: dict[str, str]) -> list[str]:
+def command_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str]) -> list[str]:
     """The command line of one stage. Precision is taken from ACCELERATE_MIXED_PRECISION, as accelerate does itself."""
     start = [sys.executable]
     if stage.launch:
         precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
         start += ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
         start += ["--dynamo_backend", "no", "--mixed_precision", precision]
-    flags = {"config": recipe_path, **shared_flags, **stage.flags}
+    flags = ({"config": recipe_path} if recipe_path else {}) | shared_flags | stage.flags
     return [
         *start,
         str(SCRIPTS / stage.script),
         *(part for key, value in flags.items() for part in (f"--{key}", value)),
     ]
+
+
+def run_stage(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str] | None = None) -> None:
+    """Run one command to its end. Raises `UserError` if it fails; it has printed its own reason."""
+    # A stage that was itself started as one of several processes must not pass its rank on.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_DISTRIBUTED)}
+    code = subprocess.run(command_of(stage, recipe_path, shared_flags or {}), env=environment).returncode
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"the road stopped at {stage.section} (its message stands above)")
 
 
 def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = None) -> None:
@@ -97,12 +113,6 @@ def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = No
     Raises `UserError` if a stage fails; it has printed its own reason.
     """
     stages = stages_of(load_recipe(recipe_path), before)
-    # A stage that was itself started as one of several processes must not pass its rank on.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_DISTRIBUTED)}
     for number, stage in enumerate(stages, start=1):
         print(f"\n[{number}/{len(stages)}] {stage.section}", flush=True)
-        code = subprocess.run(command_of(stage, recipe_path, shared_flags), env=environment).returncode
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            raise UserError(f"the road stopped at {stage.section} (its message stands above)")
+        run_stage(stage, recipe_path, shared_flags)

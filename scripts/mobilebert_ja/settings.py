@@ -278,6 +278,7 @@ class TaskSettings(StageSettings):
     label_column: str = setting("label", "Column or key with the class, in --task classification.")
     test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.")
     split_seed: int = setting(0, "Seed of the split into training and test part.")
+    train_share: float = setting(1.0, "Share of the training part that is used, drawn with --split_seed.")
 
 
 @dataclass
@@ -310,6 +311,26 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     validation_share: float = setting(0.1, "Share of the training data that --decoding auto decides on.")
     crf_gain: float = setting(100.0, "The CRF's transitions learn this many times as fast as the model.")
     num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
+
+
+@dataclass
+class LearningCurveSettings(StageSettings):
+    """learning_curve.py"""
+
+    places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
+    task: str = setting("livedoor", "livedoor | ner")
+    shares: str = setting("0.05,0.1,0.25,0.5,1", "Shares of the training part, comma separated.")
+    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
+    output_dir: str | None = setting(None, "Folder for the curve; none: WORK_DIR/learning_curve/TASK.")
+
+
+@dataclass
+class FinetuneSpeedSettings(FinetuneSettings):
+    """benchmark_finetuning.py"""
+
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/finetuning_speed/TASK.")
+    examples: int = setting(1600, "Examples of the training part in a round, each once.")
+    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
 
 
 @dataclass
@@ -401,8 +422,10 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "export_checkpoint": ExportSettings,
     "finetune_livedoor": FinetuneSettings,
     "finetune_livedoor_bert": FinetuneSettings,
+    "finetune_livedoor_random": FinetuneSettings,
     "finetune_ner": FinetuneSettings,
     "finetune_ner_bert": FinetuneSettings,
+    "finetune_ner_random": FinetuneSettings,
     "finetune_classification": FinetuneSettings,
     "finetune_entities": FinetuneSettings,
     "finetune_jsts": FinetuneSettings,

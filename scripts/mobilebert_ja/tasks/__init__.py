@@ -22,7 +22,7 @@ PUBLIC_TASKS = ("livedoor", "ner")
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 
 __all__ = [
-    "JGLUE", "OWN_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task",
+    "JGLUE", "OWN_TASKS", "PUBLIC_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task",
     "own_data_settings_left_out", "task_source",
 ]  # fmt: skip
 
@@ -69,6 +69,12 @@ def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> Ta
 
     Raises `UserError` if a file is missing or does not go with the task.
     """
+    whole = _whole_source(settings, data_dir)
+    share = settings.get("train_share", 1.0)  # records made before there was one have none
+    return TaskSource(whole.files, lambda split_seed: whole.load(split_seed).with_train_share(share, split_seed))
+
+
+def _whole_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> TaskSource:
     name = settings["task"]
     if name in OWN_TASKS:
         own = OwnData.of_settings(settings)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from mobilebert_ja.errors import UserError
 from mobilebert_ja.jglue_metrics import answer_scores, similarity_scores
 from mobilebert_ja.metrics import classification_scores, entity_scores, load_metric
 
@@ -68,6 +73,16 @@ class Task:
     def __post_init__(self) -> None:
         if not self.kind:
             object.__setattr__(self, "kind", KINDS[self.metric])
+
+    def with_train_share(self, share: float, seed: int) -> Task:
+        """The same with `share` of the training part, in its order; what a smaller share has, a larger one has too.
+
+        Raises `UserError` unless 0 < share <= 1.
+        """
+        if not 0 < share <= 1:
+            raise UserError(f"--train_share must be more than 0 and at most 1, not {share}.")
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.train))[: math.ceil(share * len(self.train))])
+        return dataclasses.replace(self, train=[self.train[place] for place in kept])
 
     def references(self) -> list[Any]:
         """The right answers of the test part, as scores take them."""

@@ -18,7 +18,7 @@ from mobilebert_ja.records import fingerprint, hardware, library_versions, same_
 from mobilebert_ja.settings import ExportSettings, parse_settings
 from mobilebert_ja.student import forward_flops, parameter_counts
 
-SENTENCES = [
+SENTENCES = [  # chosen before any answer was looked at
     "東京は日本の[MASK]です。",
     "東京は日本[MASK]首都である。",
     "彼は大学を卒業し[MASK]。",
@@ -28,6 +28,7 @@ SENTENCES = [
     "彼は東京大学を[MASK]した。",
     "アメリカ合衆国の[MASK]はワシントンである。",
     "ファイルを[MASK]してください。",
+    "富士山は日本で一番高い[MASK]です。",
 ]
 
 

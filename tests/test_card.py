@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCardData
 
-from mobilebert_ja import card, card_scores, figures
+from mobilebert_ja import card, card_checkpoint, card_scores, figures
 from mobilebert_ja.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +103,7 @@ def made_up_records() -> dict:
                         "precision": "bf16", "before": evaluation,
                         "after": {"mlm_loss": 4.93, "mlm_accuracy": 0.312, "nsp_accuracy": 0.581},
                         "history": [{"step": n, "mlm_loss": 11 - n / 200} for n in range(20, 1235, 20)]},
+            "hardware": {"processor": "A Processor", "cores": 6},
         },
         "checkpoint": {
             "config": {"num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128,
@@ -122,6 +123,20 @@ def made_up_records() -> dict:
                         (642, {"model": [0.51, 0.5], "baseline": [0.4]}),
                     )
                 ],
+            },
+        },
+        "checkpoint_quality": {
+            "metrics": {
+                "most_frequent_token": "の",
+                "kinds": {
+                    "aozora": {"mlm_loss": 6.31, "mlm_accuracy": 0.2173, "most_frequent_accuracy": 0.0479},
+                    "wikipedia_x": {"mlm_loss": 4.37, "mlm_accuracy": 0.3391, "most_frequent_accuracy": 0.0617},
+                    "letters": {"mlm_loss": 5.55, "mlm_accuracy": 0.2937, "most_frequent_accuracy": 0.0533},
+                },
+                "lengths": {
+                    "512": {"mlm_loss": 7.07, "mlm_accuracy": 0.1123},
+                    "64": {"mlm_loss": 4.99, "mlm_accuracy": 0.3071},
+                },
             },
         },
         "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
@@ -199,6 +214,8 @@ def unexplained_numbers(text: str, records: dict) -> set[str]:
              for each in row[1:4]]  # fmt: skip
     means += [float(row[3].strip("% ")) for row in card_scores.model_rows(records, "livedoor")]
     means += [card_scores.without_markers(records) or 0]
+    means += [each for each in (card_checkpoint.training_cost(records) or {}).values() if isinstance(each, float)]
+    means += [card_checkpoint.WATTS_A_CORE, card_checkpoint.GRAMS_A_KILOWATT_HOUR]
     medians = [each["seconds"] for each in timed if each["seconds"]]
     known = shown_as(values + ratios + distances + means + medians)
     return {each for each in numbers_in(body) if each not in known and each not in own}
@@ -294,6 +311,29 @@ def test_metadata(folder):
     again = ModelCardData(**head)
     results = {(each.task_type, each.metric_name): each.metric_value for each in again.eval_results}
     assert results[("text-classification", "accuracy")] == 77.33
+
+
+def test_kinds_of_text_and_lengths(folder):
+    text = rendered(folder)
+    rows = [line for line in text.split("| 文章 | 損失 |")[1].splitlines()[2:5]]
+    assert rows == [
+        "| 百科事典(`wikipedia_x`) | 4.37 | 33.9 % | 6.2 % |",
+        "| letters | 5.55 | 29.4 % | 5.3 % |",
+        "| 小説(`aozora`) | 6.31 | 21.7 % | 4.8 % |",
+    ]
+    assert text.index("| 64 | 4.99 | 30.7 % |") < text.index("| 512 | 7.07 | 11.2 % |")
+
+
+def test_cost_of_training(folder):
+    # One hour and a second on six cores of 10 W: 0.06 kWh, of 438 g each.
+    assert "学習時間は 1.0 時間(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
+    head = yaml.safe_load(rendered(folder).split("---\n")[1])
+    assert head["co2_eq_emissions"]["emissions"] == 26.3
+    assert head["co2_eq_emissions"]["hardware_used"] == "A Processor, 6 cores"
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["hardware"]["accelerator"] = "A GPU"
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    assert "学習時間は 1.0 時間(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
 
 
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):

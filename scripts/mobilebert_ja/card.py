@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja import card_scores
+from mobilebert_ja import card_checkpoint, card_scores
 from mobilebert_ja.card_ablations import ablation_tables
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
@@ -225,9 +225,24 @@ def metadata(records: dict[str, Any]) -> str:
         tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
         datasets=["wikipedia"],
         widget=[{"text": "東京は日本[MASK]首都である。"}],
+        co2_eq_emissions=emissions(records),
         model_name="mobilebert-ja" if results else None,
         eval_results=results or None,
     ).to_yaml(line_break="\n")
+
+
+def emissions(records: dict[str, Any]) -> dict[str, Any] | None:
+    """The head's co2_eq_emissions (g); None without a record of pretraining."""
+    cost = card_checkpoint.training_cost(records)
+    if cost is None:
+        return None
+    return {
+        "emissions": round(cost["grams"], 1),
+        "source": "estimated from the training time; the power was not measured",
+        "training_type": "pre-training",
+        "geographical_location": "unknown; the mean of Japan's grid is assumed",
+        "hardware_used": cost["device"],
+    }
 
 
 def is_practice(records: dict[str, Any]) -> bool:
@@ -249,7 +264,8 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
-        ablation_tables=ablation_tables(records), scores=card_scores, records=records,
+        ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint,
+        records=records,
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,16 @@ def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, d
     return loss, values
 
 
+def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dict[str, np.ndarray]]:
+    """Held-out rows as masked batches, the same ones every time: at most `settings.eval_rows` of the mixture."""
+    rows = Rows(heldout, settings.max_seq_length, 0, settings.mixture, settings.next_sentence_prediction)
+    count = min(settings.eval_rows, rows.rows_per_epoch)
+    for first in range(0, count, EVALUATION_BATCH):
+        content = rows.batch(first, min(EVALUATION_BATCH, count - first))
+        rng = np.random.default_rng([0, first])
+        yield content | whole_word_mask(content["input_ids"], heldout.index, EVALUATION_PROBABILITY, "mask", rng)
+
+
 @torch.no_grad()
 def evaluate_pretraining(
     model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
@@ -141,14 +151,9 @@ def evaluate_pretraining(
     """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time."""
     was_training = model.training
     model.eval().to(device)
-    rows = Rows(heldout, settings.max_seq_length, 0, settings.mixture, settings.next_sentence_prediction)
-    count = min(settings.eval_rows, rows.rows_per_epoch)
     sums: dict[str, float] = {}
     tokens = pairs = 0
-    for first in range(0, count, EVALUATION_BATCH):
-        content = rows.batch(first, min(EVALUATION_BATCH, count - first))
-        rng = np.random.default_rng([0, first])
-        content |= whole_word_mask(content["input_ids"], heldout.index, EVALUATION_PROBABILITY, "mask", rng)
+    for content in heldout_batches(heldout, settings):
         batch = {key: torch.from_numpy(value).to(device) for key, value in content.items()}
         logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
         used = int((batch["targets"] != IGNORED).sum())

@@ -40,6 +40,7 @@ ROAD = (
     RoadStage("pretrain_short", "pretrain.py", {"model": "short"}, launch=True, optional=True),
     RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
     RoadStage("export_checkpoint", "export_checkpoint.py"),
+    RoadStage("evaluate_checkpoint", "evaluate_checkpoint.py", optional=True),
     *(
         each
         for task in PUBLIC_TASKS

@@ -408,6 +408,24 @@ class ExportSettings(StageSettings):
     output_dir: str | None = setting(None, "Where the checkpoint goes; '.' is the repository's root.")
 
 
+@dataclass
+class CheckpointEvaluationSettings(StageSettings):
+    """evaluate_checkpoint.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "model_name_or_path": "student",
+        "shards_dir": "shards",
+        "output_dir": "checkpoint_quality",
+    }  # under work_dir, unless given
+    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+    max_seq_length: int = setting(128, "Tokens a row of each kind of text.")
+    lengths: str = setting("32,128,256,512", "Tokens a row, to be compared on the same mixture (comma separated).")
+    mixture: str = setting("", "How much of each kind of text rows of these lengths hold, as in pretrain.py.")
+    eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.")
+
+
 SECTIONS: dict[str, type[StageSettings]] = {
     "build_corpus": CorpusSettings,
     "train_tokenizer": TokenizerSettings,
@@ -420,6 +438,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "pretrain_short": PretrainSettings,
     "pretrain_student": PretrainSettings,
     "export_checkpoint": ExportSettings,
+    "evaluate_checkpoint": CheckpointEvaluationSettings,
     "finetune_livedoor": FinetuneSettings,
     "finetune_livedoor_bert": FinetuneSettings,
     "finetune_livedoor_random": FinetuneSettings,

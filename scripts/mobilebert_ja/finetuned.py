@@ -85,7 +85,9 @@ def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> Tas
     Raises `UserError` if the record names no files though the task is a user's own, or if they changed since.
     """
     if task not in OWN_TASKS:
-        return task_source({"task": task}, data_dir)
+        known = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else {}
+        share = known.get("settings", {}).get("train_share", 1.0)
+        return task_source({"task": task, "train_share": share}, data_dir)
     maker = f"finetune.py --task {task}"
     record = read_json(folder / RECORD_NAME, f"{maker} --train_file FILE makes one, and says there what it read.")
     if record.get("settings", {}).get("task") != task:

@@ -77,7 +77,8 @@ class FoldedMobileBert:
         trigrams: from the embeddings of the next, this and the previous token, side by side, to the hidden width.
         positions: [positions, hidden], to be added to it.
         pooler: before the head of a sequence classifier with `classifier_activation`; followed by tanh.
-        head: from the last block's output (or the pooler's) to the logits.
+        head: from the last block's output (or the pooler's) to the logits; of a model that fills masks the first
+            product of its head (its other parts are no products of the stream).
     """
 
     words: Array
@@ -181,7 +182,7 @@ def _block(layer: Any, stream: _Stream, spread: float) -> tuple[FoldedBlock, _St
 
 
 def fold(model: Any, spread: float = SPREAD) -> FoldedMobileBert:
-    """The parts of a `MobileBertFor{Sequence,Token}Classification`, folded; the model is not changed.
+    """The parts of a `MobileBertFor{SequenceClassification,TokenClassification,MaskedLM}`, folded; it is not changed.
 
     Args:
         spread: how much the scales left out of a stream may differ from channel to channel; 1 leaves none out.
@@ -202,8 +203,9 @@ def fold(model: Any, spread: float = SPREAD) -> FoldedMobileBert:
     for layer in bare.encoder.layer:
         block, stream = _block(layer, stream, spread)
         blocks.append(block)
-    head, pooler = _linear(model.classifier), None
-    if bare.pooler is not None and config.classifier_activation:
+    fills_masks = hasattr(model, "cls")
+    head, pooler = _linear(model.cls.predictions.transform.dense if fills_masks else model.classifier), None
+    if bare.pooler is not None and config.classifier_activation and not fills_masks:
         pooler = stream.read_by(*_linear(bare.pooler.dense))
     return FoldedMobileBert(
         words=_array(embeddings.word_embeddings.weight).astype(np.float32),

@@ -1,4 +1,4 @@
-"""MobileBERT and BERT classifiers as ONNX graphs.
+"""MobileBERT and BERT classifiers, and MobileBERT filling masks, as ONNX graphs.
 
 Both get the same care: queries, keys and values in one product, attention as one node, and, if a sequence classifier
 looks at the first token alone, the last block computed for that token alone.
@@ -22,7 +22,9 @@ _ALL = 2**31 - 1
 def to_onnx(
     model: Any, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False
 ) -> onnx.ModelProto:
-    """A {MobileBert,Bert}For{Sequence,Token}Classification of transformers as an ONNX model for texts of one segment.
+    """A {MobileBert,Bert}For{Sequence,Token}Classification or MobileBertForMaskedLM of transformers as an ONNX model.
+
+    It is for texts of one segment (token_type_ids all 0).
 
     Args:
         products: "float32", the same to rounding; or "int8": weights and embeddings in 8 bits, activations rounded to
@@ -33,13 +35,15 @@ def to_onnx(
     """
     kinds = {"MobileBertForSequenceClassification": False, "MobileBertForTokenClassification": True}
     kinds |= {"BertForSequenceClassification": False, "BertForTokenClassification": True}
+    kinds |= {"MobileBertForMaskedLM": True}
     name = type(model).__name__
     if name not in kinds:
         raise UserError(f"A {name} cannot be exported, only {', '.join(kinds)}.")
     graph = Graph(products, per_channel, reduce_range)
     per_token = kinds[name]
     write = write_mobilebert if name.startswith("Mobile") else write_bert
-    return graph.model(write(graph, model, per_token), per_token, model.config.num_labels)
+    outputs = model.config.vocab_size if name.endswith("MaskedLM") else model.config.num_labels
+    return graph.model(write(graph, model, per_token), per_token, outputs)
 
 
 def _mask(graph: Graph) -> str:
@@ -85,7 +89,15 @@ def write_mobilebert(graph: Graph, model: Any, per_token: bool) -> str:
         hidden = _without_tokens(graph, hidden)
     if folded.pooler is not None:
         hidden = graph.node("Tanh", graph.float_product(hidden, folded.pooler))
-    return graph.float_product(hidden, folded.head)
+    logits = graph.float_product(hidden, folded.head)
+    return _words_from(graph, model.cls.predictions, logits) if hasattr(model, "cls") else logits
+
+
+def _words_from(graph: Graph, head: Any, transformed: str) -> str:
+    """What follows the first product of the head that fills masks: its norm, and a logit for each word."""
+    normed = _layer_norm(graph, head.transform.LayerNorm, graph.node("Relu", transformed))
+    words = np.concatenate([head.decoder.weight.detach().numpy().T, head.dense.weight.detach().numpy()])
+    return graph.product(normed, Product(words, head.decoder.bias.detach().numpy()))
 
 
 def _trigrams(graph: Graph, folded: FoldedMobileBert) -> str:

@@ -426,6 +426,22 @@ class CheckpointEvaluationSettings(StageSettings):
     eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.")
 
 
+@dataclass
+class PublishSettings:
+    """publish.py"""
+
+    repo_id: str = setting("ysakuramoto/mobilebert-ja", "Repository on the Hub: NAME/MODEL.")
+    model_folder: str | None = setting(
+        None, "A fine-tuned or sped-up folder to publish instead of the repository itself; --repo_id names its own."
+    )
+    base_model: str = setting("ysakuramoto/mobilebert-ja", "What a --model_folder was made from, for its card.")
+    upload_dir: str | None = setting(None, "Where the upload is put together; none: a temporary folder.")
+    dry_run: bool = setting(False, "Print what would change, upload nothing.")
+    create_pr: bool = setting(False, "Open a pull request instead of committing to main.")
+    private: bool = setting(False, "A repository that does not exist yet is made private.")
+    commit_message: str = setting("", "Message of the commit; none: what is uploaded.")
+
+
 SECTIONS: dict[str, type[StageSettings]] = {
     "build_corpus": CorpusSettings,
     "train_tokenizer": TokenizerSettings,

@@ -1,4 +1,4 @@
-# The two commands of the README: `make reproduce` walks the whole road, `make test` checks everything.
+# The README's commands: `make reproduce` walks the whole road, `make demo` shows it, `make test` checks everything.
 # Both set themselves up: a virtual environment in .venv with the pinned requirements.
 PYTHON ?= python3
 RECIPE ?= recipes/tiny.yaml
@@ -7,7 +7,7 @@ DATA_DIR ?=
 TEST_WORKERS ?= 2
 V4 = .venv-v4
 
-.PHONY: setup reproduce test test-v4 lint clean
+.PHONY: setup reproduce demo test test-v4 lint clean
 .DEFAULT_GOAL := reproduce
 
 setup: .venv/ready
@@ -17,16 +17,24 @@ setup: .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
+# The page, the examples, and the browser that tests them need more than the road does.
+.venv/demo-ready: .venv/ready requirements-demo.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-demo.txt
+	touch $@
+
 reproduce: setup
 	.venv/bin/python scripts/reproduce.py --config $(RECIPE) --work_dir $(WORK_DIR) $(if $(DATA_DIR),--data_dir $(DATA_DIR))
 
-test: setup lint
+demo: .venv/demo-ready
+	.venv/bin/python demo/app.py
+
+test: .venv/demo-ready lint
 	.venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 	$(MAKE) --no-print-directory test-v4
 
 lint: setup
-	.venv/bin/ruff check scripts tests
-	.venv/bin/ruff format --check scripts tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 # The root must load in the line of transformers before 5 too, which needs an environment of its own.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import yaml
 from huggingface_hub import ModelCardData
@@ -339,10 +340,25 @@ def test_cost_of_training(folder):
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     records = card.load_records(folder)
     first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
-    assert first.keys() == {"pretraining", "time", "score", "sentences", "tokens", "confusion", "learning"}
+    assert first.keys() == {
+        "pretraining",
+        "time",
+        "score",
+        "sentences",
+        "tokens",
+        "confusion",
+        "learning",
+        "road",
+        "block",
+    }
     for name, path in first.items():
         assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
     assert figures.draw_figures({}, tmp_path / "c") == {}
+    light, dark = (plt.imread(tmp_path / "a" / f"time{ending}.png")[0, 0, :3].mean() for ending in ("", "-dark"))
+    assert light > 0.9 and dark < 0.2
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        f"{name}{ending}.png" for name in first for ending in ("", "-dark")
+    }
 
 
 README = ROOT / "README.md"

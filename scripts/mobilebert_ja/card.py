@@ -224,11 +224,26 @@ def metadata(records: dict[str, Any]) -> str:
         mask_token="[MASK]",
         tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
         datasets=["wikipedia"],
-        widget=[{"text": "東京は日本[MASK]首都である。"}],
+        widget=widget(records),
         co2_eq_emissions=emissions(records),
         model_name="mobilebert-ja" if results else None,
         eval_results=results or None,
     ).to_yaml(line_break="\n")
+
+
+def widget(records: dict[str, Any]) -> list[dict[str, Any]]:
+    """The head's examples, with what the checkpoint answered."""
+    examples = find(records, "checkpoint.metrics.fill_mask") or [{"text": "東京は日本[MASK]首都である。"}]
+    return [
+        {"text": example["text"]}
+        | {
+            "output": [
+                {"label": answer["token"], "score": round(answer["score"], 3)}
+                for answer in example.get("predictions", [])[:3]
+            ]
+        }
+        for example in examples[:3]
+    ]
 
 
 def emissions(records: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,9 +14,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mobilebert_ja.card import CONTENDERS, TASKS, contender, find
+from mobilebert_ja.drawings import DRAWINGS
 
 COLOURS = {"bert": "#7f7f7f", "mobilebert": "#1f77b4", "compressed": "#d62728"}
 NAMES = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT, sped up"}
+_INK, _FAINT, _PAGE = "#e5e7eb", "#6b7280", "#0b0f19"
+DARK = {
+    "figure.facecolor": _PAGE, "axes.facecolor": _PAGE, "savefig.facecolor": _PAGE, "text.color": _INK,
+    "axes.labelcolor": _INK, "axes.edgecolor": _FAINT, "xtick.color": _INK, "ytick.color": _INK, "grid.color": _FAINT,
+}  # fmt: skip
 TASK_NAMES = {"livedoor": "news titles", "ner": "named entities"}
 
 
@@ -70,7 +76,7 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
         facts = {name: contender(records, task, name) for name in CONTENDERS}
         for place, (name, each) in enumerate(facts.items()):
             whisker = [[0.0], [max(0.0, each["p90_ms"] - each["median_ms"])]]
-            axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#333333")
+            axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
             axes.annotate(
                 f"{each['median_ms']:.1f} ms", (max(each["p90_ms"], each["median_ms"]), place), xytext=(5, 0),
                 textcoords="offset points", va="center",
@@ -213,6 +219,17 @@ FIGURES = {
 
 
 def draw_figures(records: dict[str, Any], folder: Path) -> dict[str, Path]:
-    """Draw what the records allow; name -> file."""
-    drawn = {name: draw(records, folder / f"{name}.png") for name, draw in FIGURES.items()}
-    return {name: path for name, path in drawn.items() if path is not None}
+    """Draw what the records allow, each for a light page (NAME.png) and for a dark one (NAME-dark.png).
+
+    Returns name -> the light one.
+    """
+    drawn: dict[str, Path] = {}
+    for ending, style in (("", {}), ("-dark", DARK)):
+        with plt.rc_context(style):
+            for name, draw in FIGURES.items():
+                if draw(records, folder / f"{name}{ending}.png") is not None:
+                    drawn.setdefault(name, folder / f"{name}.png")
+            for name in DRAWINGS if drawn else ():
+                drawn.setdefault(name, folder / f"{name}.png")
+                _save(DRAWINGS[name](), folder / f"{name}{ending}.png")
+    return drawn

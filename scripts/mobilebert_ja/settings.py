@@ -427,6 +427,21 @@ class CheckpointEvaluationSettings(StageSettings):
 
 
 @dataclass
+class ServiceLoadSettings(StageSettings):
+    """benchmark_service.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "model_folder": "compressed/livedoor/onnx",
+        "output_dir": "service_load",
+    }  # under work_dir, unless given
+    model_folder: str | None = setting(None, "A sped-up model of livedoor or ner.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+    clients: str = setting("1,2,8", "Clients at a time, to be compared (comma separated).")
+    seconds: float = setting(10.0, "Length of a round.")
+    repetitions: int = setting(3, "Rounds with each number of clients.")
+
+
+@dataclass
 class PublishSettings:
     """publish.py"""
 

@@ -1,0 +1,159 @@
+"""Load the HTTP service of examples/service.py: requests a second, the 99th percentile, and that nothing is lost.
+
+    python scripts/benchmark_service.py --model_folder work/compressed/livedoor/fast --data_dir DATA
+
+Starts the service in a process of its own on loopback and asks it from several clients at a time, each with one title
+(or sentence) a request and a connection that is kept. Every answer is compared with what the runtime says by itself.
+Service and clients share the machine's cores. Writes WORK_DIR/service_load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilebert_ja.artefacts import ONNX, read_facts
+from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.records import Stage
+from mobilebert_ja.runtime import ClassAnswer, load
+from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.settings import ServiceLoadSettings, parse_settings
+from mobilebert_ja.tasks import load_task
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_service(model_folder: Path) -> Iterator[int]:
+    """The service on a port of loopback, for as long as the block lasts. Raises `UserError` if it does not start."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples"), "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--log-level", "warning", "service:app"], env=os.environ | {"MODEL": str(model_folder.resolve())}
+    )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise UserError("The service did not start; requirements-demo.txt names what it needs.")
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ask(connection: http.client.HTTPConnection, body: bytes) -> tuple[int, Any]:
+    """Status and content of one answer."""
+    connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+def client(port: int, texts: list[str], expected: list[Any], until: float, results: list[tuple[float, bool]]) -> None:
+    """Ask for one text after another until `until`; notes the seconds of each and whether the answer was right."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    place = 0
+    while time.perf_counter() < until:
+        text, wanted = texts[place % len(texts)], expected[place % len(texts)]
+        begun = time.perf_counter()
+        status, content = ask(connection, json.dumps({"texts": [text]}).encode())
+        results.append((time.perf_counter() - begun, status == 200 and answer_of(content[0]) == wanted))
+        place += 1
+    connection.close()
+
+
+def answer_of(content: dict[str, Any]) -> Any:
+    """What is compared: a class, or the names with their places."""
+    return content["label"] if "label" in content else content["entities"]
+
+
+def measure(port: int, clients: int, seconds: float, texts: list[str], expected: list[Any]) -> dict[str, Any]:
+    """One round with a number of clients at a time."""
+    results: list[list[tuple[float, bool]]] = [[] for _ in range(clients)]
+    begun = time.perf_counter()
+    threads = [
+        threading.Thread(target=client, args=(port, texts[n:], expected[n:], begun + seconds, results[n]))
+        for n in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - begun
+    each = [one for of_client in results for one in of_client]
+    times = 1000 * np.array([seconds for seconds, _ in each])
+    return {
+        "clients": clients,
+        "requests": len(each),
+        "requests_per_second": round(len(each) / took, 1),
+        "median_ms": round(float(np.median(times)), 2),
+        "p99_ms": round(float(np.percentile(times, 99)), 2),
+        "wrong_or_lost": sum(not right for _, right in each),
+    }
+
+
+@exit_on_user_error
+def main() -> None:
+    settings = parse_settings(ServiceLoadSettings, __doc__)
+    folder = Path(str(settings.model_folder))
+    facts = read_facts(folder, ONNX)
+    try:
+        numbers = [int(each) for each in settings.clients.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1 or settings.seconds <= 0:
+        raise UserError("--clients takes whole numbers with commas between them, --seconds more than 0.")
+    if facts["task"] not in ("livedoor", "ner"):
+        raise UserError(f"{folder} is of the task {facts['task']}; the load is made of the public tasks' test parts.")
+    output = Path(str(settings.output_dir))
+    stage = Stage("service_load", vars(settings), output, {"model_folder": folder}, Path(str(settings.records_dir)))
+    if stage.is_done(settings.overwrite):
+        return
+    task = load_task(facts["task"], resolve_data_dir(settings), 0)
+    texts = [example.text for example in task.test]
+    answerer = load(folder)
+    expected = [
+        answer.label if isinstance(answer, ClassAnswer) else [vars(entity) for entity in answer.entities]
+        for answer in answerer.predict(texts)
+    ]
+    stage.begin()
+    with running_service(folder) as port:
+        measure(port, max(numbers), min(2.0, settings.seconds), texts, expected)  # warm
+        rounds = [
+            measure(port, number, settings.seconds, texts, expected)
+            for _ in range(settings.repetitions)
+            for number in numbers
+        ]
+    stage.finish({"task": facts["task"], "recipe": facts.get("recipe"), "rounds": rounds})
+    for each in rounds:
+        print(
+            f"{each['clients']} clients: {each['requests_per_second']:,.0f} requests/s, "
+            f"median {each['median_ms']} ms, 99th percentile {each['p99_ms']} ms, "
+            f"{each['wrong_or_lost']} of {each['requests']:,} wrong or lost"
+        )
+
+
+if __name__ == "__main__":
+    main()

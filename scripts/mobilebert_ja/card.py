@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja import card_checkpoint, card_scores
+from mobilebert_ja import card_checkpoint, card_scores, card_speed
 from mobilebert_ja.card_ablations import ablation_tables
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
@@ -279,7 +279,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
-        ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint,
+        ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint, speed=card_speed,
         records=records,
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip

@@ -1,0 +1,73 @@
+"""The card's table of everything that was sped up, BERT given the same treatment included."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+MODELS = {
+    "bert": "BERT(transformers)",
+    "bert_card": "BERT(枝刈り、int8、jit)",
+    "bert_onnx": "BERT(int8、ONNX)",
+    "mobilebert": "MobileBERT(transformers)",
+    "compressed": "MobileBERT(枝刈り、int8、jit)",
+    "onnx": "MobileBERT(int8、ONNX)",
+    "fast": "MobileBERT(層を減らして int8、ONNX)",
+}
+RECORDS = {"compressed": "compressed_{task}", "onnx": "compressed_{task}_onnx", "fast": "compressed_{task}_fast"}
+
+
+def _metrics(records: dict[str, Any], name: str) -> dict[str, Any]:
+    return records.get(name, {}).get("metrics", {})
+
+
+def loss_of_score(records: dict[str, Any], task: str, name: str) -> float | None:
+    """Mean score of a sped-up model less that of the model it came from, over all seeds and the whole test part."""
+    metrics = _metrics(records, RECORDS[name].format(task=task)) if name in RECORDS else {}
+    if "mean_before" not in metrics:
+        return None
+    return metrics["mean"] - metrics["mean_before"]
+
+
+def speed_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """For each model timed: name, difference of the score in points, ms an item with its 10th and 90th percentile,
+    times as fast as BERT and as BERT in int8, size, seconds from a fresh process to its first answer and the memory it
+    took at most. Empty unless more than the published card's three were timed."""
+    timed = _metrics(records, f"speed_{task}")
+    contenders, ratios = timed.get("contenders", {}), timed.get("speedup_over", {}).get("bert_onnx", {})
+    if "onnx" not in contenders:
+        return []
+    rows = []
+    for name, title in MODELS.items():
+        facts = contenders.get(name)
+        if facts is None:
+            continue
+        lost = loss_of_score(records, task, name)
+        over_bert = 1.0 if name == "bert" else timed["speedup"][name]["median"]
+        over_int8 = 1.0 if name == "bert_onnx" else ratios[name]["median"]
+        start, peak = facts.get("start_seconds"), facts.get("start_peak_mib")
+        rows.append(
+            [
+                title,
+                "-" if lost is None else f"{lost * 100:+.1f}",
+                f"{facts['median_ms']:.1f} ({facts['p10_ms']:.1f} から {facts['p90_ms']:.1f}) ms",
+                f"{over_bert:.1f} 倍",
+                f"{over_int8:.1f} 倍",
+                f"{facts['bytes'] / 1e6:.1f} MB",
+                f"{statistics.median(start):.1f} 秒" if start else "-",
+                f"{statistics.median(peak):.0f} MiB" if peak else "-",
+            ]
+        )
+    return rows
+
+
+def threads_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """ms an item of each model by number of threads, if more than one number was measured."""
+    by_threads = _metrics(records, f"speed_{task}").get("by_threads", {})
+    if len(by_threads) < 2:
+        return []
+    names = [name for name in MODELS if all(name in each["contenders"] for each in by_threads.values())]
+    return [
+        [MODELS[name], *(f"{each['contenders'][name]['median_ms']:.1f} ms" for each in by_threads.values())]
+        for name in names
+    ]

@@ -19,7 +19,7 @@ from mobilebert_ja.drawings import DRAWINGS
 COLOURS = {"bert": "#7f7f7f", "mobilebert": "#1f77b4", "compressed": "#d62728"}
 NAMES = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT, sped up"}
 _INK, _FAINT, _PAGE = "#e5e7eb", "#6b7280", "#0b0f19"
-DARK = {
+DARK: Any = {
     "figure.facecolor": _PAGE, "axes.facecolor": _PAGE, "savefig.facecolor": _PAGE, "text.color": _INK,
     "axes.labelcolor": _INK, "axes.edgecolor": _FAINT, "xtick.color": _INK, "ytick.color": _INK, "grid.color": _FAINT,
 }  # fmt: skip
@@ -224,7 +224,7 @@ def draw_figures(records: dict[str, Any], folder: Path) -> dict[str, Path]:
     Returns name -> the light one.
     """
     drawn: dict[str, Path] = {}
-    for ending, style in (("", {}), ("-dark", DARK)):
+    for ending, style in (("", None), ("-dark", DARK)):
         with plt.rc_context(style):
             for name, draw in FIGURES.items():
                 if draw(records, folder / f"{name}{ending}.png") is not None:

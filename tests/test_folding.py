@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, MobileBertForMaskedLM
+from transformers import BertConfig, BertForSequenceClassification, MobileBertForMaskedLM, MobileBertForMultipleChoice
 
 from fast_models import SIZES, tiny_model
 from mobilebert_ja.errors import UserError
@@ -191,13 +191,29 @@ def test_other_structures_are_refused(change, value):
 
 def test_other_models_are_refused():
     sizes = {"intra_bottleneck_size": 32, "embedding_size": 32, **SIZES}
-    with pytest.raises(UserError, match="MobileBertForMaskedLM cannot be exported"):
-        to_onnx(MobileBertForMaskedLM(mobilebert_config(VOCAB_SIZE, **sizes)))
+    with pytest.raises(UserError, match="MobileBertForMultipleChoice cannot be exported"):
+        to_onnx(MobileBertForMultipleChoice(mobilebert_config(VOCAB_SIZE, **sizes)))
     config = BertConfig(vocab_size=VOCAB_SIZE, num_attention_heads=2, hidden_act="relu", **SIZES)
     with pytest.raises(UserError, match="hidden_act 'relu'"):
         to_onnx(BertForSequenceClassification(config))
     with pytest.raises(ValueError, match="products"):
         Graph("int4")
+
+
+def test_a_model_that_fills_masks():
+    torch.manual_seed(3)
+    sizes = {"intra_bottleneck_size": 32, "embedding_size": 32, **SIZES}
+    model = MobileBertForMaskedLM(mobilebert_config(VOCAB_SIZE, **sizes)).eval()
+    torch.nn.init.normal_(model.cls.predictions.bias)
+    torch.nn.init.normal_(model.cls.predictions.transform.LayerNorm.weight, 1.0, 0.3)
+    exact, rounded = session_of(to_onnx(model)), session_of(to_onnx(model, "int8"))
+    for length in LENGTHS:
+        ids, mask = inputs_of(length)
+        wanted = logits_of(model, ids, mask)
+        assert wanted.shape == (3, length, VOCAB_SIZE)
+        there = mask.numpy().astype(bool)
+        assert np.abs(exact(ids, mask) - wanted)[there].max() < 1e-4 * max(1.0, np.abs(wanted).max())
+        assert np.abs(rounded(ids, mask) - wanted)[there].mean() < 0.1 * np.abs(wanted).mean()
 
 
 def test_the_same_model_gives_the_same_file():

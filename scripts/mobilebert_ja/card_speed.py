@@ -71,3 +71,19 @@ def threads_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         [MODELS[name], *(f"{each['contenders'][name]['median_ms']:.1f} ms" for each in by_threads.values())]
         for name in names
     ]
+
+
+def variant_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """What else was tried with onnxruntime, the fastest first: variant, ms a model call, size, agreement."""
+    metrics = _metrics(records, f"onnx_variants_{task}")
+    rows = []
+    for name, facts in sorted(metrics.get("variants", {}).items(), key=lambda each: each[1]["median_ms"]):
+        rows.append(
+            [
+                f"**{name}**" if name == metrics["kept"] else name,
+                f"{facts['median_ms']:.2f} ms",
+                f"{facts['bytes'] / 1e6:.1f} MB",
+                f"{facts['agreement'] * 100:.1f} %",
+            ]
+        )
+    return rows

@@ -20,8 +20,9 @@ _ALL = 2**31 - 1
 
 
 def to_onnx(
-    model: Any, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False
-) -> onnx.ModelProto:
+    model: Any, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False,
+    graph: Graph | None = None, first_only: bool = True,
+) -> onnx.ModelProto:  # fmt: skip
     """A {MobileBert,Bert}For{Sequence,Token}Classification or MobileBertForMaskedLM of transformers as an ONNX model.
 
     It is for texts of one segment (token_type_ids all 0).
@@ -30,6 +31,8 @@ def to_onnx(
         products: "float32", the same to rounding; or "int8": weights and embeddings in 8 bits, activations rounded to
             8 bits while it runs, the head in float32.
         per_channel, reduce_range: see `Graph`.
+        graph: written to instead of a `Graph` of these settings.
+        first_only: of a sequence classifier's last block only the first token is computed, which alone it looks at.
 
     Raises `UserError` for any other kind of model.
     """
@@ -39,11 +42,11 @@ def to_onnx(
     name = type(model).__name__
     if name not in kinds:
         raise UserError(f"A {name} cannot be exported, only {', '.join(kinds)}.")
-    graph = Graph(products, per_channel, reduce_range)
+    graph = graph or Graph(products, per_channel, reduce_range)
     per_token = kinds[name]
     write = write_mobilebert if name.startswith("Mobile") else write_bert
     outputs = model.config.vocab_size if name.endswith("MaskedLM") else model.config.num_labels
-    return graph.model(write(graph, model, per_token), per_token, outputs)
+    return graph.model(write(graph, model, per_token, first_only), per_token, outputs)
 
 
 def _mask(graph: Graph) -> str:
@@ -75,18 +78,18 @@ def _halves(product: Product, width: int) -> tuple[Product, Product]:
     )
 
 
-def write_mobilebert(graph: Graph, model: Any, per_token: bool) -> str:
-    """Add a MobileBERT to the graph; returns the logits' name."""
+def write_mobilebert(graph: Graph, model: Any, per_token: bool, first_only: bool = True) -> str:
+    """Add a MobileBERT to the graph; returns the logits' name. `first_only`: see `to_onnx`."""
     folded = fold(model)
     mask = _mask(graph)
     hidden = graph.node(
         "Add", graph.product(_trigrams(graph, folded), folded.trigrams), _positions(graph, folded.positions)
     )
     for number, block in enumerate(folded.blocks):
-        first_only = not per_token and number == len(folded.blocks) - 1
-        hidden = _write_block(graph, block, hidden, mask, folded.num_heads, first_only)
+        last = number == len(folded.blocks) - 1
+        hidden = _write_block(graph, block, hidden, mask, folded.num_heads, first_only and last and not per_token)
     if not per_token:
-        hidden = _without_tokens(graph, hidden)
+        hidden = _without_tokens(graph, hidden if first_only else _first_token(graph, hidden))
     if folded.pooler is not None:
         hidden = graph.node("Tanh", graph.float_product(hidden, folded.pooler))
     logits = graph.float_product(hidden, folded.head)
@@ -152,8 +155,8 @@ def _plain(*modules: Any) -> Product:
     return Product(np.concatenate(weights, 1), np.concatenate([module.bias.detach().numpy() for module in modules]))
 
 
-def write_bert(graph: Graph, model: Any, per_token: bool) -> str:
-    """Add a BERT to the graph; returns the logits' name."""
+def write_bert(graph: Graph, model: Any, per_token: bool, first_only: bool = True) -> str:
+    """Add a BERT to the graph; returns the logits' name. `first_only`: see `to_onnx`."""
     config = model.config
     if config.hidden_act != "gelu" or getattr(config, "is_decoder", False):
         raise UserError(f"A BERT with hidden_act {config.hidden_act!r} cannot be exported, only 'gelu'.")
@@ -166,7 +169,7 @@ def write_bert(graph: Graph, model: Any, per_token: bool) -> str:
     for number, layer in enumerate(model.bert.encoder.layer):
         own, output = layer.attention.self, layer.attention.output
         width = config.hidden_size
-        if not per_token and number == len(model.bert.encoder.layer) - 1:
+        if first_only and not per_token and number == len(model.bert.encoder.layer) - 1:
             key, value = graph.split(graph.product(hidden, _plain(own.key, own.value)), [width] * 2)
             hidden = _first_token(graph, hidden)
             query = graph.product(hidden, _plain(own.query))
@@ -179,6 +182,7 @@ def write_bert(graph: Graph, model: Any, per_token: bool) -> str:
         lowered = graph.product(raised, _plain(layer.output.dense))
         hidden = _add_and_norm(graph, layer.output.LayerNorm, lowered, hidden)
     if not per_token:
-        pooled = graph.float_product(_without_tokens(graph, hidden), _plain(model.bert.pooler.dense))
+        first = hidden if first_only else _first_token(graph, hidden)
+        pooled = graph.float_product(_without_tokens(graph, first), _plain(model.bert.pooler.dense))
         hidden = graph.node("Tanh", pooled)
     return graph.float_product(hidden, _plain(model.classifier))

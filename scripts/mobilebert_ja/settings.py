@@ -427,6 +427,17 @@ class CheckpointEvaluationSettings(StageSettings):
 
 
 @dataclass
+class VariantSettings(StageSettings):
+    """benchmark_variants.py"""
+
+    task: str = setting("livedoor", "livedoor | ner")
+    model_name_or_path: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/onnx_variants/TASK.")
+    max_items: int = setting(200, "Test items timed; 0 = all.")
+    repetitions: int = setting(3, "Passes over them, variants interleaved item by item.")
+
+
+@dataclass
 class ServiceLoadSettings(StageSettings):
     """benchmark_service.py"""
 

@@ -1,0 +1,82 @@
+"""Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names."""
+
+from mobilebert_ja.settings.base import StageSettings, setting
+from mobilebert_ja.settings.corpus import (
+    CorpusScalingSettings,
+    CorpusSettings,
+    PackSettings,
+    TokenizerEvaluationSettings,
+    TokenizerSettings,
+    WordVectorSettings,
+)
+from mobilebert_ja.settings.pretraining import (
+    AblationSettings,
+    CheckpointEvaluationSettings,
+    CostSettings,
+    DistillSettings,
+    ExportSettings,
+    PretrainSettings,
+    TrainingSettings,
+    TrainingSpeedSettings,
+)
+from mobilebert_ja.settings.recipe import (
+    SECTIONS,
+    SHARED_KEYS,
+    fill_paths,
+    from_recipe,
+    load_recipe,
+    parse_settings,
+    reject_unknown,
+)
+from mobilebert_ja.settings.release import (
+    BenchmarkSettings,
+    CardSettings,
+    CompressSettings,
+    PublishSettings,
+    ServiceLoadSettings,
+    VariantSettings,
+)
+from mobilebert_ja.settings.tasks import (
+    BaselineSettings,
+    FinetuneSettings,
+    FinetuneSpeedSettings,
+    LearningCurveSettings,
+    TaskSettings,
+)
+
+__all__ = [
+    "SECTIONS",
+    "SHARED_KEYS",
+    "AblationSettings",
+    "BaselineSettings",
+    "BenchmarkSettings",
+    "CardSettings",
+    "CheckpointEvaluationSettings",
+    "CompressSettings",
+    "CorpusScalingSettings",
+    "CorpusSettings",
+    "CostSettings",
+    "DistillSettings",
+    "ExportSettings",
+    "FinetuneSettings",
+    "FinetuneSpeedSettings",
+    "LearningCurveSettings",
+    "PackSettings",
+    "PretrainSettings",
+    "PublishSettings",
+    "ServiceLoadSettings",
+    "StageSettings",
+    "TaskSettings",
+    "TokenizerEvaluationSettings",
+    "TokenizerSettings",
+    "TrainingSettings",
+    "TrainingSpeedSettings",
+    "VariantSettings",
+    "WordVectorSettings",
+    "fill_paths",
+    "from_recipe",
+    "load_recipe",
+    "parse_settings",
+    "reject_unknown",
+    "setting",
+]

@@ -1,0 +1,111 @@
+"""Settings of the way from raw text to packed shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mobilebert_ja.settings.base import StageSettings, setting
+
+
+@dataclass
+class CorpusSettings(StageSettings):
+    """build_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "corpus"}  # under work_dir, unless given
+    source: str = setting("text", "text | cirrussearch | hub")
+    input: str | None = setting(None, "Files, folders, globs or URLs, comma separated; none: DATA_DIR/corpus.")
+    checksum: str | None = setting(None, "ALGORITHM:HEX that a file downloaded from a URL must have.")
+    output_dir: str | None = setting(None, "Folder for the sentences.")
+    min_chars: int = setting(10, "Shorter sentences are dropped (characters).")
+    max_chars: int = setting(200, "Longer sentences are dropped (characters).")
+    heldout_every: int = setting(100, "One document in this many goes to the held-out part.")
+    exclude: str | None = setting(None, "Evaluation files whose sentences are removed; none: DATA_DIR/ner/ner.json.")
+    near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
+    piece_chars: int = setting(2_000_000, "Characters a task works on.")
+    num_workers: int = setting(2, "Tasks at work at a time.")
+    executor: str = setting("local", "local | slurm | ray: where the tasks run.")
+    executor_options: str | None = setting(None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).")
+
+
+@dataclass
+class CorpusScalingSettings(StageSettings):
+    """benchmark_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "corpus_scaling"}  # under work_dir, unless given
+    timed: str = setting("wikipedia_*", "Files of DATA_DIR/corpus on which the rate is measured (patterns).")
+    multiplied: str = setting("*", "Files that are multiplied for the run on more text (patterns, comma separated).")
+    copies: int = setting(10, "How many times the text that run reads.")
+    workers: str = setting("1,2", "Numbers of workers to compare, the first one being the yardstick.")
+    repetitions: int = setting(3, "Rounds of the timing, each with every number of workers.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+
+
+@dataclass
+class TokenizerSettings(StageSettings):
+    """train_tokenizer.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "output_dir": "tokenizer",
+    }  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    output_dir: str | None = setting(None, "Folder for the tokenizer.")
+    tokenizer: str | None = setting(None, "An existing tokenizer (folder or Hub name) to take; none: train one.")
+    vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.")
+    limit_alphabet: int = setting(6129, "Distinct characters kept.")
+    min_frequency: int = setting(2, "A merge must be seen this often.")
+    sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.")
+
+
+@dataclass
+class TokenizerEvaluationSettings(StageSettings):
+    """evaluate_tokenizer.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "tokenizer": "tokenizer",
+        "output_dir": "tokenizer_quality",
+    }  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+    sentences: int = setting(100_000, "Sentences on which the two encoders are compared.")
+    timed_sentences: int = setting(1000, "Sentences a round of the timing.")
+    repetitions: int = setting(10, "Rounds, the encoders one after another in each.")
+    wikipedia: str = setting("wikipedia_*", "Parts of the corpus that are encyclopedia (pattern).")
+    novels: str = setting("aozora", "Parts of the corpus that are novels (pattern).")
+    sample_lines: int = setting(1_000_000, "Lines for the vocabulary without an alphabet limit.")
+    min_frequency: int = setting(2, "A merge of that vocabulary must be seen this often.")
+
+
+@dataclass
+class PackSettings(StageSettings):
+    """pack_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "corpus_dir": "corpus",
+        "tokenizer": "tokenizer",
+        "output_dir": "shards",
+    }  # under work_dir, unless given
+    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
+    output_dir: str | None = setting(None, "Folder for the packed shards.")
+    num_workers: int = setting(2, "Worker processes.")
+
+
+@dataclass
+class WordVectorSettings(StageSettings):
+    """embed_words.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+        "output_dir": "embeddings",
+    }  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the vectors.")
+    embedding_size: int = setting(128, "Numbers a vector; the model's embedding width.")
+    window: int = setting(5, "Neighbours on either side that count, the one d tokens away as 1/d.")
+    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3'; the others have 1.")

@@ -1,0 +1,158 @@
+"""Settings of pretraining, transfer and the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mobilebert_ja.settings.base import StageSettings, setting
+
+
+@dataclass
+class TrainingSettings(StageSettings):
+    """What pretraining, distillation and fine-tuning share."""
+
+    per_device_train_batch_size: int = setting(32, "Rows a device and micro-step.")
+    gradient_accumulation_steps: int = setting(1, "Micro-steps a step.")
+    learning_rate: float = setting(5e-4, "Peak learning rate.")
+    warmup_steps: int = setting(0, "Steps of linear warm-up.")
+    weight_decay: float = setting(0.01, "Decay of matrices; biases and norms take none.")
+    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0 = not clipped.")
+    adam_beta1: float = setting(0.9, "AdamW beta 1.")
+    adam_beta2: float = setting(0.98, "AdamW beta 2.")
+    adam_epsilon: float = setting(1e-8, "AdamW epsilon.")
+    logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.")
+    save_seconds: float = setting(300.0, "Seconds between two checkpoints.")
+    resume_from_checkpoint: str = setting("latest", "Where an interrupted run goes on: latest | previous | none.")
+
+
+@dataclass
+class PretrainSettings(TrainingSettings):
+    """pretrain.py"""
+
+    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
+    model: str = setting(
+        "student", "teacher | student | shallow (a student with fewer blocks, to be grown) | short (with short rows)"
+    )
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
+    output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/MODEL.")
+    model_name_or_path: str | None = setting(
+        None,
+        "Weights to start from: a folder, or 'distilled', 'shallow' or 'short' for that folder of WORK_DIR; none: "
+        "random. A student grows to --num_hidden_layers, if that is a multiple of its own.",
+    )
+    word_embeddings: str | None = setting(
+        None,
+        "Word vectors for a model of random weights: a folder of embed_words.py, or 'embeddings' for WORK_DIR's; "
+        "none: random ones.",
+    )
+    word_embedding_std: float = setting(0.1, "Spread (root mean square) that word vectors are scaled to.")
+    preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
+    num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
+    hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.")
+    intra_bottleneck_size: int | None = setting(None, "Width inside blocks, if not the preset's.")
+    intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.")
+    embedding_size: int | None = setting(None, "Embedding width, if not the preset's.")
+    normalization_type: str | None = setting(None, "no_norm | layer_norm, if not the preset's.")
+    embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
+    depth_scaled_outputs: bool = setting(
+        False, "Divide what each block of a new student adds by the root of the depth."
+    )
+    optimizer: str = setting("adamw", "adamw | lamb | muon (Muon for the encoder's matrices, AdamW for the rest)")
+    max_seq_length: int = setting(128, "Tokens a row, special ones included.")
+    mlm_probability: float = setting(0.15, "Share of tokens to predict.")
+    final_mlm_probability: float = setting(0.0, "The share falls or rises to this one; 0 = it stays.")
+    mlm_probability_steps: int = setting(0, "Steps over which it does so.")
+    mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")
+    dropout: bool = setting(True, "Use the structure's dropout while training; false suits short budgets.")
+    next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
+    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
+    lr_scheduler_type: str = setting("linear", "linear (decay to 0) | constant; both after the warm-up")
+    max_steps: int = setting(1000, "Optimizer steps.")
+    max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
+    report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
+    eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
+    save_dtype: str = setting("float32", "float32 | float16 | bfloat16: how the finished model is stored.")
+    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
+
+
+@dataclass
+class DistillSettings(PretrainSettings):
+    """distill.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "teacher": "teacher",
+        "output_dir": "distilled",
+    }  # under work_dir, unless given
+    teacher: str | None = setting(None, "Teacher folder.")
+    output_dir: str | None = setting(None, "Folder for the distilled student.")
+    strategy: str = setting("pkt", "pkt (layer by layer) | jkt (all layers, then predictions) | akt (all together)")
+    transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.")
+    max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.")
+    feature_map_weight: float = setting(100.0, "Weight of the feature-map loss, divided by the number of layers.")
+    attention_weight: float = setting(1.0, "Weight of the attention loss, divided by the number of layers.")
+    mean_weight: float = setting(5000.0, "Weight of the feature means' loss, divided by the number of layers.")
+    variance_weight: float = setting(5.0, "Weight of the feature variances' loss, divided by the number of layers.")
+    ground_truth_ratio: float = setting(0.5, "alpha: weight of MLM; 1 - alpha is the weight of the teacher's softmax.")
+    lower_layer_rate: float = setting(0.1, "Rate of layers below the one in transfer, relative; 0 = frozen.")
+
+
+@dataclass
+class AblationSettings(StageSettings):
+    """ablate.py"""
+
+    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
+    ablation: str | None = setting(None, "The file with the variants, for example recipes/ablations/masking.yaml.")
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the runs; none: WORK_DIR/ablations/NAME.")
+    num_workers: int = setting(1, "Runs at a time, each on its share of the cores.")
+
+
+@dataclass
+class TrainingSpeedSettings(PretrainSettings):
+    """benchmark_training.py"""
+
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/training_speed.")
+    steps: int = setting(10, "Steps timed in a round; two more go before them.")
+    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
+    next_sentence_prediction: bool = setting(False, "The library's collator has none.")
+
+
+@dataclass
+class CostSettings(StageSettings):
+    """estimate_cost.py"""
+
+    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
+    student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens a row.")
+    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")
+    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD).")
+    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD).")
+
+
+@dataclass
+class ExportSettings(StageSettings):
+    """export_checkpoint.py"""
+
+    places: ClassVar[dict[str, str]] = {"model_name_or_path": "student", "output_dir": "release"}  # under work_dir
+    model_name_or_path: str | None = setting(None, "The student to release; none: WORK_DIR/student.")
+    output_dir: str | None = setting(None, "Where the checkpoint goes; '.' is the repository's root.")
+
+
+@dataclass
+class CheckpointEvaluationSettings(StageSettings):
+    """evaluate_checkpoint.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "model_name_or_path": "student",
+        "shards_dir": "shards",
+        "output_dir": "checkpoint_quality",
+    }  # under work_dir, unless given
+    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    output_dir: str | None = setting(None, "Folder for the measurements.")
+    max_seq_length: int = setting(128, "Tokens a row of each kind of text.")
+    lengths: str = setting("32,128,256,512", "Tokens a row, to be compared on the same mixture (comma separated).")
+    mixture: str = setting("", "How much of each kind of text rows of these lengths hold, as in pretrain.py.")
+    eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.")

@@ -104,7 +104,7 @@ def task_tab(task: str, models: Models | None, examples: list[str], label: str, 
         return
     if models.practice:
         gr.Markdown("**練習用の小さなモデルです。** 機械的に作った見本の文章で学習しており、答えは当てになりません。")
-    text = gr.Textbox(label=label, value=examples[0], lines=2, max_length=answers.LONGEST)
+    text = gr.Textbox(label=label, value=examples[0], lines=1, max_lines=6, max_length=answers.LONGEST)
     forms = [form for form, folder in ((PLAIN, models.plain), (FAST, models.fast)) if folder]
     form = gr.Radio(forms, value=forms[-1], label="モデル")
     button = gr.Button("答える", variant="primary")
@@ -132,7 +132,9 @@ def build(places: list[Path]) -> gr.Blocks:
             "# mobilebert-ja を試す\nCPU で速く動く小さな日本語モデルです。計算はこの計算機の中だけで行われます。"
         )
         with gr.Tab("穴埋め"):
-            text = gr.Textbox(label="1か所を [MASK] にした文", value=MASKED[0], lines=2, max_length=answers.LONGEST)
+            text = gr.Textbox(
+                label="1か所を [MASK] にした文", value=MASKED[0], lines=1, max_lines=6, max_length=answers.LONGEST
+            )
             form = gr.Radio([PLAIN, FAST], value=FAST, label="モデル")
             button = gr.Button("穴を埋める", variant="primary")
             result = gr.Label(label="上位5つ", num_top_classes=5)
@@ -140,7 +142,7 @@ def build(places: list[Path]) -> gr.Blocks:
             gr.Examples(MASKED, text, label="例")
             for event in (button.click, text.submit):
                 event(fill, [text, form], [result, took], api_name="fill_mask")
-        with gr.Tab("題名の分類"):
+        with gr.Tab("題名"):
             models = answers.find_models("livedoor", places)
             task_tab(
                 "livedoor",
@@ -150,11 +152,11 @@ def build(places: list[Path]) -> gr.Blocks:
                 lambda: gr.Label(label="分類", num_top_classes=9),
                 classify,
             )
-        with gr.Tab("固有表現"):
+        with gr.Tab("名前"):
             models = answers.find_models("ner", places)
             names = lambda: gr.HighlightedText(label="見つけた名前", combine_adjacent=False)  # noqa: E731
             task_tab("ner", models, SENTENCES, "文", names, find_names)
-        with gr.Tab("速さと精度"):
+        with gr.Tab("速さ"):
             gr.Markdown("このリポジトリの記録から描いた図です。表と条件は README.md にあります。")
             for name, title in FIGURES.items():
                 path = ROOT / "records" / "figures" / name

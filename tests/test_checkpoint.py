@@ -6,6 +6,7 @@ environments, so it imports nothing of `mobilebert_ja`.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,26 @@ for kind in (AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
     shapes[kind.__name__] = list(tensor.shape)
 print(json.dumps(shapes))
 """
+
+
+def test_the_cards_snippets_run_as_printed(hub, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(snippets) >= 2
+    printed = []
+    for snippet in snippets:
+        run = subprocess.run([sys.executable, "-c", snippet], env=hub, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        printed.append(run.stdout)
+    # The answers are those that the card shows below, and in their order.
+    asked = re.search(r"fill_mask\(\"(.+?)\"\)", snippets[0])
+    assert asked is not None
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {asked[1]} |")]
+    shown = re.findall(r"(\S+?) \((0\.\d+)\)", row.split("|")[2].replace("、", " "))
+    answers = [line.split() for line in printed[0].splitlines()]
+    assert [token for token, _ in shown] == [token for token, _ in answers[: len(shown)]]
+    assert all(abs(float(mine) - float(theirs)) < 0.01 for (_, mine), (_, theirs) in zip(shown, answers, strict=False))
+    assert "torch.Size([1, " in printed[1]
 
 
 def test_every_auto_class_loads_by_name(hub, tmp_path):

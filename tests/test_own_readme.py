@@ -1,6 +1,7 @@
-"""The commands for own data in scripts/README.md, run as printed, in a folder that is laid out as a clone is."""
+"""The commands for own data in both READMEs, run as printed, in a folder that is laid out as a clone is."""
 
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -23,6 +24,13 @@ def printed_blocks():
     text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
     section = text.split(SECTION, 1)[1].split("\n## ", 1)[0]
     return [block.splitlines() for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL)]
+
+
+def block_of_the_card():
+    """The lines from a CSV file to an answer in README.md."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [each for each in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "reviews.csv" in each]
+    return block.splitlines()
 
 
 def run_line(line, monkeypatch):
@@ -67,3 +75,19 @@ def test_commands_as_printed(clone, monkeypatch, capfd, place, task, labels):
         load_compressed(made[0]).predictor().predict_one("田中は京都で満足")
     run_line(blocks[place][1], monkeypatch)  # the root has new files in it, but the model is the same
     assert "nothing to do" in capfd.readouterr().out
+
+
+def test_the_cards_commands_as_printed(clone, monkeypatch, capfd):
+    rows = [
+        f"{thing}{words},{label}" for thing in "音色形" for words, label in (("が良い", "良い"), ("が悪い", "悪い"))
+    ]
+    (clone / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    (clone / "scripts").symlink_to(ROOT / "scripts")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    lines = block_of_the_card()
+    assert len(lines) == 5
+    for line in lines:
+        capfd.readouterr()
+        run_line(line, monkeypatch)
+    answer = json.loads(capfd.readouterr().out)
+    assert answer["label"] in ("良い", "悪い") and set(answer["probabilities"]) == {"良い", "悪い"}

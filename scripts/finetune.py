@@ -68,6 +68,8 @@ def check_numbers(settings: FinetuneSettings) -> None:
         raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(ENTITY_TASKS)}.")
     if not 0 < settings.validation_share < 1:
         raise UserError(f"--validation_share must be more than 0 and less than 1, not {settings.validation_share}.")
+    if not 0 <= settings.token_masking < 1:
+        raise UserError(f"--token_masking must be at least 0 and less than 1, not {settings.token_masking}.")
     if not settings.crf_gain > 0:
         raise UserError(f"--crf_gain must be more than 0, not {settings.crf_gain}.")
 

@@ -221,6 +221,7 @@ def refused(monkeypatch, capfd, arguments: list[str]) -> str:
     [
         ({"task": "sentiment"}, "--task must be one of 'livedoor', 'ner'"),
         ({"num_seeds": 0}, "--num_seeds must be at least 1"),
+        ({"token_masking": 1.0}, "--token_masking must be at least 0 and less than 1"),
         ({"max_seq_length": 4096}, "--max_seq_length 4096 is more than the model's 512 positions"),
         ({"hidden_size": 64}, "--hidden_size goes with --random_weights"),
         (

@@ -24,7 +24,13 @@ from mobilebert_ja.resume import TrainState
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import OWN_TASKS, Example, Task
 from mobilebert_ja.tasks.answers import AnswerFunction, answer_and_score, write_answers
-from mobilebert_ja.tasks.batches import batch_function, batches_an_epoch, make_row, spans_lost_in_tags
+from mobilebert_ja.tasks.batches import (
+    batch_function,
+    batches_an_epoch,
+    make_row,
+    spans_lost_in_tags,
+    with_hidden_tokens,
+)
 from mobilebert_ja.tasks.crf import LinearChainCRF, crf_loss
 from mobilebert_ja.tasks.forms import FORMS, answer_examples, choice_row, windows_of
 from mobilebert_ja.tasks.models import make_model
@@ -72,6 +78,7 @@ def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainS
     batch = batch_function(
         rows, settings.per_device_train_batch_size, settings.seed, job.encoder.vocab["[PAD]"], form.collate
     )
+    batch = with_hidden_tokens(batch, settings.token_masking, settings.seed, job.encoder.vocab)
     an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
     a_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
     steps = math.ceil(settings.num_train_epochs * an_epoch / a_step)

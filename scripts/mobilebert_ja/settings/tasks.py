@@ -44,6 +44,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     learning_rate: float = setting(1e-4, "Peak learning rate.")
     warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
     adam_beta2: float = setting(0.999, "AdamW beta 2.")
+    token_masking: float = setting(
+        0.0, "Share of an input's tokens hidden behind [MASK] in training, against learning a small part by heart."
+    )
     per_device_eval_batch_size: int = setting(64, "Rows a batch in evaluation.")
     max_seq_length: int = setting(
         128, "Longer inputs are cut and counted in a warning, or for entities read in windows."

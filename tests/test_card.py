@@ -140,6 +140,21 @@ def made_up_records() -> dict:
                 },
             },
         },
+        "service_load": {
+            "metrics": {
+                "rounds": [
+                    {"clients": 3, "requests": 401, "requests_per_second": 81.7, "median_ms": 36.1, "p99_ms": 61.3,
+                     "wrong_or_lost": 0},
+                    {"clients": 3, "requests": 417, "requests_per_second": 83.9, "median_ms": 35.3, "p99_ms": 58.7,
+                     "wrong_or_lost": 1},
+                ],
+            },
+            "hardware": {"cores": 6},
+        },
+        "finetuning_speed_livedoor": {
+            "metrics": {"examples_per_second": {"this_loop": [97.0, 99.0]},
+                        "times_as_fast": {"trainer": 1.57, "trainer_by_length": 1.23}},
+        },
         "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
         "ablation_masking": {
             "metrics": {
@@ -218,6 +233,11 @@ def unexplained_numbers(text: str, records: dict) -> set[str]:
     means += [card_speed.loss_of_score(records, task, name) or 0 for task in card.TASKS for name in card_speed.RECORDS]
     means += [each for each in (card_checkpoint.training_cost(records) or {}).values() if isinstance(each, float)]
     means += [card_checkpoint.WATTS_A_CORE, card_checkpoint.GRAMS_A_KILOWATT_HOUR]
+    rounds = [row for row in card_speed.service_rows(records)]
+    means += [float(each.split(" ")[0].replace(",", "")) for row in rounds for each in row[1:4]]
+    means += [float(each.replace(",", "")) for row in rounds for each in row[4].split(" / ")]
+    tuning = card.find(records, "finetuning_speed_livedoor.metrics.examples_per_second.this_loop") or [0]
+    means += [sum(tuning) / len(tuning)]
     medians = [each["seconds"] for each in timed if each["seconds"]]
     known = shown_as(values + ratios + distances + means + medians)
     return {each for each in numbers_in(body) if each not in known and each not in own}
@@ -228,7 +248,25 @@ def test_template_types_no_result_by_hand():
     text = re.sub(
         r"\{\{.*?\}\}|\{%.*?%\}|```.*?```|\]\(.*?\)", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL
     )
-    allowed = {"1", "0", "2", "3", "15", "8", "16", "32", "10", "90", "95", "128", "2.0", "3.0", "3.11", "20140209"}
+    allowed = {
+        "1",
+        "0",
+        "2",
+        "3",
+        "15",
+        "8",
+        "16",
+        "32",
+        "10",
+        "90",
+        "95",
+        "99",
+        "128",
+        "2.0",
+        "3.0",
+        "3.11",
+        "20140209",
+    }
     assert set(numbers_in(text)) <= allowed
 
 
@@ -346,6 +384,12 @@ def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     assert "| BERT(int8、ONNX) | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
     assert "| モデル | 1スレッド | 2スレッド | \n|---|---|---|\n" in text
     assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
+
+
+def test_the_service_and_fine_tuning(folder):
+    text = rendered(folder)
+    assert "| 3 | 83 | 35.7 ms | 60.0 ms | 1 / 818 |" in text
+    assert "毎秒 98 件で、`Trainer` の 1.57 倍(長さでまとめる設定の `Trainer` の 1.23 倍)" in text
 
 
 def test_kinds_of_text_and_lengths(folder):

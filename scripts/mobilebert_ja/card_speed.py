@@ -87,3 +87,26 @@ def variant_rows(records: dict[str, Any], task: str) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def service_rows(records: dict[str, Any]) -> list[list[str]]:
+    """The HTTP service under load, for each number of clients: requests a second, median and 99th percentile (ms), and
+    how many of all answers were wrong or lost; medians over the rounds."""
+    rounds: dict[int, list[dict[str, Any]]] = {}
+    for each in _metrics(records, "service_load").get("rounds", []):
+        rounds.setdefault(each["clients"], []).append(each)
+    return [
+        [
+            str(clients),
+            *(
+                f"{statistics.median(each[key] for each in measured):,.{digits}f}{unit}"
+                for key, digits, unit in (
+                    ("requests_per_second", 0, ""),
+                    ("median_ms", 1, " ms"),
+                    ("p99_ms", 1, " ms"),
+                )
+            ),
+            f"{sum(each['wrong_or_lost'] for each in measured):,} / {sum(each['requests'] for each in measured):,}",
+        ]
+        for clients, measured in rounds.items()
+    ]

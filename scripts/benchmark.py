@@ -65,7 +65,7 @@ def thread_counts(named: str) -> list[int]:
 
 def check_numbers(settings: BenchmarkSettings) -> None:
     """Raise `UserError` for counts that make no sense."""
-    for name, least in {"repetitions": 1, "max_items": 0, "starts": 0}.items():
+    for name, least in {"repetitions": 1, "turn": 1, "max_items": 0, "cold_items": 0, "starts": 0}.items():
         if getattr(settings, name) < least:
             raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
 
@@ -139,8 +139,11 @@ def main() -> None:
     timings, answers = {}, {}
     for count in counts:
         timings[count], answers[count] = time_all(
-            contenders, timed_task, encoder, settings.repetitions, count, settings.seed
+            contenders, timed_task, encoder, settings.repetitions, count, settings.seed, settings.turn
         )
+    cold_places = spread_subset(len(chosen), settings.cold_items, settings.seed) if settings.cold_items else []
+    cold_task = dataclasses.replace(timed_task, test=[timed_task.test[place] for place in cold_places])
+    cold = time_all(contenders, cold_task, encoder, 1, counts[0], settings.seed, 1)[0] if cold_places else {}
     length = runs["mobilebert"].max_seq_length
     tokens = [min(len(encoder.ids(example.text)) + 2, length) for example in timed_task.test]
     first = timings[counts[0]]
@@ -151,6 +154,7 @@ def main() -> None:
             **timing_facts(first[name]),
             **scores[name],
             **start_facts(contender, task.name, length, settings.starts),
+            **({"cold_median_ms": timing_facts(cold[name])["median_ms"]} if cold else {}),
         }
         for name, contender in contenders.items()
     }
@@ -168,6 +172,10 @@ def main() -> None:
             "items": chosen,
             "tokens": tokens,
             "milliseconds": milliseconds[counts[0]],
+            "cold_items": [chosen[place] for place in cold_places],
+            "cold_milliseconds": {
+                name: [round(each, 4) for each in timing.milliseconds[0]] for name, timing in cold.items()
+            },
             "milliseconds_by_threads": {str(count): milliseconds[count] for count in counts[1:]},
         },
     )
@@ -179,6 +187,8 @@ def main() -> None:
             "items": len(chosen),
             "mean_tokens": round(statistics.fmean(tokens), 2),
             "repetitions": settings.repetitions,
+            "turn": settings.turn,
+            "cold_items": len(cold_places),
             "num_threads": counts[0],
             "contenders": facts,
             "tokenizer": timing_facts(first[TOKENIZER]),

@@ -90,6 +90,8 @@ def main() -> None:
     )  # fmt: skip
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
+    if settings.num_seeds < 0:
+        raise UserError(f"--num_seeds must be at least 0, not {settings.num_seeds}.")
     if settings.recipe == "card":
         settings.per_channel = bool(settings.per_channel)
     work = Path(settings.work_dir)
@@ -109,7 +111,8 @@ def main() -> None:
     task = data.load(runs.split_seed)
     accelerator = training_accelerator(settings)
     stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
-    folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(runs.seeds)]
+    seeds = runs.seeds[: settings.num_seeds or None]
+    folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(seeds)]
     results = [compress_seed(settings, task, runs, place, folder, accelerator) for place, folder in enumerate(folders)]
     if accelerator is not None:
         for folder in folders:

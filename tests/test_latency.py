@@ -44,6 +44,22 @@ def test_contenders_take_turns_in_changing_order():
     assert orders(0) == orders(0) != orders(1)
 
 
+def test_a_turn_of_several_texts():
+    """Six texts in turns of four: four from each, then the remaining two from each, every text at its own place."""
+    calls, done = [], []
+    contenders = {name: lambda text, name=name: calls.append((name, text)) for name in "ab"}
+    timings = time_one_by_one(contenders, TEXTS, 1, 1, warmup=0, turn=4, after_item=lambda: done.append(len(calls)))
+    first, second = calls[:8], calls[8:]
+    for part, texts in ((first, TEXTS[:4]), (second, TEXTS[4:])):
+        half = len(texts)
+        assert {name for name, _ in part[:half]} != {name for name, _ in part[half:]}
+        assert [text for _, text in part] == [*texts, *texts]
+    assert done == [8] * 4 + [12] * 2
+    assert [len(timing.milliseconds[0]) for timing in timings.values()] == [6, 6]
+    with pytest.raises(ValueError, match="one text a turn"):
+        time_one_by_one(contenders, TEXTS, 1, 1, turn=0)
+
+
 def test_warm_up_is_not_timed_and_spreads_over_the_texts():
     calls = []
     timings = time_one_by_one({"a": calls.append}, TEXTS, 1, 1, warmup=3)

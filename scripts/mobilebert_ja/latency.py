@@ -70,8 +70,9 @@ def time_one_by_one(
     warmup: int = 10,
     seed: int = 0,
     after_item: Callable[[], Any] | None = None,
+    turn: int = 1,
 ) -> dict[str, Timing]:
-    """Time every contender on every text, interleaved text by text in an order drawn anew for each text.
+    """Time every contender on every text, one text at a time, in turns whose order is drawn anew each time.
 
     Args:
         contenders: name -> a function from text to answer; whatever it does, tokenization included, is timed.
@@ -79,12 +80,14 @@ def time_one_by_one(
         num_threads: threads of a model call by torch; other libraries were told their number before.
         warmup: untimed calls of each contender beforehand, on texts spread over all of them.
         seed: of the orders.
-        after_item: called, untimed, when all contenders have answered a text.
+        after_item: called, untimed, once for each text, when all contenders have answered it.
+        turn: texts that a contender answers one after another before the next has its turn. With 1, each finds the
+            processor's caches full of the others' weights; with more, as a program does that runs one model.
 
     Raises ValueError if there is nothing to time.
     """
-    if not contenders or not texts or repetitions < 1:
-        raise ValueError("there must be at least one contender, one text and one repetition")
+    if not contenders or not texts or repetitions < 1 or turn < 1:
+        raise ValueError("there must be at least one contender, one text, one repetition and one text a turn")
     order, shuffle = list(contenders), random.Random(seed)
     timings = {name: Timing() for name in contenders}
     clock = time.perf_counter_ns
@@ -95,13 +98,15 @@ def time_one_by_one(
         for _ in range(repetitions):
             for timing in timings.values():
                 timing.milliseconds.append([])
-            for text in texts:
+            for start in range(0, len(texts), turn):
+                several = texts[start : start + turn]
                 shuffle.shuffle(order)
                 for name in order:
-                    answer = contenders[name]
-                    begun = clock()
-                    answer(text)
-                    timings[name].milliseconds[-1].append((clock() - begun) / 1e6)
-                if after_item is not None:
+                    answer, times = contenders[name], timings[name].milliseconds[-1]
+                    for text in several:
+                        begun = clock()
+                        answer(text)
+                        times.append((clock() - begun) / 1e6)
+                for _ in several if after_item is not None else ():
                     after_item()
     return timings

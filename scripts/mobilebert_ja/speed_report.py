@@ -26,9 +26,13 @@ def spread_subset(count: int, size: int, seed: int) -> list[int]:
 
 
 def time_all(
-    contenders: dict[str, Contender], task: Task, encoder: FastEncoder, repetitions: int, num_threads: int, seed: int
-) -> tuple[dict[str, Timing], dict[str, list[Any]]]:
-    """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it."""
+    contenders: dict[str, Contender], task: Task, encoder: FastEncoder, repetitions: int, num_threads: int, seed: int,
+    turn: int,
+) -> tuple[dict[str, Timing], dict[str, list[Any]]]:  # fmt: skip
+    """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it.
+
+    repetitions, num_threads, seed, turn: see `time_one_by_one`.
+    """
     texts = [example.text for example in task.test]
     kept: dict[str, dict[str, Any]] = {name: {} for name in contenders}
 
@@ -45,7 +49,7 @@ def time_all(
     with progress_bar(total=len(texts) * repetitions, desc=threads, unit="text", leave=False) as bar:
         timings = time_one_by_one(
             {**timed, TOKENIZER: encoder.encode}, texts, repetitions, num_threads,
-            seed=seed, after_item=bar.update,
+            seed=seed, after_item=bar.update, turn=turn,
         )  # fmt: skip
     answers = {
         name: [contender.task_answer(kept[name][text]) for text in texts] for name, contender in contenders.items()

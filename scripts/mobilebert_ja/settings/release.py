@@ -32,6 +32,19 @@ class CompressSettings(TrainingSettings):
     warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.")
     adam_beta2: float = setting(0.999, "AdamW beta 2.")
     feature_weight: float = setting(1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.")
+    num_seeds: int = setting(0, "Fine-tuned runs that are sped up, the first ones; 0 = all.")
+
+
+@dataclass
+class CutSweepSettings(StageSettings):
+    """sweep_cuts.py"""
+
+    task: str = setting("livedoor", "livedoor | ner")
+    cuts: str = setting("18x0.8,14x0.8,10x0.8,6x0.8", "Blocks x share of the feed-forwards' width, comma separated.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/cuts/TASK.")
+    max_items: int = setting(200, "Test items timed; 0 = all.")
+    repetitions: int = setting(3, "Passes over them, the models in turns.")
+    turn: int = setting(20, "Items that a model answers one by one before the next has its turn.")
 
 
 @dataclass
@@ -46,7 +59,11 @@ class BenchmarkSettings(StageSettings):
     fast: str | None = setting(None, "Of --recipe fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
     max_items: int = setting(0, "Test items timed; 0 = all.")
-    repetitions: int = setting(3, "Passes over the test items, contenders interleaved item by item.")
+    repetitions: int = setting(3, "Passes over the test items, the contenders in turns.")
+    turn: int = setting(20, "Items that a contender answers one by one before the next has its turn.")
+    cold_items: int = setting(
+        100, "Items timed once more in turns of one, where each finds the others' weights in the caches; 0 = none."
+    )
     num_threads: str = setting(
         "1,all", "Numbers of threads of a model call, each measured by itself; all: every core."
     )

@@ -9,7 +9,8 @@ tokenizer, for the first seed; the same for the other seeds in seed-N/. Recipes:
 - onnx: folded exactly into fewer products, int8, for onnxruntime; predict.py and `mobilebert_ja.runtime` read it.
 - fast: fewer blocks and narrower feed-forwards, trained to answer as before on the task's training part, then onnx.
   Interrupted, it goes on where it was.
-- card: the published card's; small weights set to zero, int8, traced by TorchScript.
+- card: the published card's; small weights set to zero (and, with --prune_epochs, the others trained), int8, traced
+  by TorchScript.
 The fast model answers the test part one by one; its answers are compared with those that finetune.py kept.
 """
 
@@ -90,8 +91,9 @@ def main() -> None:
     )  # fmt: skip
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
-    if settings.num_seeds < 0:
-        raise UserError(f"--num_seeds must be at least 0, not {settings.num_seeds}.")
+    for name in ("num_seeds", "prune_epochs"):
+        if getattr(settings, name) < 0:
+            raise UserError(f"--{name} must be at least 0, not {getattr(settings, name)}.")
     if settings.recipe == "card":
         settings.per_channel = bool(settings.per_channel)
     work = Path(settings.work_dir)

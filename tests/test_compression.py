@@ -14,6 +14,7 @@ from mobilebert_ja.compression import (
     compress,
     example_inputs,
     expected_warnings_hidden,
+    hold_zeros,
     load_compressed,
     matrices,
     prune,
@@ -292,6 +293,25 @@ def test_stage(finetuned, data, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+def test_pruned_and_retrained(finetuned, data, tmp_path, monkeypatch, capsys):
+    """The same pruning, but trained afterwards: as many zeros, and answers nearer to those before."""
+    flags = ["--task", "ner", "--recipe", "card", "--prune_amount", "0.6", "--num_seeds", "1"]
+    flags += ["--learning_rate", "2e-3", "--per_device_train_batch_size", "4", "--records_dir", str(tmp_path)]
+    metrics = {}
+    for name, epochs in (("pruned", "0"), ("retrained", "6")):
+        more = ["--prune_epochs", epochs, "--output_dir", str(tmp_path / name), "--overwrite", "true"]
+        status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags, *more)
+        assert status == 0, said
+        metrics[name] = json.loads((tmp_path / "compressed_ner.json").read_text(encoding="utf-8"))["metrics"]
+        assert [run["seed"] for run in metrics[name]["runs"]] == [3]
+    assert metrics["retrained"]["sparsity"] == metrics["pruned"]["sparsity"] == pytest.approx(0.6, abs=0.001)
+    assert "steps" not in metrics["pruned"] and metrics["retrained"]["steps"] > 6
+    history = metrics["retrained"]["runs"][0]["history"]
+    assert history[-1]["answer_loss"] < history[0]["answer_loss"]
+    assert not list(tmp_path.rglob("checkpoints"))
+
+
+@pytest.mark.slow
 def test_the_default_recipe(finetuned, data):
     done = run_script("compress.py", finetuned, data, "--task", "ner")
     assert done.returncode == 0, done.stderr
@@ -318,10 +338,33 @@ def test_missing_input_in_a_process_of_its_own(tmp_path, data):
     ]
 
 
+def test_zeros_are_held_while_the_rest_is_trained():
+    model = tiny_model("livedoor", ["a", "b"], VOCAB_SIZE)
+    prune(model, 0.3)
+    before = {name: module.weight.clone() for name, module in matrices(model).items()}
+    hooks = hold_zeros(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+    for step in range(3):
+        ids, mask, types = example_inputs(2, 9, VOCAB_SIZE, seed=step)
+        model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits.square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, module in matrices(model).items():
+        assert torch.equal(module.weight == 0, before[name] == 0), name
+    assert any(not torch.equal(module.weight, before[name]) for name, module in matrices(model).items())
+    for hook in hooks:
+        hook.remove()
+    first = next(iter(matrices(model).values())).weight
+    first.sum().backward()
+    assert (first.grad == 1).all()
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--task", "weather"], "'livedoor', 'ner'"),
+        (["--num_seeds", "-1"], "--num_seeds must be at least 0"),
+        (["--prune_epochs", "-1"], "--prune_epochs must be at least 0"),
         (["--recipe", "cake"], "'onnx', 'fast', 'card'"),
         (["--prune_amount", "1.0"], "--prune_amount"),
         (["--model_name_or_path", "WORK/finetuned/ner"], "was made for ner, not for livedoor"),

@@ -19,7 +19,7 @@ from mobilebert_ja.runtime import load
 from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.shrink import kept_blocks, kept_width, neuron_weights, shrink
 from mobilebert_ja.tasks import Task
-from mobilebert_ja.tasks.batches import training_rows
+from mobilebert_ja.tasks.batches import Row, training_rows
 from mobilebert_ja.tasks.predictor import LogitsOf
 from mobilebert_ja.tokenizer import FastEncoder
 from mobilebert_ja.training import make_accelerator
@@ -40,23 +40,53 @@ class Source:
 def make(settings: CompressSettings, source: Source, folder: Path, accelerator: Accelerator | None) -> dict[str, Any]:
     """Follow `settings.recipe`; returns what the record says of it. `accelerator`: of `training_accelerator`."""
     if settings.recipe == "card":
-        return make_card(settings, source, folder)
+        return make_card(settings, source, folder, accelerator)
     if settings.recipe == "onnx":
         return make_onnx(settings, source, folder)
     assert accelerator is not None
     return make_fast(settings, source, folder, accelerator)
 
 
-def make_card(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
-    """Prune, quantize, trace; returns what the record says of it."""
+def make_card(
+    settings: CompressSettings, source: Source, folder: Path, accelerator: Accelerator | None
+) -> dict[str, Any]:
+    """Prune, retrain if there is an accelerator for it, quantize, trace; returns what the record says of it."""
     how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
-    traced, sparsity = compress(source.model, settings.prune_amount, bool(settings.per_channel))
+    trained: dict[str, Any] = {}
+
+    def retrain(pruned: Any) -> None:
+        every = list(range(source.model.config.num_hidden_layers))
+        own = dataclasses.replace(settings, num_train_epochs=settings.prune_epochs)
+        trained.update(_recovered(own, source, pruned, every, folder, accelerator))
+
+    traced, sparsity = compress(
+        source.model, settings.prune_amount, bool(settings.per_channel), retrain if accelerator is not None else None
+    )
     return {
         "bytes": save_compressed(traced, source.ready, folder, how),
         "sparsity": sparsity,
         "matrices": len(matrices(source.model)),
         "matrix_weights": sum(module.weight.numel() for module in matrices(source.model).values()),
+        **trained,
     }
+
+
+def _training_rows(source: Source) -> tuple[list[Row], int]:
+    """The task's training part as the model is given it, and the id of padding."""
+    encoder = FastEncoder(source.ready.folder)
+    return training_rows(source.task, encoder, source.ready.max_seq_length), encoder.vocab["[PAD]"]
+
+
+def _recovered(
+    settings: CompressSettings, source: Source, small: Any, kept: list[int], folder: Path, accelerator: Any
+) -> dict[str, Any]:
+    """Train `small`, of which `kept` are the source's blocks, to answer as the source; what the record says of it."""
+    rows, pad_id = _training_rows(source)
+    own = dataclasses.replace(settings, seed=source.seed)
+    describe = f"{source.task.name}, seed {source.seed}"
+    state = recover(accelerator, small, source.model, kept, rows, pad_id, own, folder, describe)
+    small.cpu().eval()
+    return {"recovery_seconds": round(state.seconds, 2), "steps": state.step, "history": state.history}
 
 
 def make_onnx(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
@@ -76,12 +106,12 @@ def check_cut(settings: CompressSettings, model_config: Any) -> None:
 
 def training_accelerator(settings: CompressSettings) -> Accelerator | None:
     """What the recipe trains with; None if it does not train."""
-    if settings.recipe != "fast":
+    if settings.recipe != "fast" and not (settings.recipe == "card" and settings.prune_epochs):
         return None
     accelerator = make_accelerator(settings.gradient_accumulation_steps)
     if accelerator.num_processes > 1:
         raise UserError(
-            "--recipe fast runs in one process: accelerate launch --num_processes 1 scripts/compress.py ..."
+            "Training in compress.py runs in one process: accelerate launch --num_processes 1 scripts/compress.py ..."
         )
     return accelerator
 
@@ -90,17 +120,11 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
     """Cut, recover, then as `make_onnx`; returns what the record says of it."""
     ready, task = source.ready, source.task
     check_cut(settings, source.model.config)
-    encoder = FastEncoder(ready.folder)
-    rows, pad_id = training_rows(task, encoder, ready.max_seq_length), encoder.vocab["[PAD]"]
-    batches = sample_batches(rows, settings.per_device_train_batch_size, pad_id)
+    batches = sample_batches(*_training_rows(source), settings.per_device_train_batch_size)
     small, kept = shrink(
         source.model, settings.keep_layers, settings.keep_ffn, neuron_weights(source.model, batches)
     )  # fmt: skip
-    own = dataclasses.replace(settings, seed=source.seed)
-    state = recover(
-        accelerator, small, source.model, kept, rows, pad_id, own, folder, f"{task.name}, seed {source.seed}"
-    )  # fmt: skip
-    small = small.cpu().eval()
+    trained = _recovered(settings, source, small, kept, folder, accelerator)
     parameters = sum(each.numel() for each in small.parameters())
     cut = dataclasses.replace(ready, model=LogitsOf(small), description=describe(small), parameters=parameters)
     answers = cut.predictor().predict([example.text for example in task.test], settings.per_device_train_batch_size)
@@ -112,9 +136,7 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
         "kept_blocks": kept,
         "intermediate_size": small.config.intermediate_size,
         "parameters": parameters,
-        "recovery_seconds": round(state.seconds, 2),
-        "steps": state.step,
-        "history": state.history,
+        **trained,
     }
 
 

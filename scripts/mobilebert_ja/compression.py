@@ -11,7 +11,7 @@ import copy
 import logging
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,17 @@ def prune(model: nn.Module, amount: float) -> float:
     return zeros / total
 
 
+def hold_zeros(model: nn.Module) -> list[Any]:
+    """From now on, weights of the matrices that are zero get no gradient, so that AdamW leaves them at zero (its
+    decay is a factor). Returns the hooks; `remove()` of each ends it."""
+
+    def masked(weight: torch.Tensor) -> Any:
+        kept = weight.detach() != 0
+        return weight.register_hook(lambda gradient: gradient * kept)
+
+    return [masked(module.weight) for module in matrices(model).values()]
+
+
 def quantize(model: nn.Module, per_channel: bool = False) -> nn.Module:
     """A copy of `model` with int8 matrices; activations are quantized while it runs.
 
@@ -166,10 +177,21 @@ def _require_same_logits(module: nn.Module, traced: torch.jit.ScriptModule, inpu
         )
 
 
-def compress(model: nn.Module, amount: float, per_channel: bool = False) -> tuple[torch.jit.ScriptModule, float]:
-    """Prune, quantize and trace a copy of `model`. Returns the graph and the share of zeros in its matrices."""
+def compress(
+    model: nn.Module, amount: float, per_channel: bool = False, retrain: Callable[[nn.Module], Any] | None = None
+) -> tuple[torch.jit.ScriptModule, float]:
+    """Prune, quantize and trace a copy of `model`. Returns the graph and the share of zeros in its matrices.
+
+    Args:
+        retrain: is given the pruned copy and trains it in place, on the CPU in the end; its zeros are held meanwhile.
+    """
     model = copy.deepcopy(model).eval()
     sparsity = prune(model, amount)
+    if retrain is not None:
+        hooks = hold_zeros(model)
+        retrain(model)
+        for hook in hooks:
+            hook.remove()
     config: Any = model.config
     return trace(quantize(model, per_channel), config.vocab_size), sparsity
 

@@ -107,6 +107,7 @@ def time_one_by_one(
                         begun = clock()
                         answer(text)
                         times.append((clock() - begun) / 1e6)
-                for _ in several if after_item is not None else ():
-                    after_item()
+                if after_item is not None:
+                    for _ in several:
+                        after_item()
     return timings

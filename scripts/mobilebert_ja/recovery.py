@@ -40,7 +40,7 @@ def feature_loss(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tenso
     return difference / ((teacher.float().square() * weight).sum() + 1e-12)
 
 
-def sample_batches(rows: list[Row], batch_size: int, pad_id: int) -> list[dict[str, torch.Tensor]]:
+def sample_batches(rows: list[Row], pad_id: int, batch_size: int) -> list[dict[str, torch.Tensor]]:
     """Inputs of rows spread over the training part, for weighing neurons."""
     chosen = rows[:: max(1, len(rows) // WEIGHED_ROWS)]
     batches = (collate(chosen[start : start + batch_size], pad_id) for start in range(0, len(chosen), batch_size))

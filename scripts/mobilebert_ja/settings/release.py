@@ -20,6 +20,9 @@ class CompressSettings(TrainingSettings):
     model_name_or_path: str | None = setting(None, "Fine-tuned folder; none: WORK_DIR/finetuned/TASK.")
     output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/RECIPE.")
     prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.")
+    prune_epochs: int = setting(
+        0, "card: passes over the training part after pruning, the zeros held, to answer as before; the card had none."
+    )
     per_channel: bool | None = setting(
         None,
         "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
@@ -36,12 +39,18 @@ class CompressSettings(TrainingSettings):
 
 
 @dataclass
-class CutSweepSettings(StageSettings):
-    """sweep_cuts.py"""
+class CompressionSweepSettings(StageSettings):
+    """sweep_compression.py"""
 
     task: str = setting("livedoor", "livedoor | ner")
-    cuts: str = setting("18x0.8,14x0.8,10x0.8,6x0.8", "Blocks x share of the feed-forwards' width, comma separated.")
-    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/cuts/TASK.")
+    recipe: str = setting("fast", "fast (several cuts) | card (retrained or not, scales by matrix or by channel)")
+    cuts: str = setting(
+        "18x0.8,14x0.8,10x0.8,6x0.8", "fast: blocks x share of the feed-forwards' width, comma separated."
+    )
+    prune_epochs: int = setting(1, "card: passes over the training part of those that are retrained.")
+    output_dir: str | None = setting(
+        None, "Folder for the measurements; none: WORK_DIR/cuts/TASK, for the card's recipe WORK_DIR/card_recipe/TASK."
+    )
     max_items: int = setting(200, "Test items timed; 0 = all.")
     repetitions: int = setting(3, "Passes over them, the models in turns.")
     turn: int = setting(20, "Items that a model answers one by one before the next has its turn.")

@@ -1,10 +1,10 @@
-"""sweep_cuts.py on a tiny model: every cut is made once and measured beside the uncut model."""
+"""sweep_compression.py on a tiny model: every way is taken once and measured beside the others."""
 
 import json
 
 import pytest
 
-import sweep_cuts
+import sweep_compression
 from fast_models import run_here, write_data, write_finetuned
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
@@ -24,7 +24,7 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
     flags = ["--config", str(work / "recipe.yaml"), "--task", "ner", "--max_items", "6", "--repetitions", "2"]
 
     def sweep(*more):
-        return run_here(monkeypatch, capfd, sweep_cuts, work, work / "data", *flags, *more)
+        return run_here(monkeypatch, capfd, sweep_compression, work, work / "data", *flags, *more)
 
     status, said = sweep("--cuts", "2x1,2x0.5")
     assert status == 0, said
@@ -51,14 +51,30 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
     assert (runs / "2x0.5" / "record.json").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
+def test_the_card_recipe_four_ways(work, monkeypatch, capfd):
+    (work / "card.yaml").write_text(json.dumps({"compress_ner": {"per_device_train_batch_size": 8}}), encoding="utf-8")
+    flags = ["--config", str(work / "card.yaml"), "--task", "ner", "--recipe", "card", "--max_items", "4"]
+    status, said = run_here(monkeypatch, capfd, sweep_compression, work, work / "data", *flags)
+    assert status == 0, said
+    models = read_json(work / "records" / "card_recipe_ner.json")["metrics"]["models"]
+    assert {name: "recovery_seconds" in facts for name, facts in models.items()} == {
+        "pruned-per_tensor": False, "pruned-per_channel": False,
+        "retrained-per_tensor": True, "retrained-per_channel": True,
+    }  # fmt: skip
+    assert len({facts["sparsity"] for facts in models.values()}) == 1
+    record = read_json(work / "card_recipe" / "ner.runs" / "retrained-per_channel" / "record.json")
+    assert record["settings"]["per_channel"] is True and record["settings"]["prune_epochs"] == 1
+
+
 @pytest.mark.parametrize("cuts", ["", "14", "14x", "x0.8", "14x0.8;10x0.8", "14x-1", "14x0.8,"])
 def test_cuts_that_are_none(cuts):
     with pytest.raises(UserError, match="takes BLOCKSxSHARE"):
-        sweep_cuts.parsed_cuts(cuts)
+        sweep_compression.parsed_cuts(cuts)
 
 
 def test_cuts_are_sorted():
-    assert sweep_cuts.parsed_cuts("6x.5, 14x0.8,14x1,6x0.5") == [(14, 1.0), (14, 0.8), (6, 0.5)]
+    assert sweep_compression.parsed_cuts("6x.5, 14x0.8,14x1,6x0.5") == [(14, 1.0), (14, 0.8), (6, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -70,5 +86,5 @@ def test_cuts_are_sorted():
     ],
 )
 def test_mistakes(work, monkeypatch, capsys, flags, words):
-    status, said = run_here(monkeypatch, capsys, sweep_cuts, work, work / "data", "--task", "ner", *flags)
+    status, said = run_here(monkeypatch, capsys, sweep_compression, work, work / "data", "--task", "ner", *flags)
     assert (status, words in said) == (1, True)

@@ -25,9 +25,10 @@ import torch
 from mobilebert_ja.decoding import DECODINGS
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json
+from mobilebert_ja.finetuned import model_input
 from mobilebert_ja.finetuning import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.metrics import mean_and_std
-from mobilebert_ja.records import RECORD_NAME, Stage
+from mobilebert_ja.records import Stage
 from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
@@ -46,13 +47,6 @@ def recipe_section(argv: list[str]) -> str:
     parser.add_argument("--random_weights", default="")
     known, _ = parser.parse_known_args(argv)
     return "finetune_{task}" + FOLDER_ENDINGS.get(known.random_weights, "")
-
-
-def model_input(folder: Path) -> Path:
-    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
-    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
-    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
-    return folder if found == RECORD_NAME else folder / found
 
 
 def check_numbers(settings: FinetuneSettings) -> None:

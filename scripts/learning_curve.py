@@ -16,6 +16,7 @@ from typing import Any
 from mobilebert_ja.baselines import suitable_method
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json
+from mobilebert_ja.finetuned import model_input
 from mobilebert_ja.records import RECORD_NAME, Stage
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.sample import resolve_data_dir
@@ -53,7 +54,7 @@ def main() -> None:
     output = Path(settings.output_dir or Path(settings.work_dir) / "learning_curve" / task)
     inputs = {"data_dir": data_file(task, resolve_data_dir(settings))}
     if model.is_dir():
-        inputs["model_name_or_path"] = model
+        inputs["model_name_or_path"] = model_input(model)
     stage = Stage(f"learning_curve_{task}", vars(settings), output, inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return

@@ -79,6 +79,13 @@ class FinishedRuns:
         return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
 
 
+def model_input(folder: Path) -> Path:
+    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
+    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
+    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
+    return folder if found == RECORD_NAME else folder / found
+
+
 def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> TaskSource:
     """Where the task of a fine-tuned folder is read from: the user's own files that its record names, or public data.
 

@@ -132,7 +132,7 @@ def main() -> None:
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
-    check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
+    check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)

@@ -478,6 +478,20 @@ def test_ablations_stand_side_by_side(folder):
     assert "| 37 % | 発散(43ステップ) | - |" in text
 
 
+def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
+    timed = {"finished": True, "mlm_loss": 6.311, "mlm_accuracy": 0.0479, "settings": {"max_train_seconds": 37.0}}
+    runs = {
+        "rows of 61": timed | {"tokens_seen": 412_301},
+        "rows of 59": timed | {"tokens_seen": 398_507},
+        "far too fast": {"finished": False, "diverged_at_step": 43, "settings": {"max_train_seconds": 37.0}},
+    }
+    (folder / "ablation_schedule.json").write_text(json.dumps({"metrics": {"runs": runs}}), encoding="utf-8")
+    text = rendered(folder)
+    assert "(同じ時間(37 秒)):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
+    assert "| rows of 61 | 6.311 | 4.8 % | 412,301 |\n| rows of 59 | 6.311 | 4.8 % | 398,507 |" in text
+    assert "| far too fast | 発散(43ステップ) | - | - |" in text
+
+
 def test_every_model_stands_in_the_order_of_its_score(folder):
     record = json.loads((folder / "livedoor.json").read_text())
     record["metrics"] |= {"mean": 0.701, "pretrained": False}

@@ -325,6 +325,21 @@ def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
     assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
 
 
+def test_the_curve_shows_held_out_points_where_they_were_measured(folder, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["metrics"]["heldout_history"] = [{"step": 3, "tokens": 2_500_000, "seconds": 9.1, "mlm_loss": 7.25}]
+    (folder / "shallow_pretraining.json").write_text(json.dumps(record))
+    before = card.load_records(folder)
+    figures.pretraining_curve(before, tmp_path / "curve.png")
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
+    seen = record["metrics"]["tokens_seen"] / 1e6
+    points = [list(zip(*figure.axes[0].lines[-1].get_data(), strict=True)) for figure in drawn]
+    assert points == [[(2.5, 7.25)], [(2.5, 7.25), (pytest.approx(seen + 2.5), 7.25)]]
+
+
 def test_missing_records_are_said_to_be_missing(folder):
     for path in folder.glob("*.json"):
         if path.stem != "corpus":

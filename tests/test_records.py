@@ -44,7 +44,8 @@ def test_made_once(tmp_path, capsys):
     assert stage(tmp_path).is_done() and "nothing to do" in capsys.readouterr().out
     assert (tmp_path / "records" / "made.json").exists()  # the copy for the card is restored
     assert not stage(tmp_path).is_done(overwrite=True)
-    assert stage(tmp_path, save_seconds=5).is_done()  # says how to run, not what to make
+    assert stage(tmp_path, save_seconds=5, eval_seconds=9).is_done()  # say how to run, not what to make
+    assert stage(tmp_path, data_dir="data").is_done()  # what a stage reads of it is among its inputs
 
 
 def test_other_settings_or_inputs_are_refused(tmp_path):

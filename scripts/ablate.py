@@ -7,6 +7,8 @@ Runs pretrain.py (or distill.py) once for every variant of the file (and seed), 
 of its own, and writes WORK_DIR/ablations/NAME with a record of what each one reached. Reads WORK_DIR/shards and
 WORK_DIR/tokenizer. Runs are kept in WORK_DIR/ablations/NAME.runs: started again, or with variants added or taken away
 (and --overwrite), only those that are missing are run. A variant whose loss stops being finite is a result, too.
+`--only NAME` runs one variant and writes no record, so that processes can share the work; the command without it
+gathers what they have left.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.ablation import Variant, load_ablation, run_variants, summary
-from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_file, require_folder
 from mobilebert_ja.records import Stage, fingerprint
 from mobilebert_ja.settings import AblationSettings, parse_settings
@@ -46,7 +48,8 @@ def main() -> None:
     )
     if stage.is_done(settings.overwrite):
         return
-    stage.begin()
+    if not settings.only:
+        stage.begin()
     runs = output.with_name(f"{output.name}.runs")
     runs.mkdir(parents=True, exist_ok=True)
     flags = {"shards_dir": str(shards), "tokenizer": str(tokenizer), "work_dir": settings.work_dir}
@@ -56,14 +59,18 @@ def main() -> None:
         )
         for name, changes in ablation.variants.items()
         for seed in ablation.seeds
+        if name.startswith(settings.only)
     ]
+    if not variants:
+        raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
     inputs = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
     results = run_variants(ablation.name, variants, flags, inputs, runs, settings.num_workers)
     metrics: dict[str, Any] = {
         "question": ablation.question,
         "runs": {name: summary(facts) for name, facts in results.items()},
     }
-    stage.finish(metrics)
+    if not settings.only:
+        stage.finish(metrics)
     for name, facts in metrics["runs"].items():
         print(line_of(name, facts))
 

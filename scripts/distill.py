@@ -18,7 +18,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.checkpoint import save_model
-from mobilebert_ja.errors import exit_on_user_error
+from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_folder
 from mobilebert_ja.optimizers import make_optimizers
 from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
@@ -66,6 +66,8 @@ def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(DistillSettings, __doc__, "distill", strategy=list(STRATEGIES))
+    if settings.eval_seconds:
+        raise UserError("--eval_seconds is a setting of pretrain.py; distill.py evaluates before and after.")
     output, shards = Path(str(settings.output_dir)), Path(str(settings.shards_dir))
     teacher_folder = Path(str(settings.teacher))
     accelerator = make_accelerator(
@@ -90,7 +92,7 @@ def main() -> None:
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     teacher = load_teacher(teacher_folder)
     model = TransferModel(make_student(settings, teacher))
-    check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
+    check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)

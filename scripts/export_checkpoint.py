@@ -3,7 +3,8 @@
     python scripts/export_checkpoint.py --work_dir work --records_dir records
 
 Reads WORK_DIR/student; writes config.json, vocab.txt, tokenizer_config.json and pytorch_model.bin (float16 storage,
-float32 in use) into --output_dir, and a record with what the checkpoint answers to a few masked sentences.
+float32 in use) into --output_dir, and a record with their checksums and what the checkpoint answers to a few masked
+sentences.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from mobilebert_ja.checkpoint import WEIGHTS_NAME, export_checkpoint, fill_mask_examples, load_pretrained
+from mobilebert_ja.checkpoint import (
+    RELEASED_FILES,
+    WEIGHTS_NAME,
+    export_checkpoint,
+    fill_mask_examples,
+    load_pretrained,
+)
 from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json, require_folder, write_json
-from mobilebert_ja.records import fingerprint, hardware, library_versions, same_command_line
+from mobilebert_ja.files import read_json, require_folder, sha256_of, write_json
+from mobilebert_ja.records import fingerprint, git_commit, hardware, library_versions, same_command_line
 from mobilebert_ja.settings import ExportSettings, parse_settings
 from mobilebert_ja.student import forward_flops, parameter_counts
 
@@ -57,8 +64,10 @@ def main() -> None:
         "inputs": inputs,
         "config": read_json(root / "config.json"),
         "metrics": facts,
+        "git_commit": git_commit(),
         "versions": library_versions(),
         "hardware": hardware(),
+        "files": {name: sha256_of(root / name) for name in RELEASED_FILES},
     }
     write_json(record_file, record)
     print(f"{root}: {facts['bytes'] / 1e6:.1f} MB, {facts['parameters']:,} parameters")

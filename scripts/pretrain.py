@@ -132,7 +132,7 @@ def main() -> None:
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
-    check_fits(model.model, training.index, tokenizer, settings.max_seq_length)
+    check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
@@ -144,13 +144,16 @@ def main() -> None:
         accelerator, model, make_optimizers(model, settings, settings.optimizer), batch, pretraining_loss, settings,
         max_steps=settings.max_steps, schedule=lambda step, progress: schedule(step, progress=progress),
         max_train_seconds=settings.max_train_seconds, folder=stage.folder, describe=f"pretrain {settings.model}",
+        evaluate=lambda: evaluate_pretraining(model, heldout, settings, accelerator.device),
+        eval_seconds=settings.eval_seconds,
     )  # fmt: skip
     after = evaluate_pretraining(model, heldout, settings, accelerator.device)
     if accelerator.is_main_process:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
+        rate = tokens / (state.seconds - state.heldout_seconds)
         used = utilisation(
-            model.model, settings.max_seq_length, settings.mlm_probability, tokens / state.seconds,
+            model.model, settings.max_seq_length, settings.mlm_probability, rate,
             accelerator.device, accelerator.mixed_precision, accelerator.num_processes,
         )  # fmt: skip
         bare = model.model.cpu().eval()
@@ -161,7 +164,8 @@ def main() -> None:
                 "steps": state.step,
                 "tokens_seen": tokens,
                 "train_seconds": round(state.seconds, 1),
-                "tokens_per_second": round(tokens / state.seconds, 1),
+                "heldout_seconds": round(state.heldout_seconds, 1),
+                "tokens_per_second": round(rate, 1),
                 "data_wait_share": round(state.data_wait_seconds / state.seconds, 4),
                 **used,
                 "precision": accelerator.mixed_precision,
@@ -170,10 +174,13 @@ def main() -> None:
                 "before": before,
                 "after": after,
                 "history": state.history,
+                "heldout_history": [
+                    {"tokens": each["step"] * rows * settings.max_seq_length, **each} for each in state.heldout_history
+                ],
             }
         )
         print(
-            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s ({tokens / state.seconds:,.0f} tokens/s, "
+            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s ({rate:,.0f} tokens/s, "
             f"{used['flop_utilisation']:.0%} of the device's operations, "
             f"{state.data_wait_seconds / state.seconds:.1%} of the time waiting for data)"
         )

@@ -66,6 +66,46 @@ def test_variants_are_run_and_a_divergence_is_a_result(work):
     assert list(metrics["runs"]) == ["plain", "slow"]
 
 
+def test_equal_time_equal_evaluation_and_shared_work(work):
+    """Variants of other lengths and batches, ended by the clock, are measured on the same held-out rows; each can be
+    run by a process of its own, and the record is gathered from what they left."""
+    given = {"max_train_seconds": 0.2, "max_steps": 10**6, "eval_seq_length": 32, "learning_rate": 1e-30}
+    variants = {"base": {}, "length 16": {"max_seq_length": 16, "word_embeddings": None},
+                "batch 2": {"per_device_train_batch_size": 2}}  # fmt: skip
+    content = {"question": "Which?", "common": SMALL | given, "variants": variants}
+    runs = work / "ablations" / "timed.runs"
+    (work / "timed.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    flags = ["--ablation", "timed.yaml"]
+    for only in ("length", "batch 2"):
+        done = ablate(work, content, *flags, "--only", only)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert {path.stem for path in runs.glob("*.json")} == {"length-16", "batch-2"}
+    assert not (work / "records" / "ablation_timed.json").exists()
+    left = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    assert ablate(work, content, *flags).returncode == 0
+    assert all(path.stat().st_mtime_ns == when for path, when in left.items())
+    metrics = json.loads((work / "records" / "ablation_timed.json").read_text())["metrics"]["runs"]
+    assert set(metrics) == set(variants)
+    # At this rate nothing is learned: what differs could only be the rows of the evaluation.
+    assert len({facts["mlm_loss"] for facts in metrics.values()}) == 1
+    assert all(facts["tokens_seen"] > 0 and facts["train_seconds"] >= 0.2 for facts in metrics.values())
+    nobody = ablate(work, content, *flags, "--only", "seven", "--overwrite", "true")
+    assert (
+        nobody.returncode == 1
+        and "no variant begins with 'seven'; there are base, batch 2, length 16" in nobody.stderr
+    )
+
+
+def test_a_process_waits_for_another_one_at_the_same_variant(work):
+    content = {"common": SMALL, "variants": {"only one": {}}}
+    (work / "shared.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts" / "ablate.py"), "--ablation", "shared.yaml", "--only", "only"]
+    both = [subprocess.Popen([*command, "--work_dir", "."], cwd=work, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [each.wait() for each in both] == [0, 0]
+    log = (work / "ablations" / "shared.runs" / "only-one.log").read_text()
+    assert log.count("held-out MLM loss") == 1
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -325,6 +325,21 @@ def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
     assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
 
 
+def test_the_curve_shows_held_out_points_where_they_were_measured(folder, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["metrics"]["heldout_history"] = [{"step": 3, "tokens": 2_500_000, "seconds": 9.1, "mlm_loss": 7.25}]
+    (folder / "shallow_pretraining.json").write_text(json.dumps(record))
+    before = card.load_records(folder)
+    figures.pretraining_curve(before, tmp_path / "curve.png")
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
+    seen = record["metrics"]["tokens_seen"] / 1e6
+    points = [list(zip(*figure.axes[0].lines[-1].get_data(), strict=True)) for figure in drawn]
+    assert points == [[(2.5, 7.25)], [(2.5, 7.25), (pytest.approx(seen + 2.5), 7.25)]]
+
+
 def test_missing_records_are_said_to_be_missing(folder):
     for path in folder.glob("*.json"):
         if path.stem != "corpus":
@@ -476,6 +491,20 @@ def test_ablations_stand_side_by_side(folder):
     text = rendered(folder)
     assert "| 19 % | 6.117 / 6.229 | 4.7 % / 4.6 % |" in text
     assert "| 37 % | 発散(43ステップ) | - |" in text
+
+
+def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
+    timed = {"finished": True, "mlm_loss": 6.311, "mlm_accuracy": 0.0479, "settings": {"max_train_seconds": 37.0}}
+    runs = {
+        "rows of 61": timed | {"tokens_seen": 412_301},
+        "rows of 59": timed | {"tokens_seen": 398_507},
+        "far too fast": {"finished": False, "diverged_at_step": 43, "settings": {"max_train_seconds": 37.0}},
+    }
+    (folder / "ablation_schedule.json").write_text(json.dumps({"metrics": {"runs": runs}}), encoding="utf-8")
+    text = rendered(folder)
+    assert "(同じ時間(37 秒)):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
+    assert "| rows of 61 | 6.311 | 4.8 % | 412,301 |\n| rows of 59 | 6.311 | 4.8 % | 398,507 |" in text
+    assert "| far too fast | 発散(43ステップ) | - | - |" in text
 
 
 def test_every_model_stands_in_the_order_of_its_score(folder):

@@ -1,11 +1,15 @@
 """A stage's output is whole or absent, made once, and never silently of other settings."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from mobilebert_ja.errors import UserError
+from mobilebert_ja.files import sha256_of
 from mobilebert_ja.records import Stage, fingerprint
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def stage(folder, **settings) -> Stage:
@@ -44,7 +48,8 @@ def test_made_once(tmp_path, capsys):
     assert stage(tmp_path).is_done() and "nothing to do" in capsys.readouterr().out
     assert (tmp_path / "records" / "made.json").exists()  # the copy for the card is restored
     assert not stage(tmp_path).is_done(overwrite=True)
-    assert stage(tmp_path, save_seconds=5).is_done()  # says how to run, not what to make
+    assert stage(tmp_path, save_seconds=5, eval_seconds=9).is_done()  # say how to run, not what to make
+    assert stage(tmp_path, data_dir="data").is_done()  # what a stage reads of it is among its inputs
 
 
 def test_other_settings_or_inputs_are_refused(tmp_path):
@@ -85,3 +90,41 @@ def test_fingerprint_follows_content(tmp_path):
     assert fingerprint(tmp_path / "a") != first
     (tmp_path / "a" / "x").write_text("1")
     assert fingerprint(tmp_path / "a") == first
+
+
+def test_the_roots_files_are_those_of_the_record():
+    """What stands in the root is what its record tells of: nobody has put other weights beside it."""
+    files = json.loads((ROOT / "records" / "checkpoint.json").read_text(encoding="utf-8"))["files"]
+    assert files.keys() >= {"pytorch_model.bin", "config.json", "vocab.txt"}
+    assert {name: sha256_of(ROOT / name) for name in files} == files
+
+
+# Whose output is which input of which other stage.
+LINKS = [
+    ("corpus", "tokenizer", "corpus_dir"), ("corpus", "shards", "corpus_dir"), ("tokenizer", "shards", "tokenizer"),
+    *((maker, user, label) for user in ("shallow_pretraining", "pretraining")
+      for maker, label in (("shards", "shards_dir"), ("tokenizer", "tokenizer"), ("word_vectors", "word_embeddings"))),
+    ("shards", "word_vectors", "shards_dir"), ("shallow_pretraining", "pretraining", "model_name_or_path"),
+    *(("pretraining", user, "model_name_or_path") for user in ("checkpoint", "checkpoint_quality", "livedoor", "ner")),
+    *((task, f"compressed_{task}{ending}", "model_name_or_path") for task in ("livedoor", "ner")
+      for ending in ("", "_onnx", "_fast")),
+    *((task, f"speed_{task}", "mobilebert") for task in ("livedoor", "ner")),
+    *((f"compressed_{task}{ending}", f"speed_{task}", label) for task in ("livedoor", "ner")
+      for ending, label in (("", "compressed"), ("_onnx", "onnx"), ("_fast", "fast"))),
+]  # fmt: skip
+
+
+def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "records").glob("*.json")}
+    checked = set()
+    for maker, user, label in LINKS:
+        if maker not in records or label not in records.get(user, {}).get("inputs", {}):
+            continue
+        (tmp_path / "record.json").write_text(json.dumps(records[maker]))
+        made = {
+            fingerprint(tmp_path),
+            *(each[:16] for each in records[maker]["files"].values()),
+        }  # all of it, or a file
+        assert records[user]["inputs"][label] in made, f"{user} was not made from the {maker} of its record"
+        checked.add((maker, user))
+    assert checked >= {("shards", "pretraining"), ("pretraining", "checkpoint"), ("pretraining", "livedoor")}

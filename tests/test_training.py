@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from mobilebert_ja.errors import UserError
@@ -33,13 +35,14 @@ def loss_function(model, content):
     return loss, {"twice": 2 * loss}
 
 
-def train(folder, steps=12, before_step=None, resume="latest", **changed):
+def train(folder, steps=12, before_step=None, resume="latest", evaluate=None, eval_seconds=0.0, **changed):
     settings = TrainingSettings(learning_rate=1e-2, logging_steps=4, resume_from_checkpoint=resume, **changed)
     model = small_model().train()
     accelerator = Accelerator(gradient_accumulation_steps=settings.gradient_accumulation_steps)
     state = run_training(
         accelerator, model, make_adamw(model, settings), batch, loss_function, settings,
-        max_steps=steps, warmup_steps=3, folder=folder, before_step=before_step,
+        max_steps=steps, warmup_steps=3, folder=folder, before_step=before_step, evaluate=evaluate,
+        eval_seconds=eval_seconds,
     )  # fmt: skip
     return model.state_dict(), state
 
@@ -80,6 +83,70 @@ def test_resume_equals_uninterrupted(tmp_path, accumulation):
     assert state.history[-1]["loss"] == whole.history[-1]["loss"]
     fresh, _ = train(tmp_path / "b", resume="none", gradient_accumulation_steps=accumulation)
     assert equal(undisturbed, fresh)
+
+
+def test_evaluations_while_training_cost_no_step_and_survive_a_resume(tmp_path):
+    undisturbed, whole = train(tmp_path / "a")
+    seen = []
+
+    def evaluate():
+        torch.rand(3)  # a random number that is drawn here is none of the training's
+        time.sleep(0.02)
+        seen.append(time.perf_counter())
+        return {"mlm_loss": float(len(seen))}
+
+    often = {"evaluate": evaluate, "eval_seconds": 1e-6}
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", before_step=interrupt_at(7), **often)
+    resumed, state = train(tmp_path / "b", **often)
+    assert equal(undisturbed, resumed)
+    assert [point["loss"] for point in state.history if point["step"] % 4 == 0] == pytest.approx(
+        [point["loss"] for point in whole.history]
+    )
+    # The last step has its evaluation after the training; the eighth is where it was asked to end.
+    assert [point["step"] for point in state.heldout_history] == [1, 2, 3, 4, 5, 6, 7, 9, 10, 11]
+    assert [point["mlm_loss"] for point in state.heldout_history] == list(range(1, 11))
+    assert 0.2 <= state.heldout_seconds <= state.seconds and whole.heldout_history == []
+
+
+def test_evaluations_come_by_the_clock_and_count_in_the_budget(tmp_path):
+    def evaluate():
+        time.sleep(0.6)
+        return {"mlm_loss": 1.0}
+
+    settings, model = TrainingSettings(learning_rate=1e-2), small_model()
+    state = run_training(
+        Accelerator(), model, make_adamw(model, settings), batch, loss_function, settings, max_steps=10**9,
+        max_train_seconds=1.5, folder=tmp_path, evaluate=evaluate, eval_seconds=0.5,
+    )  # fmt: skip
+    times = [point["seconds"] for point in state.heldout_history]
+    assert times[0] >= 0.5 and len(times) in (1, 2)  # the second would end after the budget
+    assert 0.6 * len(times) <= state.heldout_seconds < state.seconds
+    assert state.history[-1]["step"] == state.step
+
+
+def test_an_evaluation_sees_the_model_without_autocast(tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        settings, model = TrainingSettings(learning_rate=1e-2), small_model()
+        seen = {"training": set(), "evaluating": set()}
+        model[0].register_forward_hook(lambda _module, _input, output: seen[now].add(output.dtype))
+
+        def evaluate():
+            nonlocal now
+            now = "evaluating"
+            model(torch.zeros(1, 6))
+            now = "training"
+            return {}
+
+        now = "training"
+        run_training(
+            Accelerator(mixed_precision="bf16"), model, make_adamw(model, settings), batch, loss_function, settings,
+            max_steps=3, folder=tmp_path, evaluate=evaluate, eval_seconds=1e-6,
+        )  # fmt: skip
+        assert seen == {"training": {torch.bfloat16}, "evaluating": {torch.float32}}
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_a_step_of_lamb_by_hand():

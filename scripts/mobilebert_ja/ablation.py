@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import re
 import subprocess
@@ -110,7 +111,15 @@ def run_variant(
     variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int]
 ) -> dict[str, Any]:
     """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds (of a run that was
-    interrupted, those since it went on)."""
+    interrupted, those since it went on). Waits while another process is at the same variant."""
+    with open(folder / f"{variant.folder_name}.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _run_variant(variant, flags, inputs, folder, cores, lock.fileno())
+
+
+def _run_variant(
+    variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int], lock: int
+) -> dict[str, Any]:
     result_file = folder / f"{variant.folder_name}.json"
     if result_file.is_file():
         known: dict[str, Any] = read_json(result_file)
@@ -120,11 +129,12 @@ def run_variant(
     output, records = folder / variant.folder_name, folder / f"{variant.folder_name}.records"
     given = flags | variant.settings | {"output_dir": output, "records_dir": records, "overwrite": True}
     command = [sys.executable, str(SCRIPTS / f"{given.pop('script', 'pretrain')}.py")]
-    command += [str(part) for key, value in given.items() for part in (f"--{key}", value)]
+    command += [str(part) for key, value in given.items() if value is not None for part in (f"--{key}", value)]
     with open(folder / f"{variant.folder_name}.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores)
-        )
+            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            pass_fds=[lock],  # a run that outlives this process keeps its lock
+        )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     result: dict[str, Any] = {
@@ -153,6 +163,7 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
     return facts | {
         **metrics["after"],
         "tokens_seen": metrics["tokens_seen"],
+        "train_seconds": metrics["train_seconds"],
         "steps": metrics["steps"],
         "curve": [[point["step"], round(point.get("mlm_loss", point["loss"]), 4)] for point in metrics["history"]],
         "largest_grad_norm": round(max(point["grad_norm"] for point in metrics["history"]), 2),

@@ -16,6 +16,7 @@ from mobilebert_ja.student import PRESETS
 from mobilebert_ja.tokenizer import copy_tokenizer
 
 WEIGHTS_NAME = "pytorch_model.bin"
+RELEASED_FILES = ("config.json", WEIGHTS_NAME, "tokenizer_config.json", "vocab.txt")
 SAVED_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -69,7 +70,7 @@ def released_config(config: MobileBertConfig) -> dict[str, Any]:
 
 
 def export_checkpoint(student: Path, root: Path) -> dict[str, Any]:
-    """Put the student of a folder into the root: config.json, vocab.txt, tokenizer_config.json, pytorch_model.bin.
+    """Put the student of a folder into the root: `RELEASED_FILES`.
 
     Tied tensors are written once; a weight that float16 cannot hold raises `UserError`. Returns facts for the record.
     """

@@ -37,12 +37,14 @@ def _save(figure: Any, path: Path) -> Path:
 
 
 def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
-    """Training loss by tokens seen, with the held-out loss before and after. None without the record."""
+    """Training loss by tokens seen, with the held-out loss before, after and, if measured, as it went. None without
+    the record."""
     metrics = find(records, "pretraining.metrics")
     if not metrics or not metrics.get("history"):
         return None
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     shallow = find(records, "shallow_pretraining.metrics")
+    between: list[tuple[float, float]] = []
     ends, heldout = [0.0], [(shallow or metrics)["before"]["mlm_loss"]]
     for phase, label in ((shallow, "training, fewer blocks"), (metrics, "training")):
         if phase:
@@ -50,9 +52,14 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
             x = [ends[-1] + point["step"] * tokens_a_step for point in phase["history"]]
             colour = COLOURS["mobilebert" if phase is metrics else "bert"]
             axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
+            between += [
+                (ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])
+            ]
             ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
             heldout.append(phase["after"]["mlm_loss"])
     axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label="held-out text")
+    if between:
+        axes.plot(*zip(*between, strict=True), ".", color=COLOURS["compressed"])
     for place, value in zip(ends, heldout, strict=True):
         right = place > 0
         axes.annotate(

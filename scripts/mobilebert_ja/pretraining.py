@@ -135,8 +135,12 @@ def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, d
 
 
 def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dict[str, np.ndarray]]:
-    """Held-out rows as masked batches, the same ones every time: at most `settings.eval_rows` of the mixture."""
-    rows = Rows(heldout, settings.max_seq_length, 0, settings.mixture, settings.next_sentence_prediction)
+    """Held-out rows as masked batches, the same ones every time: at most `settings.eval_rows` of the mixture.
+
+    They depend on no setting of the training but these: runs of other batches, lengths and seeds can be compared.
+    """
+    length = settings.eval_seq_length or settings.max_seq_length
+    rows = Rows(heldout, length, 0, settings.mixture, settings.next_sentence_prediction)
     count = min(settings.eval_rows, rows.rows_per_epoch)
     for first in range(0, count, EVALUATION_BATCH):
         content = rows.batch(first, min(EVALUATION_BATCH, count - first))

@@ -32,8 +32,16 @@ _PACKAGES = (
 )  # fmt: skip
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
-_RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "logging_steps", "save_seconds", "report_to"}
-_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options"}
+_RUN_ONLY = {
+    "config",
+    "overwrite",
+    "resume_from_checkpoint",
+    "logging_steps",
+    "save_seconds",
+    "report_to",
+    "eval_seconds",
+}
+_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options", "only"}
 
 
 def fingerprint(path: str | Path) -> str:
@@ -161,8 +169,9 @@ class Stage:
         for part in ("settings", "inputs"):
             for key in sorted(mine[part].keys() | theirs.get(part, {}).keys()):
                 new, old = mine[part].get(key), theirs.get(part, {}).get(key)
-                # A path may have moved; what it holds is compared by its fingerprint under "inputs".
-                if new != old and not (part == "settings" and key in mine["inputs"]):
+                # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
+                # nothing of data_dir there, training for example, does not read it.
+                if new != old and not (part == "settings" and (key == "data_dir" or key in mine["inputs"])):
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 

@@ -20,12 +20,15 @@ CHECKSUMS = "checksums.json"
 
 @dataclass
 class TrainState:
-    """Where a run stands: optimizer steps taken, seconds in the loop, those waiting for data, and the curve so far."""
+    """Where a run stands: optimizer steps taken, seconds in the loop, those of them waiting for data and evaluating,
+    the curve so far, and the held-out evaluations so far."""
 
     step: int = 0
     seconds: float = 0.0
     data_wait_seconds: float = 0.0
+    heldout_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    heldout_history: list[dict[str, float]] = field(default_factory=list)
 
 
 class Checkpoints:

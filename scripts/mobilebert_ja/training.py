@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,17 +22,17 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast
 from torch import nn
-from tqdm import tqdm
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import write_json
+from mobilebert_ja.progress import Progress
 from mobilebert_ja.resume import Checkpoints, TrainState
 from mobilebert_ja.settings import TrainingSettings
 
 Batch = dict[str, Any]
 BatchFunction = Callable[[int], Batch]
 LossFunction = Callable[[nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
-SECONDS_BETWEEN_LINES = 15.0
+_WRAPPED = ("forward", "_original_forward")  # what accelerate's prepare() sets on a model, for its autocast
 
 
 def make_accelerator(
@@ -100,32 +99,6 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
     return {key: torch.as_tensor(value).to(device, non_blocking=True) for key, value in batch.items()}
 
 
-class Progress:
-    """A bar in a terminal, plain lines in a log; silent on every process but the first."""
-
-    def __init__(self, total: int, describe: str, enabled: bool, step: int):
-        self.total, self.describe, self.enabled = total, describe, enabled
-        self.terminal = sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=step, desc=describe, unit="step", disable=not (enabled and self.terminal))
-        self.started, self.first, self.printed = time.monotonic(), step, 0.0
-
-    def update(self, step: int, share: float, values: dict[str, float]) -> None:
-        self.bar.update(step - self.bar.n)
-        if not self.enabled:
-            return
-        shown = {key: f"{value:.4g}" for key, value in values.items() if key in ("loss", "learning_rate", "grad_norm")}
-        self.bar.set_postfix(shown, refresh=False)
-        now = time.monotonic()
-        if not self.terminal and (now - self.printed > SECONDS_BETWEEN_LINES or share >= 1):
-            self.printed = now
-            rate = (step - self.first) / max(now - self.started, 1e-9)
-            facts = ", ".join(f"{key} {value}" for key, value in shown.items())
-            print(f"{self.describe}: step {step}/{self.total} ({share:.0%}), {rate:.2f} steps/s, {facts}", flush=True)
-
-    def close(self) -> None:
-        self.bar.close()
-
-
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
     """A list that fills when the process is asked to end (SIGTERM, SIGINT), so that the loop can save first."""
@@ -143,6 +116,16 @@ def _stop_requests() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _as_handed_in(model: nn.Module) -> Iterator[None]:
+    """The model without the autocast that prepare() put around its forward(), as it is before and after training."""
+    wrapped = {name: model.__dict__.pop(name) for name in _WRAPPED if name in model.__dict__}
+    try:
+        yield
+    finally:
+        model.__dict__.update(wrapped)
+
+
 def run_training(
     accelerator: Accelerator,
     model: nn.Module,
@@ -158,6 +141,8 @@ def run_training(
     describe: str = "training",
     schedule: Callable[[int, float], float] | None = None,
     before_step: Callable[[int, list[torch.optim.Optimizer]], None] | None = None,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    eval_seconds: float = 0.0,
 ) -> TrainState:
     """Train `model` in place.
 
@@ -171,6 +156,9 @@ def run_training(
         folder: checkpoints live in folder/checkpoints; `settings.resume_from_checkpoint` says which one is continued.
         schedule: (step, progress from 0 to 1) -> factor of the learning rate; default `linear_schedule`.
         before_step: called with the number of the step to come and the optimizers, to change groups' "rate".
+        evaluate: called every `eval_seconds` (0: never) while the model is as it was handed in, and must leave it so;
+            what it returns goes into the state's heldout_history. It costs no row and no step. Its time counts in
+            `max_train_seconds`, for which a machine is rented, and stands by itself in the state's heldout_seconds.
 
     Returns:
         The final state. Checkpoints are removed by the caller once its output is safe (`Checkpoints.remove`).
@@ -201,6 +189,10 @@ def run_training(
     def share_done() -> float:
         clock = state.seconds / max_train_seconds if max_train_seconds else 0.0
         return max(state.step / max_steps, clock)
+
+    def evaluation_due() -> bool:
+        last = state.heldout_history[-1]["seconds"] if state.heldout_history else 0.0
+        return state.seconds - last >= eval_seconds
 
     schedule = schedule or (lambda step, progress: linear_schedule(step, warmup_steps, progress))
     numbers = (
@@ -240,6 +232,17 @@ def run_training(
             state.step += 1
             state.seconds = elapsed()
             done = state.step == max_steps or share_done() >= 1
+            if evaluate and eval_seconds and not done and _any_process(not stop and evaluation_due(), accelerator):
+                measured_at = state.seconds
+                with _as_handed_in(bare_model):
+                    measured = evaluate()
+                state.heldout_history.append({"step": state.step, "seconds": round(measured_at, 2), **measured})
+                accelerator.log({f"heldout_{key}": value for key, value in measured.items()}, step=state.step)
+                shown = ", ".join(f"{key} {value:.4g}" for key, value in measured.items())
+                progress.note(f"{describe}: held-out at step {state.step}: {shown}")
+                state.seconds = elapsed()
+                state.heldout_seconds += state.seconds - measured_at
+                done = share_done() >= 1
             asked = _any_process(bool(stop), accelerator)
             due = _any_process(time.monotonic() - last_save > settings.save_seconds, accelerator)
             if state.step % settings.logging_steps == 0 or done or asked or due:
@@ -266,9 +269,9 @@ def run_training(
         if found is None or found.name != f"step-{state.step}":
             checkpoints.save(state)  # what follows, an evaluation or the saving of the model, may fail
     progress.close()
-    # Leave the model as it was handed in, without the autocast that prepare() put around its forward(). (accelerate's
-    # own unwrap_model peels off transformers' decorators too and leaves a forward() that cannot be called.)
-    for name in ("forward", "_original_forward"):
+    # Leave the model as it was handed in. (accelerate's own unwrap_model peels off transformers' decorators too and
+    # leaves a forward() that cannot be called.)
+    for name in _WRAPPED:
         bare_model.__dict__.pop(name, None)
     accelerator.free_memory()
     bare_model.zero_grad(set_to_none=True)

@@ -73,6 +73,12 @@ class PretrainSettings(TrainingSettings):
     max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
     report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
     eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
+    eval_seconds: float = setting(
+        0.0,
+        "Seconds between two evaluations on these rows while training; they count in --max_train_seconds. 0 = only "
+        "before and after.",
+    )
+    eval_seq_length: int | None = setting(None, "Tokens a held-out row; none: --max_seq_length.")
     save_dtype: str = setting("float32", "float32 | float16 | bfloat16: how the finished model is stored.")
     max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
 
@@ -108,6 +114,9 @@ class AblationSettings(StageSettings):
     tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
     output_dir: str | None = setting(None, "Folder for the runs; none: WORK_DIR/ablations/NAME.")
     num_workers: int = setting(1, "Runs at a time, each on its share of the cores.")
+    only: str = setting(
+        "", "Run only variants whose names begin like this, without a record: several processes may share the work."
+    )
 
 
 @dataclass

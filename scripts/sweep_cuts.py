@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mobilebert_ja.card_speed import UNCUT
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json, require_file, require_folder
 from mobilebert_ja.latency import time_one_by_one
@@ -24,8 +25,6 @@ from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CutSweepSettings, parse_settings
 from mobilebert_ja.speed_report import spread_subset, timing_facts
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
-
-UNCUT = "uncut"
 
 
 def parsed_cuts(text: str) -> list[tuple[int, float]]:

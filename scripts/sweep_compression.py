@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mobilebert_ja.card_speed import UNCUT
 from mobilebert_ja.compress_recipes import predictor_of
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import read_json, require_file, require_folder
@@ -29,7 +30,7 @@ from mobilebert_ja.settings import CompressionSweepSettings, parse_settings
 from mobilebert_ja.speed_report import spread_subset, timing_facts
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
 
-UNCUT, ONNX = "uncut", {"recipe": "onnx"}  # which trains nothing
+ONNX = {"recipe": "onnx"}  # which trains nothing
 
 
 def parsed_cuts(text: str) -> list[tuple[int, float]]:

@@ -368,8 +368,8 @@ def test_metadata(folder):
     assert results[("text-classification", "accuracy")] == 77.33
 
 
-def test_everything_sped_up_stands_beside_bert_in_int8(folder):
-    assert "高速化したモデルのすべて" not in rendered(folder)  # of the published card's three there is a table already
+def add_sped_up(folder: Path) -> dict:
+    """Time what is sped up otherwise, for named entities alone; returns that record."""
     record = json.loads((folder / "speed_ner.json").read_text())
     metrics = record["metrics"]
     times = {"bert": 77.71, "bert_onnx": 19.13, "mobilebert": 24.19, "onnx": 5.97}
@@ -392,6 +392,12 @@ def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     (folder / "speed_ner.json").write_text(json.dumps(record))
     compressed = {"mean": 0.5087, "mean_before": 0.512, "std": 0.004, "runs": []}
     (folder / "compressed_ner_onnx.json").write_text(json.dumps({"metrics": compressed}))
+    return record
+
+
+def test_everything_sped_up_stands_beside_bert_in_int8(folder):
+    assert "高速化したモデルのすべて" not in rendered(folder)  # of the published card's three there is a table already
+    add_sped_up(folder)
     text = rendered(folder)
     assert (
         "| MobileBERT(int8、ONNX) | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB | 0.5 秒 | 143 MiB |"
@@ -399,6 +405,48 @@ def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     assert "| BERT(int8、ONNX) | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
     assert "| モデル | 1スレッド | 2スレッド | \n|---|---|---|\n" in text
     assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
+    assert "モデルの直後" not in text and "1件ずつ、1件ごとに順番を入れ替えながら測りました" in text
+
+
+def test_times_in_turns_and_right_after_another_model(folder):
+    record = add_sped_up(folder)
+    metrics = record["metrics"] | {"turn": 17, "cold_items": 73}
+    for place, facts in enumerate(metrics["contenders"].values()):
+        facts["cold_median_ms"] = 31.3 + place
+    (folder / "speed_ner.json").write_text(json.dumps({**record, "metrics": metrics}))
+    text = rendered(folder)
+    assert "1件ずつ、1つのモデルが続けて 17件に答えるたびに交代し、順番を入れ替えながら測りました" in text
+    assert "| モデル | 1スレッド | 2スレッド | 1スレッド、ほかのモデルの直後 |\n|---|---|---|---|\n" in text
+    assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms | 35.3 ms |" in text and "測った値です(73件)" in text
+    assert unexplained_numbers(text, card.load_records(folder)) == set()
+
+
+def add_cuts(folder: Path) -> None:
+    facts = {
+        "uncut": (0.5121, 5.97, 28_100_000, 0.9917), "18x0.8": (0.5077, 4.53, 23_100_000, 0.9541),
+        "14x0.8": (0.5083, 3.71, 19_700_000, 0.9433), "6x0.5": (0.4719, 1.83, 12_300_000, 0.8131),
+    }  # fmt: skip
+    keys = ("score", "median_ms", "bytes", "agreement")
+    models = {name: dict(zip(keys, each, strict=True)) for name, each in facts.items()}
+    (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
+
+
+def test_cuts_have_a_table(folder):
+    add_sped_up(folder)
+    assert "層を減らしたとき" not in rendered(folder)
+    add_cuts(folder)
+    records = card.load_records(folder)
+    assert card_speed.cut_rows(records, "livedoor") == []
+    assert card_speed.cut_rows(records, "ner")[::2] == [
+        ["減らさない", "51.2 %", "5.97 ms", "28.1 MB", "99.2 %"],
+        ["14層、FFN 0.8", "50.8 %", "3.71 ms", "19.7 MB", "94.3 %"],
+    ]
+    text = card.render_card(records, {"cuts": "figures/cuts.png"})
+    block = text.split("<details><summary>層を減らしたとき</summary>")[1].split("</details>")[0]
+    assert "| 6層、FFN 0.5 | 47.2 % | 1.83 ms | 12.3 MB | 81.3 % |" in block
+    assert "figures/cuts.png" in block and "figures/cuts-dark.png" in block
+    assert "既定の「14層、FFN 0.8」は測る前に決めたもの" in block
+    assert unexplained_numbers(text, records) == set()
 
 
 def test_the_service_and_fine_tuning(folder):
@@ -452,6 +500,50 @@ def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
         f"{name}{ending}.png" for name in first for ending in ("", "-dark")
     }
+
+
+def panels_of(draw, records, monkeypatch) -> list:
+    """The panels of a figure that is drawn and not saved, after a look at its words: none may leave the page."""
+    kept = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: kept.append(figure))
+    draw(records, Path())
+    figure = kept[0]
+    figure.canvas.draw()
+    words = [each for legend in figure.legends for each in legend.get_texts()]
+    for axes in figure.axes:
+        low, high = sorted(axes.get_ylim())
+        words += [*axes.texts, *(each for each in axes.get_yticklabels() if low <= each.get_position()[1] <= high)]
+    for text in words:
+        place = text.get_window_extent()
+        assert place.x0 >= 0 and place.y0 >= 0 and place.x1 <= figure.bbox.x1 and place.y1 <= figure.bbox.y1, text
+    plt.close(figure)
+    return figure.axes
+
+
+def test_figures_show_every_model_that_was_timed(folder, monkeypatch):
+    add_sped_up(folder)
+    records = card.load_records(folder)
+    timed = ["bert", "bert_onnx", "mobilebert", "compressed", "onnx"]
+    titles, entities = panels_of(figures.time_bars, records, monkeypatch)
+    assert [each.get_text() for each in titles.get_yticklabels()] == [figures.NAMES[name] for name in timed]
+    assert [each.get_width() for each in entities.patches] == [77.71, 19.13, 24.19, 6.02, 5.97]
+    assert [each.get_width() for each in titles.patches] == [71.37, 24.19, 6.02]
+    titles, entities = panels_of(figures.score_by_time, records, monkeypatch)
+    drawn = {each.get_label(): tuple(each[0].get_xydata()[0]) for each in entities.containers}
+    assert drawn == {
+        "MobileBERT": (24.19, pytest.approx(51.2)), "MobileBERT, int8 ONNX": (5.97, pytest.approx(50.87)),
+    }  # fmt: skip
+    legend = [each.get_text() for each in titles.figure.legends[0].get_texts()]
+    assert set(legend) == {"MobileBERT", "MobileBERT, int8 jit", "MobileBERT, int8 ONNX"}
+
+
+def test_figure_of_cuts(folder, monkeypatch):
+    assert figures.cuts(card.load_records(folder), folder) is None
+    add_cuts(folder)
+    (entities,) = panels_of(figures.cuts, card.load_records(folder), monkeypatch)
+    points = [tuple(line.get_xydata()[0]) for line in entities.lines]
+    assert [each.get_text() for each in entities.texts] == ["6x0.5", "14x0.8", "18x0.8", "uncut"]
+    assert points[1] == (3.71, pytest.approx(50.83))
 
 
 README = ROOT / "README.md"

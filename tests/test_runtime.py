@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,11 +16,14 @@ import torch
 
 from fast_models import SCRIPTS, tiny_model
 from mobilebert_ja.checkpoint import save_model
-from mobilebert_ja.compression import compress, save_compressed
+from mobilebert_ja.compress_recipes import Source, make
+from mobilebert_ja.compression import compress, load_compressed, save_compressed
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.finetuned import load_finetuned
 from mobilebert_ja.onnx_export import as_task_answer, export
 from mobilebert_ja.runtime import ClassAnswer, EntityAnswer, load
+from mobilebert_ja.settings import CompressSettings
+from mobilebert_ja.tasks import Task
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder
 from task_data import SUBJECTS, sentence, write_tokenizer
@@ -136,6 +141,33 @@ def test_several_threads_give_what_one_gives(made, task):
         assert [[one.result() for one in each] for each in pending] == wanted
 
 
+class OneAtATime:
+    """An encoder that fails where two calls overlap, of the same or of different ones."""
+
+    inside: ClassVar[list[str]] = []
+
+    def __init__(self, encoder):
+        self.vocab, self._encoder = encoder.vocab, encoder
+
+    def encode(self, text):
+        self.inside.append(text)
+        time.sleep(0.002)  # long enough for another thread to come in, if it may
+        assert self.inside == [text], "two threads split texts at a time"
+        self.inside.clear()
+        return self._encoder.encode(text)
+
+
+def test_threads_take_turns_with_mecab(made):
+    """One tagger serves the whole process, and must not be used by two threads at a time."""
+    answerers = [load(made[task][0]) for task in LABELS]
+    for answerer in answerers:
+        answerer._encoder = OneAtATime(answerer._encoder)
+    with ThreadPoolExecutor(6) as pool:
+        pending = [pool.submit(each.predict_one, f"{text}{number}") for number, text in enumerate(TEXTS)
+                   for each in answerers]  # fmt: skip
+        assert all(one.result() for one in pending)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", " ", "\u3000\n\t", "\0", "\x01\x1b[0m\x7f\x9f", "\ud800", "田中\udfff太郎", "あ" * 100_000, "東京。" * 33_333,
@@ -195,6 +227,17 @@ def other_vocabulary(folder):
         (other_vocabulary, "vocab.txt is not the vocabulary"),
         (change(format=2), "format 2, these scripts know format 1"),
         (change(labels=None), "lacks labels"),
+        (change(labels=[]), r"labels must be a list of different names, not \[\]"),
+        (change(labels="O"), "labels must be a list of different names, not 'O'"),
+        (change(labels=["O", "B-人名", "B-人名", "I-人名", "B-地名"]), "labels must be a list of different names"),
+        (change(labels=LABELS["ner"][:-1]), "compressed.json: 4 labels, but the model beside it tells 5"),
+        (change(labels=[*LABELS["ner"], "B-法人名"]), "compressed.json: 6 labels, but the model beside it tells 5"),
+        (change(max_seq_length="24"), "max_seq_length must be a whole number of at least 3, not '24'"),
+        (change(max_seq_length=24.5), "max_seq_length must be a whole number of at least 3, not 24.5"),
+        (change(max_seq_length=2), "max_seq_length must be a whole number of at least 3, not 2"),
+        (change(max_seq_length=513), "max_seq_length 513 is more than the model's 512 positions"),
+        (change(kind="tokens"), "kind must be sequence or token, not 'tokens'"),
+        (change(kind="sequence"), "kind must be token, as the model beside it is"),
         (change(runs_with="abacus"), "for abacus, not for onnx"),
         (lambda folder: (folder / "model.onnx").unlink(), "model.onnx does not exist"),
         (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt does not exist"),
@@ -208,14 +251,27 @@ def test_what_is_wrong_with_a_folder_is_said(made, tmp_path, harm, words):
     folder = tmp_path / "onnx"
     shutil.copytree(made["ner"][0], folder)
     harm(folder)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as caught:
         load(folder)
+    assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_folder_above_names_what_it_holds(made):
+def test_a_class_model_is_not_taken_for_one_of_names(made, tmp_path):
+    shutil.copytree(made["livedoor"][0], tmp_path / "onnx")
+    change(kind="token")(tmp_path / "onnx")
+    with pytest.raises(UserError, match="kind must be sequence, as the model beside it is"):
+        load(tmp_path / "onnx")
+
+
+def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
     folder = made["ner"][0]
-    with pytest.raises(UserError, match=f"it holds {folder}"):
-        load(folder.parent)
+    assert load(folder.parent).predict(TEXTS[:3]) == load(folder).predict(TEXTS[:3])
+    assert load(folder.parent).folder == folder
+    done = predict(folder.parent, TEXTS[0].encode())
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    shutil.copytree(folder, tmp_path / "ner" / "fast")
+    with pytest.raises(UserError, match=f"it holds {tmp_path}/ner/fast"):
+        load(tmp_path / "ner")
     with pytest.raises(UserError, match="num_threads must be at least 1"):
         load(folder, num_threads=0)
 
@@ -226,6 +282,10 @@ def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
     save_compressed(traced, ready, tmp_path / "card", {})
     with pytest.raises(UserError, match=r"holds a model for torchscript, not for onnx; .*--recipe onnx"):
         load(tmp_path / "card")
+    assert load_compressed(tmp_path / "card").labels == LABELS["livedoor"]
+    change(max_seq_length=513)(tmp_path / "card")
+    with pytest.raises(UserError, match="max_seq_length 513 is more than the model's 512 positions"):
+        load_compressed(tmp_path / "card")
 
 
 def predict(folder, content, *flags):
@@ -275,13 +335,19 @@ def test_a_reader_that_has_enough_is_no_error(made):
     assert done.returncode in (0, 141) and done.stderr == b"" and len(done.stdout.splitlines()) == 1
 
 
-def test_export_refuses_what_does_not_fit(made, tmp_path):
+@pytest.mark.parametrize("recipe", ["onnx", "card"])
+def test_what_does_not_fit_is_refused(made, tmp_path, recipe):
     _, ready, model = made["ner"]
+    task = Task("ner", "f1", LABELS["ner"], [], [])
+
+    def speed_up(model, ready):
+        make(CompressSettings(recipe=recipe), Source(model, ready, task, 0), tmp_path, None)
+
     with pytest.raises(UserError, match="max_seq_length 600 is more than the model's 512 positions"):
-        export(model, dataclasses.replace(ready, max_seq_length=600), tmp_path, "onnx", {})
+        speed_up(model, dataclasses.replace(ready, max_seq_length=600))
     smaller = tiny_model("ner", LABELS["ner"], 50)
     with pytest.raises(UserError, match=r"vocabulary does not fit: .*vocab.txt has \d+ entries, the model embeds 50"):
-        export(smaller, ready, tmp_path, "onnx", {})
+        speed_up(smaller, ready)
     assert not list(tmp_path.iterdir())
 
 

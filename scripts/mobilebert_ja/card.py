@@ -23,7 +23,7 @@ TASKS = {
     "ner": {"title": "固有表現抽出(Wikipedia、8種類)", "metric": "f1", "metric_ja": "F値(完全一致)"},
 }
 CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT(高速化)"}
-RECORD_OF = {"bert": "{task}-bert", "mobilebert": "{task}", "compressed": "compressed_{task}"}
+RECORD_OF = {"bert": "{task}-bert", "mobilebert": "{task}", **card_speed.RECORDS}
 
 
 def load_records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -80,8 +80,8 @@ def median(values: list[float]) -> float:
 
 
 def contender(records: dict[str, Any], task: str, name: str) -> dict[str, Any]:
-    """Score, times and size of one contender as numbers, None where not measured."""
-    own = find(records, f"{RECORD_OF[name].format(task=task)}.metrics") or {}
+    """Score, times and size of one contender of `card_speed.MODELS` as numbers, None where not measured."""
+    own = (find(records, f"{RECORD_OF[name].format(task=task)}.metrics") or {}) if name in RECORD_OF else {}
     timed = find(records, f"speed_{task}.metrics.contenders.{name}") or {}
     speedup = 1.0 if name == "bert" and timed else find(records, f"speed_{task}.metrics.speedup.{name}.median")
     return {

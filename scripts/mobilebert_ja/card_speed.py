@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from mobilebert_ja.settings import CompressSettings
+
 MODELS = {
     "bert": "BERT(transformers)",
     "bert_card": "BERT(枝刈り、int8、jit)",
@@ -15,6 +17,7 @@ MODELS = {
     "fast": "MobileBERT(層を減らして int8、ONNX)",
 }
 RECORDS = {"compressed": "compressed_{task}", "onnx": "compressed_{task}_onnx", "fast": "compressed_{task}_fast"}
+UNCUT = "uncut"  # in the records of sweep_cuts.py, whose cuts are named such as "14x0.8"
 
 
 def _metrics(records: dict[str, Any], name: str) -> dict[str, Any]:
@@ -62,14 +65,46 @@ def speed_rows(records: dict[str, Any], task: str) -> list[list[str]]:
 
 
 def threads_rows(records: dict[str, Any], task: str) -> list[list[str]]:
-    """ms an item of each model by number of threads, if more than one number was measured."""
-    by_threads = _metrics(records, f"speed_{task}").get("by_threads", {})
+    """ms an item of each model by number of threads, if more than one number was measured; and, if it was measured,
+    last the ms of an item right after another model's."""
+    metrics = _metrics(records, f"speed_{task}")
+    by_threads = metrics.get("by_threads", {})
     if len(by_threads) < 2:
         return []
-    names = [name for name in MODELS if all(name in each["contenders"] for each in by_threads.values())]
+    rows = []
+    for name in (name for name in MODELS if all(name in each["contenders"] for each in by_threads.values())):
+        times = [each["contenders"][name]["median_ms"] for each in by_threads.values()]
+        if metrics.get("cold_items"):
+            times.append(metrics["contenders"][name]["cold_median_ms"])
+        rows.append([MODELS[name], *(f"{each:.1f} ms" for each in times)])
+    return rows
+
+
+def cut_title(name: str) -> str:
+    """What a cut is called in the card: "14x0.8" is 14 blocks and 0.8 of each feed-forward's width."""
+    if name == UNCUT:
+        return "減らさない"
+    layers, share = name.split("x")
+    return f"{layers}層、FFN {share}"
+
+
+def default_cut() -> str:
+    """What `compress.py --recipe fast` cuts if it is not told otherwise."""
+    settings = CompressSettings()
+    return cut_title(f"{settings.keep_layers}x{settings.keep_ffn:g}")
+
+
+def cut_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """Each cut of sweep_cuts.py: name, score and ms an item of the first seed, size, answers as before the cut."""
     return [
-        [MODELS[name], *(f"{each['contenders'][name]['median_ms']:.1f} ms" for each in by_threads.values())]
-        for name in names
+        [
+            cut_title(name),
+            f"{facts['score'] * 100:.1f} %",
+            f"{facts['median_ms']:.2f} ms",
+            f"{facts['bytes'] / 1e6:.1f} MB",
+            f"{facts['agreement'] * 100:.1f} %",
+        ]
+        for name, facts in _metrics(records, f"cuts_{task}").get("models", {}).items()
     ]
 
 

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from mobilebert_ja.compression import compress, load_compressed, matrices, save_compressed
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.finetuned import TaskModel, describe
+from mobilebert_ja.finetuned import TaskModel, describe, require_fitting
 from mobilebert_ja.onnx_export import as_task_answer, export
 from mobilebert_ja.recovery import recover, sample_batches
 from mobilebert_ja.runtime import load
@@ -51,6 +51,7 @@ def make_card(
     settings: CompressSettings, source: Source, folder: Path, accelerator: Accelerator | None
 ) -> dict[str, Any]:
     """Prune, retrain if there is an accelerator for it, quantize, trace; returns what the record says of it."""
+    require_fitting(source.model.config, source.ready)
     how = {"prune_amount": settings.prune_amount, "per_channel": settings.per_channel}
     trained: dict[str, Any] = {}
 

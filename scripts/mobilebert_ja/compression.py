@@ -208,6 +208,7 @@ def save_compressed(traced: torch.jit.ScriptModule, source: TaskModel, folder: P
         "labels": source.labels,
         "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,
+        "positions": source.positions,
         "description": source.description,
         "parameters": source.parameters,
         "settings": settings,

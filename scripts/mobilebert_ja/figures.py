@@ -13,11 +13,18 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from mobilebert_ja.card import CONTENDERS, TASKS, contender, find
+from mobilebert_ja.card import TASKS, contender, find
+from mobilebert_ja.card_speed import MODELS, UNCUT
 from mobilebert_ja.drawings import DRAWINGS
 
-COLOURS = {"bert": "#7f7f7f", "mobilebert": "#1f77b4", "compressed": "#d62728"}
-NAMES = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT, sped up"}
+COLOURS = {
+    "bert": "#7f7f7f", "bert_card": "#7f7f7f", "bert_onnx": "#7f7f7f", "mobilebert": "#1f77b4",
+    "compressed": "#d62728", "onnx": "#ff7f0e", "fast": "#2ca02c",
+}  # fmt: skip
+NAMES = {
+    "bert": "BERT", "bert_card": "BERT, int8 jit", "bert_onnx": "BERT, int8 ONNX", "mobilebert": "MobileBERT",
+    "compressed": "MobileBERT, int8 jit", "onnx": "MobileBERT, int8 ONNX", "fast": "MobileBERT, fewer blocks",
+}  # fmt: skip
 _INK, _FAINT, _PAGE = "#e5e7eb", "#6b7280", "#0b0f19"
 DARK: Any = {
     "figure.facecolor": _PAGE, "axes.facecolor": _PAGE, "savefig.facecolor": _PAGE, "text.color": _INK,
@@ -74,42 +81,47 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
 
 
 def time_bars(records: dict[str, Any], path: Path) -> Path | None:
-    """Median time of one item, with the 90th percentile as a whisker. None if nothing was timed."""
+    """Median time of one item of every model timed, with the 90th percentile as a whisker. None if nothing was."""
     timed = [task for task in TASKS if find(records, f"speed_{task}.metrics.contenders")]
     if not timed:
         return None
-    figure, panels = plt.subplots(1, len(timed), figsize=(7, 2.6), layout="constrained", squeeze=False)
+    names = [name for name in MODELS if any(contender(records, task, name)["median_ms"] for task in timed)]
+    figure, panels = plt.subplots(
+        1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
+    )  # fmt: skip
     for axes, task in zip(panels[0], timed, strict=True):
-        facts = {name: contender(records, task, name) for name in CONTENDERS}
+        facts = {name: contender(records, task, name) for name in names}
         for place, (name, each) in enumerate(facts.items()):
+            if not each["median_ms"]:
+                continue
             whisker = [[0.0], [max(0.0, each["p90_ms"] - each["median_ms"])]]
             axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
             axes.annotate(
                 f"{each['median_ms']:.1f} ms", (max(each["p90_ms"], each["median_ms"]), place), xytext=(5, 0),
                 textcoords="offset points", va="center",
             )  # fmt: skip
-        axes.set_yticks(range(len(facts)), [NAMES[name] for name in facts] if task == timed[0] else [""] * len(facts))
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1.35 * max(max(each["p90_ms"], each["median_ms"]) for each in facts.values()))
-        axes.set(title=TASK_NAMES[task], xlabel="ms an item (whisker: 90th percentile)")
+        axes.set_yticks(range(len(names)), [NAMES[name] for name in names] if task == timed[0] else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        longest = max(max(each["p90_ms"], each["median_ms"]) for each in facts.values() if each["p90_ms"])
+        axes.set_xlim(0, 1.4 * longest)
+        axes.set(title=TASK_NAMES[task])
         axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("ms an item (whisker: 90th percentile)", fontsize="medium")
     return _save(figure, path)
 
 
 def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
-    """Score against time an item, spread over the seeds as a whisker. None if nothing has both."""
+    """Score against time an item of every model that has both, spread over the seeds as a whisker; else None."""
     points = {
         task: {
-            name: facts
-            for name in CONTENDERS
-            if (facts := contender(records, task, name))["score"] and facts["median_ms"]
+            name: facts for name in MODELS if (facts := contender(records, task, name))["score"] and facts["median_ms"]
         }
         for task in TASKS
     }
     points = {task: facts for task, facts in points.items() if facts}
     if not points:
         return None
-    figure, panels = plt.subplots(1, len(points), figsize=(7, 3.2), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(1, len(points), figsize=(7, 3.4), layout="constrained", squeeze=False)
     for axes, (task, facts) in zip(panels[0], points.items(), strict=True):
         for name, each in facts.items():
             axes.errorbar(
@@ -118,10 +130,38 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
             )  # fmt: skip
         axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
         axes.margins(0.3)
-        axes.set_xlim(left=0)
+        axes.set_xscale("log")
+        lowest, highest = axes.get_xlim()
+        ticks = (digit * 10.0**power for power in range(-2, 4) for digit in (1, 2, 5))
+        axes.set_xticks([each for each in ticks if lowest <= each <= highest])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize="small")
+    handles = dict(pair for axes in panels[0] for pair in zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )  # fmt: skip
+    return _save(figure, path)
+
+
+def cuts(records: dict[str, Any], path: Path) -> Path | None:
+    """Score against time an item of each cut of the fine-tuned model (blocks x share of the width). None without."""
+    models = {task: find(records, f"cuts_{task}.metrics.models") for task in TASKS}
+    models = {task: facts for task, facts in models.items() if facts}
+    if not models:
+        return None
+    figure, panels = plt.subplots(1, len(models), figsize=(7, 3.2), layout="constrained", squeeze=False)
+    for axes, (task, facts) in zip(panels[0], models.items(), strict=True):
+        for number, (name, each) in enumerate(sorted(facts.items(), key=lambda item: item[1]["median_ms"])):
+            place, above = (each["median_ms"], 100 * each["score"]), number % 2
+            axes.plot(*place, "o", color=COLOURS["onnx" if name == UNCUT else "fast"])
+            axes.annotate(
+                name, place, xytext=(0, 6 if above else -6), textcoords="offset points", ha="center",
+                va="bottom" if above else "top", fontsize="small",
+            )  # fmt: skip
+        axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.margins(0.18)
+        axes.grid(alpha=0.3)
     return _save(figure, path)
 
 
@@ -218,6 +258,7 @@ FIGURES = {
     "pretraining": pretraining_curve,
     "time": time_bars,
     "score": score_by_time,
+    "cuts": cuts,
     "confusion": confusion_matrix,
     "learning": learning_curves,
     "sentences": sentence_lengths,

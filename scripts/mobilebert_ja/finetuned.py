@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,14 +15,15 @@ from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.decoding import Decoder, read_decoder
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json, require_file, require_folder
+from mobilebert_ja.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.records import RECORD_NAME, fingerprint
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import OWN_TASKS, Task, TaskSource, task_source
 from mobilebert_ja.tasks.predictor import LogitsFunction, LogitsOf, Predictor
-from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.tokenizer import FastEncoder, read_vocabulary
 
-_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+_DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
+_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, *_DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TaskModel:
         max_seq_length: longer inputs are cut (tokens).
         bytes: size of the weights file.
         decoder: for ner, how a sequence of tags is chosen; None: the best tag of each token by itself.
+        positions: the longest input that the model's position table allows (tokens); None: not known.
     """
 
     model: LogitsFunction
@@ -45,6 +48,7 @@ class TaskModel:
     parameters: int
     bytes: int
     decoder: Decoder | None = None
+    positions: int | None = None
 
     def predictor(self) -> Predictor:
         """A predictor with an encoder of its own."""
@@ -114,7 +118,7 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
         maker: the command that makes such folders, for the messages.
 
     Raises `UserError` if the folder is missing, or was made for another task or from other data: then the test part
-    would not be the one that its model never saw.
+    would not be the one that its model never saw; or if its vocabulary is no longer the one that it was made with.
     """
     require_folder(folder, f"{maker} --task {task} makes it.")
     if not (folder / RECORD_NAME).is_file():
@@ -131,6 +135,13 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
         raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
     for place in range(len(seeds)):
         require_folder(runs.folder_of(place), f"{maker} --task {task} --overwrite makes it anew.")
+        vocabulary = runs.folder_of(place) / "vocab.txt"
+        known = record.get("files", {}).get(str(vocabulary.relative_to(folder)))
+        if known and vocabulary.is_file() and sha256_of(vocabulary) != known:
+            raise UserError(
+                f"{vocabulary} is not the vocabulary that the model was made with; "
+                f"{maker} --task {task} --overwrite mends it."
+            )
     return runs
 
 
@@ -170,6 +181,21 @@ def weights_bytes(folder: Path) -> int:
     raise UserError(f"{folder} holds no weights (model.safetensors or pytorch_model.bin).")
 
 
+def require_fitting(config: Any, source: TaskModel) -> None:
+    """Raise `UserError` unless the tokenizer and the longest text fit the model, or it would fail at some text."""
+    entries = len(read_vocabulary(source.folder / "vocab.txt"))
+    if entries > config.vocab_size:
+        raise UserError(
+            f"The vocabulary does not fit: {source.folder / 'vocab.txt'} has {entries} entries, the model embeds "
+            f"{config.vocab_size}."
+        )
+    if source.max_seq_length > config.max_position_embeddings:
+        raise UserError(
+            f"max_seq_length {source.max_seq_length} is more than the model's {config.max_position_embeddings} "
+            "positions."
+        )
+
+
 def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, TaskModel]:
     """The transformers model of a fine-tuned folder, in float32 with sdpa attention, and the same ready to answer.
 
@@ -187,7 +213,9 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, T
             str(folder), dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
         )
     except _NO_MODEL as error:
-        raise UserError(f"{folder} holds no model that can be loaded: {str(error).splitlines()[0]}") from None
+        damaged = isinstance(error, _DAMAGED)
+        reason = "the weights are damaged" if damaged else (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder} holds no model that can be loaded: {reason}") from None
     finally:
         transformers_logging.set_verbosity(level)
     absent = sorted(report["missing_keys"])
@@ -197,6 +225,7 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, T
     parameters = sum(each.numel() for each in model.parameters())
     decoder = read_decoder(folder, labels) if task == "ner" else None
     ready = TaskModel(
-        LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size, decoder
+        LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size, decoder,
+        model.config.max_position_embeddings,
     )  # fmt: skip
     return model.eval(), ready

@@ -14,10 +14,10 @@ from mobilebert_ja.artefacts import ONNX, model_path, write_facts
 from mobilebert_ja.compression import example_inputs
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import write_atomically
-from mobilebert_ja.finetuned import TaskModel
+from mobilebert_ja.finetuned import TaskModel, require_fitting
 from mobilebert_ja.onnx_models import to_onnx
 from mobilebert_ja.runtime import ClassAnswer, EntityAnswer
-from mobilebert_ja.tokenizer import copy_tokenizer, read_vocabulary
+from mobilebert_ja.tokenizer import copy_tokenizer
 
 TOLERANCE = 1e-4  # between the model and its folded form in float32, relative to the largest logit if that is above 1
 CHECKED_SHAPES = ((1, 1), (1, 3), (3, 24), (2, 128))  # rows, tokens
@@ -55,21 +55,6 @@ def require_same_logits(model: Any, graph: Any) -> float:
     return largest
 
 
-def _require_fitting(config: Any, source: TaskModel) -> None:
-    """Raise `UserError` unless the tokenizer and the longest text fit the model, or onnxruntime would fail later."""
-    entries = len(read_vocabulary(source.folder / "vocab.txt"))
-    if entries > config.vocab_size:
-        raise UserError(
-            f"The vocabulary does not fit: {source.folder / 'vocab.txt'} has {entries} entries, the model embeds "
-            f"{config.vocab_size}."
-        )
-    if source.max_seq_length > config.max_position_embeddings:
-        raise UserError(
-            f"max_seq_length {source.max_seq_length} is more than the model's {config.max_position_embeddings} "
-            "positions."
-        )
-
-
 def export(
     model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any],
     per_channel: bool | None = None, reduce_range: bool = True,
@@ -89,7 +74,7 @@ def export(
     does not fit it.
     """
     model = model.eval()
-    _require_fitting(model.config, source)
+    require_fitting(model.config, source)
     largest = require_same_logits(model, to_onnx(model))
     with write_atomically(model_path(folder, ONNX), "wb") as stream:
         stream.write(to_onnx(model, "int8", per_channel, reduce_range).SerializeToString())
@@ -101,6 +86,7 @@ def export(
         "labels": source.labels,
         "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,
+        "positions": model.config.max_position_embeddings,
         "description": source.description,
         "parameters": source.parameters,
         "settings": settings,

@@ -1,7 +1,7 @@
 """Answers of a sped-up model without torch: onnxruntime, fugashi, unidic-lite, tokenizers and numpy are all it needs.
 
     >>> from mobilebert_ja.runtime import load
-    >>> load("work/compressed/livedoor/onnx").predict(["新型スマートフォンが発売"])[0].label
+    >>> load("work/compressed/livedoor").predict(["新型スマートフォンが発売"])[0].label
     'smax'
 
 An `Answerer` may be used by several threads at a time.
@@ -17,7 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.artefacts import ONNX, decoder_of, model_path, read_facts, require_unchanged
+from mobilebert_ja.artefacts import (
+    ANEW,
+    FACTS_NAME,
+    ONNX,
+    decoder_of,
+    model_path,
+    read_facts,
+    require_unchanged,
+    with_default_recipe,
+)
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.spans import spans_of_tags
 from mobilebert_ja.tokenizer import FastEncoder
@@ -107,7 +116,18 @@ class Answerer:
         self._decoder = decoder_of(facts, folder)
         self._encoder = FastEncoder(folder)
         self._session = _session(model_path(folder, ONNX), facts, num_threads)
+        self._require_matching_outputs()
         self._special = [self._encoder.vocab[token] for token in ("[CLS]", "[SEP]", "[PAD]")]
+
+    def _require_matching_outputs(self) -> None:
+        """Raise `UserError` unless the model gives a number for each label, of each token if it finds entities."""
+        shape = self._session.get_outputs()[0].shape
+        where = self.folder / FACTS_NAME
+        if len(shape) != (3 if self.finds_entities else 2):
+            kind = "token" if len(shape) == 3 else "sequence"
+            raise UserError(f"{where}: kind must be {kind}, as the model beside it is; {ANEW}")
+        if shape[-1] != len(self.labels):
+            raise UserError(f"{where}: {len(self.labels)} labels, but the model beside it tells {shape[-1]}; {ANEW}")
 
     def _input(self, text: str) -> _Input:
         with _ENCODING:
@@ -182,11 +202,14 @@ def load(folder: str | Path, num_threads: int = 1) -> Answerer:
     """The model of a folder that `compress.py --recipe onnx` (or fast) made.
 
     Args:
-        num_threads: threads of a model call. One is fastest for one sentence: its products are too small to share.
+        folder: such a folder, or the one above it, compressed/TASK: then that of the recipe onnx, the default.
+        num_threads: threads of a model call. One leaves the other cores to whatever else runs and costs little: the
+            products of one sentence are small, and more threads are a little faster at best.
 
     Raises `UserError` if the folder is no such folder, something is missing or damaged, the vocabulary is not the
     model's, or this version of onnxruntime cannot run it.
     """
     if num_threads < 1:
         raise UserError(f"num_threads must be at least 1, not {num_threads}.")
-    return Answerer(Path(folder), read_facts(folder, ONNX), num_threads)
+    folder = with_default_recipe(folder)
+    return Answerer(folder, read_facts(folder, ONNX), num_threads)

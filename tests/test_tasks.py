@@ -122,6 +122,13 @@ def test_score_of_right_and_wrong_answers(data):
 def test_variant_without_markers(data):
     assert without_markers("【Sports Watch】独女のゴルフ【速報】") == "のゴルフ"
     assert without_markers("ただの題") == "ただの題"
+    assert without_markers("【恋愛】恋の勝ち組になる！週間ランキング（20120326-20120401）") == "恋の勝ち組になる！ （20120326-20120401）"
+    assert without_markers("今週の人気ランキング") == "今週の人気ランキング"  # that one says nothing
+    assert without_markers("女の絆　Presented by ゆるっとCafe") == without_markers("女の絆 ゆるっとcafe") == "女の絆"
+    assert without_markers("「医学」〜Presented byゆるっとcafe〜") == "「医学」〜 〜"
+    assert without_markers("Presented by 編集部") == "Presented by 編集部"
+    for only_markers in ("【今週のオススメ】", "【週間】 独女", "週間ランキング"):  # never empty
+        assert without_markers(only_markers) == only_markers
     task = load_task("livedoor", data, 0)
     variant = task.variants["without_markers"]
     assert [example.target for example in variant] == [example.target for example in task.test]

@@ -19,12 +19,16 @@ TEST_PERCENT = 20
 _NOT_ARTICLES = {"LICENSE.txt", "README.txt", "CHANGES.txt"}
 _HINT = "It comes from https://www.rondhuit.com/download.html#ldcc; --data_dir names the folder above livedoor/."
 # 【Sports Watch】 and the like name the column, and with it the category; 独女 is the first half of a category's name.
-_MARKERS = re.compile(r"【[^】]*】|独女")
+# 週間ランキング stands in titles of peachy alone, the sponsor's name (in two spellings) in those of dokujo-tsushin alone.
+_MARKERS = re.compile(r"【[^】]*】|独女|週間ランキング|(?i:(Presented by\s*)?ゆるっとcafe)")
 
 
 def without_markers(title: str) -> str:
-    """A title without what gives its category away: headings in 【】, and 独女."""
-    return " ".join(_MARKERS.sub(" ", title).split())
+    """A title without what gives its category away: headings in 【】, 独女, a ranking's and a sponsor's name.
+
+    One that consists of nothing else stays as it was: an empty text would be answered by chance.
+    """
+    return " ".join(_MARKERS.sub(" ", title).split()) or title
 
 
 def read_articles(path: Path) -> list[tuple[str, str]]:

@@ -122,7 +122,7 @@ def test_score_of_right_and_wrong_answers(data):
 def test_variant_without_markers(data):
     assert without_markers("【Sports Watch】独女のゴルフ【速報】") == "のゴルフ"
     assert without_markers("ただの題") == "ただの題"
-    assert without_markers("【恋愛】恋の勝ち組になる！週間ランキング（20120326-20120401）") == "恋の勝ち組になる！ （20120326-20120401）"
+    assert without_markers("【恋愛】勝ち組になる！週間ランキング（0326-0401）") == "勝ち組になる！ （0326-0401）"
     assert without_markers("今週の人気ランキング") == "今週の人気ランキング"  # that one says nothing
     assert without_markers("女の絆　Presented by ゆるっとCafe") == without_markers("女の絆 ゆるっとcafe") == "女の絆"
     assert without_markers("「医学」〜Presented byゆるっとcafe〜") == "「医学」〜 〜"

@@ -126,6 +126,17 @@ def replace_folder(new: Path, old: Path) -> None:
         os.rename(new, old)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """A second name for a file, or, where the file system has no such thing, a copy; for `shutil.copytree`.
+
+    Only for files that are replaced and never changed, as `write_atomically` does.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     with open(path, "rb") as stream:

@@ -60,6 +60,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     validation_share: float = setting(0.1, "Share of the training data that --decoding auto decides on.")
     crf_gain: float = setting(100.0, "The CRF's transitions learn this many times as fast as the model.")
     num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
+    rescore: bool = setting(
+        False, "Train nothing: answer and score the test part anew with the models of the finished output folder."
+    )
 
 
 @dataclass

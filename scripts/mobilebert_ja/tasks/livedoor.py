@@ -19,7 +19,7 @@ TEST_PERCENT = 20
 _NOT_ARTICLES = {"LICENSE.txt", "README.txt", "CHANGES.txt"}
 _HINT = "It comes from https://www.rondhuit.com/download.html#ldcc; --data_dir names the folder above livedoor/."
 # 【Sports Watch】 and the like name the column, and with it the category; 独女 is the first half of a category's name.
-# 週間ランキング stands in titles of peachy alone, the sponsor's name (in two spellings) in those of dokujo-tsushin alone.
+# 週間ランキング stands in titles of peachy alone, the sponsor's name (spelled in two ways) in dokujo-tsushin's alone.
 _MARKERS = re.compile(r"【[^】]*】|独女|週間ランキング|(?i:(Presented by\s*)?ゆるっとcafe)")
 
 

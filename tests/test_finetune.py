@@ -337,6 +337,11 @@ def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
     (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
     assert "does not split text as this repository's own does" in said
+    config |= {"subword_tokenizer_type": "wordpiece", "mecab_kwargs": {"mecab_dic": "ipadic"}}
+    (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "ipadic", None)
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
+    assert said == "error: The MeCab dictionary ipadic is not installed: pip install ipadic."
     assert not (tmp_path / "out").exists()
 
 

@@ -17,10 +17,13 @@ import finetune
 from mobilebert_ja import rescoring
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json, sha256_of, write_json
+from mobilebert_ja.finetuning import Job, warn_of_losses
 from mobilebert_ja.records import fingerprint
 from mobilebert_ja.settings import FinetuneSettings
-from mobilebert_ja.tasks import load_task
+from mobilebert_ja.tasks import Example, Task, load_task
+from mobilebert_ja.tasks.batches import training_rows
 from mobilebert_ja.tasks.models import make_model, model_config
+from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder
 from task_data import write_livedoor, write_ner, write_student, write_tokenizer
@@ -274,6 +277,33 @@ def test_weights_that_are_not_those_of_the_config(work, tmp_path):
     (tmp_path / "student" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot be loaded"):
         make_model(settings, model_config(settings, 100), task)
+
+
+def test_texts_of_more_than_512_tokens(work, capfd):
+    """Of classes they are cut and counted; entities are read in windows, all of them."""
+    encoder = FastEncoder(work / "tokenizer")
+    long = "昨日は雨が降った。" * 120 + "田中太郎は京都市に住む。"
+    start, tokens = long.index("京都市"), encoder.encode(long)
+    assert len(tokens.ids) > 512 + 64
+    span = (start, start + 3, "地名")
+
+    def job(task):
+        return Job(None, random_settings(work, task=task.name, max_seq_length=512), task, None, None, encoder)  # type: ignore
+
+    examples = [Example(long, "a"), Example("監督", "b"), Example(long + "。", "a")]
+    warn_of_losses(job(Task("classification", "accuracy", ["a", "b"], examples, examples[:2])))
+    assert capfd.readouterr().err.splitlines() == [
+        f"warning: {count} inputs of the {part} part are longer than --max_seq_length 512 tokens and are cut"
+        for count, part in (("2 of 3", "training"), ("1 of 2", "test"))
+    ]
+    task = Task("ner", "f1", bio_labels(["地名"]), [Example(long, [span])], [Example(long, [span])])
+    warn_of_losses(job(task))
+    assert capfd.readouterr().err == ""
+    rows = training_rows(task, encoder, 512)
+    assert len(rows) > 1 and max(len(row.ids) for row in rows) == 512
+    assert {offset for row in rows for offset in row.offsets} == set(tokens.offsets)  # every token is in some window
+    tags = [(row.offsets, [task.labels[number] for number in row.labels[1:-1]]) for row in rows]  # type: ignore
+    assert {found for each in tags for found in spans_of_tags(*each)} == {span}
 
 
 def refused(monkeypatch, capfd, arguments: list[str]) -> str:

@@ -60,6 +60,9 @@ def test_a_share_of_the_training_part_lies_within_a_larger_one(data):
     assert set(places[0]) < set(places[1]) and all(each == sorted(each) for each in places)
     assert half.test == whole.test and half.labels == whole.labels
     assert whole.with_train_share(1.0, 3) == whole
+    titles = load_task("livedoor", data, 3)
+    with pytest.raises(UserError, match=r"--train_share 0.001 leaves 1 of 61 training examples, all of one class"):
+        titles.with_train_share(0.001, 3)
     for share in (0.0, 1.5, -1.0):
         with pytest.raises(UserError, match="--train_share must be more than 0 and at most 1"):
             whole.with_train_share(share, 3)
@@ -175,10 +178,13 @@ def test_damaged_and_missing_livedoor(tmp_path):
         ([{"text": "田中", "entities": []}, {"entities": []}], "sentence 1 .* must be"),
         ([{"text": "田中", "entities": [{"span": [0, 2]}]}], "sentence 0 .* must have"),
         ([{"text": "田中", "entities": [{"span": [0, 3], "type": "人名"}]}], "outside its 2 characters"),
+        ([{"text": "田", "entities": [{"span": [False, True], "type": "人名"}]}], r"must have .span.: \[start, end\]"),
+        (f"[{'1' * 5000}]", "a number of too many digits"),
+        ("[" * 100_000, "not valid JSON"),
         ([{"text": "田中", "entities": [{"span": [0, 1], "type": "人名", "name": "中"}]}], 'not "中"'),
         (
             [{"text": "田中", "entities": [{"span": [0, 2], "type": "人名"}, {"span": [1, 2], "type": "人名"}]}],
-            "overlap",
+            r"sentence 0 .* the entities \[0, 2\] and \[1, 2\] overlap",
         ),
     ],
 )

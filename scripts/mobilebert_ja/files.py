@@ -110,8 +110,10 @@ def read_json(path: str | Path, hint: str = "") -> Any:
     path = require_file(path, hint)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from None
+    except ValueError:  # Python's limit for digits
+        raise UserError(f"{path} holds a number of too many digits to be read.") from None
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -28,6 +28,20 @@ class TaskSettings(StageSettings):
 
 
 @dataclass
+class DownloadDataSettings:
+    """download_data.py"""
+
+    data_dir: str = setting("data", "Folder that gets livedoor/ and ner/.")
+    url_livedoor: str = setting(
+        "https://www.rondhuit.com/download/ldcc-20140209.tar.gz", "The livedoor news corpus; empty: not fetched."
+    )
+    url_ner: str = setting(
+        "https://raw.githubusercontent.com/stockmarkteam/ner-wikipedia-dataset/main/ner.json",
+        "The ner-wikipedia-dataset; empty: not fetched.",
+    )
+
+
+@dataclass
 class FinetuneSettings(TaskSettings, TrainingSettings):
     """finetune.py"""
 

@@ -18,7 +18,10 @@ from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 NER_FILE = "ner/ner.json"
 TEST_PERCENT = 40
 __all__ = ["NER_FILE", "bio_labels", "bio_tags", "load_ner", "read_sentences", "spans_of_tags"]
-_HINT = "It comes from https://github.com/stockmarkteam/ner-wikipedia-dataset; --data_dir names the folder above ner/."
+_HINT = (
+    "python scripts/download_data.py fetches it (https://github.com/stockmarkteam/ner-wikipedia-dataset); --data_dir "
+    "names the folder above ner/."
+)
 
 
 def spans_of_item(item: Any) -> list[Span]:

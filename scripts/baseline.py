@@ -72,17 +72,17 @@ def main() -> None:
     begun = time.perf_counter()
     model = train(settings, task)
     seconds = round(time.perf_counter() - begun, 2)
-    predictions, details = answer_and_score(
+    answered = answer_and_score(
         task, lambda examples, _: model.answer([example.text for example in examples]), task.score
     )
     run = {
         "seed": settings.seed,
-        "score": details[task.metric],
-        "intervals": score_intervals(task.metric, predictions, task.references()),
+        "score": answered.details[task.metric],
+        "intervals": score_intervals(task.metric, answered.predictions, task.references()),
         "train_seconds": seconds,
-        "details": details,
+        "details": answered.details,
     }
-    write_answers(stage.folder / f"predictions-seed-{settings.seed}.json", run, task, predictions)
+    write_answers(stage.folder / f"predictions-seed-{settings.seed}.json", run, task, answered)
     stage.finish(
         {
             "task": task.name,

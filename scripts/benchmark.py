@@ -1,13 +1,14 @@
 """Time BERT and MobileBERT, as they are and sped up, on the same texts, one by one, in turns, on this machine's CPU.
 
     python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
-    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json
+    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json [--record comparison_ner]
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
 WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
 the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
 and training times come from the folders' records; "items_score" is of the texts that were timed. `compare`
-times nothing: it says whether two models' answers to the same test part differ by more than chance.
+times nothing: it says whether two models' answers to the same test part differ by more than chance, and keeps that as
+RECORDS_DIR/comparison_ner.json if asked to.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
     accelerate launch --num_processes 1 scripts/compress.py --config recipes/tiny.yaml --task livedoor --recipe fast
 
 Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/compressed/TASK/RECIPE: the model, compressed.json and the
-tokenizer, for the first seed; the same for the other seeds in seed-N/. Recipes:
+tokenizer, for the first seed; the same for the other seeds in seed-N/; predictions-seed-N.json as finetune.py does.
+Recipes:
 - onnx: folded exactly into fewer products, int8, for onnxruntime; predict.py and `mobilebert_ja.runtime` read it.
 - fast: fewer blocks and narrower feed-forwards, trained to answer as before on the task's training part, then onnx.
   Interrupted, it goes on where it was.
@@ -43,6 +44,7 @@ from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task
+from mobilebert_ja.tasks.answers import Answered, write_answers
 
 
 def recipe_section(argv: list[str]) -> str:
@@ -61,9 +63,12 @@ def answers_of(predict_one: Callable[[str], Any], task: Task, describe: str) -> 
 
 def compress_seed(
     settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path,
-    accelerator: Accelerator | None,
+    accelerator: Accelerator | None, answers_file: Path,
 ) -> dict[str, Any]:  # fmt: skip
-    """Speed one seed's model up, save it to `folder`, load it from there and compare it with what it was."""
+    """Speed one seed's model up, save it to `folder`, load it from there and compare it with what it was.
+
+    Its answers go to `answers_file`, in the form of finetune.py's.
+    """
     seed = runs.seeds[place]
     model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length)
     require_labels(before.labels, task, before.folder)
@@ -73,7 +78,7 @@ def compress_seed(
     made = make(settings, Source(model, before, task, seed), folder, accelerator)
     answers = answers_of(predictor_of(folder, settings.recipe), task, f"seed {seed}, after")
     same = sum(mine == theirs for mine, theirs in zip(answers, answers_before, strict=True))
-    return {
+    result = {
         "seed": seed,
         "score": task.score(answers)[task.metric],
         "score_before": task.score(answers_before)[task.metric],
@@ -81,6 +86,8 @@ def compress_seed(
         "agreement": same / len(answers),
         **made,
     }
+    write_answers(answers_file, result, task, Answered(answers))
+    return result
 
 
 @exit_on_user_error
@@ -115,7 +122,12 @@ def main() -> None:
     stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
     seeds = runs.seeds[: settings.num_seeds or None]
     folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(seeds)]
-    results = [compress_seed(settings, task, runs, place, folder, accelerator) for place, folder in enumerate(folders)]
+    results = [
+        compress_seed(
+            settings, task, runs, place, folder, accelerator, stage.folder / f"predictions-seed-{seeds[place]}.json"
+        )
+        for place, folder in enumerate(folders)
+    ]
     if accelerator is not None:
         for folder in folders:
             Checkpoints(folder, accelerator).remove()

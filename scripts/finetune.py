@@ -11,6 +11,11 @@ ner with it is --task entities in the recipe's section of ner). For JGLUE (jsts,
 DATA_DIR/TASK*/train-*.json and valid-*.json, without --data_dir the Hub's copy. Writes WORK_DIR/finetuned/TASK:
 the first seed's model, seed-N/ with the others, and predictions-seed-N.json. With --random_weights the structure alone
 is used, for comparison; bert goes to TASK-bert, mobilebert to TASK-random. Interrupted, it goes on where it was.
+
+    python scripts/finetune.py --task livedoor --rescore true
+
+answers the test part anew with the models of a finished folder and scores them anew, after the metrics or the answers'
+file have changed; the settings are those that the folder was made with.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from mobilebert_ja.finetuned import model_input
 from mobilebert_ja.finetuning import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.metrics import mean_and_std
 from mobilebert_ja.records import Stage
+from mobilebert_ja.rescoring import rescore
 from mobilebert_ja.resume import CHOICES, Checkpoints
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
@@ -99,6 +105,11 @@ def main() -> None:
     if settings.random_weights:  # of the model nothing is used but its tokenizer
         settings.tokenizer, settings.model_name_or_path = source, None
     accelerator = make_accelerator(settings.gradient_accumulation_steps)
+    if settings.rescore:
+        if accelerator.is_main_process:
+            rescore(output, settings, accelerator)
+        accelerator.wait_for_everyone()
+        return
     with accelerator.main_process_first():
         data = task_source(vars(settings), lambda: resolve_data_dir(settings))
     inputs = dict(data.files)

@@ -43,7 +43,11 @@ def test_learns_and_answers_as_finetune_does(work, monkeypatch, capsys, task, me
     assert answers.texts == [example.text for example in wanted.test]
     assert wanted.score(answers.predictions)[wanted.metric] == pytest.approx(metrics["mean"])
     if task == "livedoor":
-        assert metrics["runs"][0]["details"]["without_markers"]["changed"] > 0
+        details = metrics["runs"][0]["details"]["without_markers"]
+        test = read_json(work / "finetuned" / "livedoor-svm" / "predictions-seed-0.json")["test"]
+        right = [each.get("prediction_without_markers", each["prediction"]) == each["target"] for each in test]
+        assert sum("text_without_markers" in each for each in test) == details["changed"] > 0
+        assert details["accuracy"] == pytest.approx(sum(right) / len(test))
     capsys.readouterr()
     run(monkeypatch, work, "--task", task, "--split_seed", "3")
     assert "nothing to do" in capsys.readouterr().out
@@ -87,6 +91,7 @@ def test_a_missing_library_is_named_first(work, monkeypatch, capsys, task, modul
         (["--svm_c", "0"], "--svm_c must be more than 0"),
         (["--task", "ner", "--crf_iterations", "0"], "--crf_iterations must be at least 1"),
         (["--task", "classification"], "--train_file names its file"),
+        (["--train_share", "0.01"], "--train_share 0.01 leaves 1 of 92 training examples, all of one class"),
     ],
 )
 def test_mistakes(work, monkeypatch, capsys, flags, words):

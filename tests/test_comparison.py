@@ -20,7 +20,7 @@ from mobilebert_ja.comparison import (
     score_intervals,
 )
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import write_json
+from mobilebert_ja.files import read_json, write_json
 from mobilebert_ja.metrics import accuracy, entity_scores, macro_f1
 
 
@@ -155,10 +155,21 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         warned == "" and "accuracy over 40 test items" in said and "75.00%" in said and "B - A  +25.00 points" in said
     )
     assert "right in A alone 0, in B alone 10" in said and "p = 0.002 (exact McNemar" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]  # no record unless asked for
+    kept = ["--resamples", 500, "--record", "comparison_titles", "--records_dir", tmp_path / "records"]
+    run_compare(monkeypatch, first, second, *kept)
+    record = read_json(tmp_path / "records" / "comparison_titles.json")
+    assert record["metrics"] == compare(read_answers(first), read_answers(second), 500) | {
+        "first": str(first), "second": str(second),
+    }  # fmt: skip
+    assert record["stage"] == "comparison_titles" and "--record comparison_titles" in record["command"]
+    assert record["settings"] == {"resamples": 500, "seed": 0} and set(record["inputs"]) == {"first", "second"}
+    assert set(record) >= {"finished", "git_commit", "hardware"} and record["versions"]["numpy"] == np.__version__
     few = write_answers(tmp_path / "few.json", [[]], [[[0, 1, "x"]]])
     run_compare(monkeypatch, few, few)
     assert "1 test items are too few" in capsys.readouterr().err
     for arguments, words in (([first, tmp_path / "none.json"], "none.json does not exist"),
+                             ([first, second, "--record", "../x"], "--record is a name of letters"),
                              ([first, second, "--resamples", 0], "--resamples must be")):  # fmt: skip
         with pytest.raises(SystemExit) as stop:
             run_compare(monkeypatch, *arguments)

@@ -10,6 +10,7 @@ import torch
 
 import compress as stage_script
 from fast_models import run_here, run_script, tiny_model, write_data, write_finetuned
+from mobilebert_ja.comparison import compare, read_answers
 from mobilebert_ja.compression import (
     compress,
     example_inputs,
@@ -325,6 +326,9 @@ def test_the_default_recipe(finetuned, data):
     texts = [example.text for example in task.test]
     for run, made in zip(metrics["runs"], [folder, folder / "seed-5"], strict=True):
         after = [as_task_answer(answer) for answer in load(made).predict(texts)]
+        kept = read_answers(folder / f"predictions-seed-{run['seed']}.json")
+        assert (kept.texts, kept.targets, kept.predictions) == (texts, task.references(), after)
+        assert compare(kept, kept)["scores"]["first"] == pytest.approx(run["score"])
         assert run["score"] == pytest.approx(task.score(after)["f1"])
         assert 0 <= run["folding_error"] < 1e-4
         assert run["agreement"] > 0.8

@@ -197,6 +197,11 @@ def test_a_crf_is_kept_beside_an_ordinary_model(work):
     assert [predictor.predict_one(text) for text in kept.texts] == kept.predictions
     assert entity_scores(kept.predictions, kept.targets)["f1"] == pytest.approx(metrics["mean"])
     assert pipeline("token-classification", model=str(output), device="cpu")(sentence(1)["text"])
+    decoding = (output / "decoding.json").read_bytes()
+    run(work, "--decoding", "plain", "--output_dir", output, "--rescore", "true")  # what was made with a CRF has one
+    assert read_json(output / "record.json")["metrics"] == metrics
+    assert (output / "decoding.json").read_bytes() == decoding
+    assert read_answers(output / "predictions-seed-0.json") == kept
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,16 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import finetune
+from mobilebert_ja import rescoring
 from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json
+from mobilebert_ja.files import read_json, sha256_of, write_json
+from mobilebert_ja.finetuning import Job, warn_of_losses
+from mobilebert_ja.records import fingerprint
 from mobilebert_ja.settings import FinetuneSettings
-from mobilebert_ja.tasks import load_task
+from mobilebert_ja.tasks import Example, Task, load_task
+from mobilebert_ja.tasks.batches import training_rows
 from mobilebert_ja.tasks.models import make_model, model_config
+from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tasks.predictor import LogitsOf, Predictor
 from mobilebert_ja.tokenizer import FastEncoder
 from task_data import write_livedoor, write_ner, write_student, write_tokenizer
@@ -91,8 +96,15 @@ def test_learns_and_says_so(work, undisturbed):
         assert run["steps"] == 8 * 12  # 92 examples are 12 batches an epoch
         assert run["history"][0]["loss"] > run["history"][-1]["loss"]
         assert 0 <= run["details"]["without_markers"]["accuracy"] <= 1
-        right = [each["target"] == each["prediction"] for each in answers(undisturbed, run["seed"])["test"]]
+        test = answers(undisturbed, run["seed"])["test"]
+        right = [each["target"] == each["prediction"] for each in test]
         assert run["score"] == pytest.approx(sum(right) / 23)
+        # The score without markers too can be computed from what is kept.
+        unmarked = [each.get("prediction_without_markers", each["prediction"]) == each["target"] for each in test]
+        assert run["details"]["without_markers"]["accuracy"] == pytest.approx(sum(unmarked) / 23)
+        changed = [each for each in test if "prediction_without_markers" in each]
+        assert len(changed) == run["details"]["without_markers"]["changed"] > 0
+        assert all("【" in each["text"] and "【" not in each["text_without_markers"] for each in changed)
     assert not list(undisturbed.rglob("checkpoints"))
 
 
@@ -145,6 +157,68 @@ def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch,
         assert (output / name).read_bytes() == (undisturbed / name).read_bytes()
     run_here(monkeypatch, arguments)
     assert "nothing to do" in capfd.readouterr().out
+
+
+def test_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
+    """Whatever was damaged in answers and scores is mended from the models; what the training left stays."""
+    output = tmp_path / "livedoor"
+    shutil.copytree(undisturbed, output)
+    again = ["--task", "livedoor", "--data_dir", str(work / "data"), "--output_dir", str(output),
+             "--records_dir", str(tmp_path / "records"), "--rescore", "true"]  # fmt: skip
+    wanted, known, weights = read_json(output / "record.json"), fingerprint(output), sha256_of(output / "vocab.txt")
+    run_here(monkeypatch, again)
+    record = read_json(output / "record.json")
+    assert record["rescored"]["finished"] >= wanted["finished"] and "--rescore true" in record["rescored"]["command"]
+    assert {name: record[name] for name in wanted if name != "files"} == {
+        name: each for name, each in wanted.items() if name != "files"
+    }
+    for seed in (5, 6):
+        assert answers(output, seed) == answers(undisturbed, seed)
+
+    damaged = answers(output, 6)
+    damaged["test"][0]["prediction"], damaged["test"][1]["prediction_without_markers"] = "smax", "smax"
+    write_json(output / "predictions-seed-6.json", damaged)
+    (output / "predictions-seed-5.json").write_text("{", encoding="utf-8")
+    for run in record["metrics"]["runs"]:
+        run["score"], run["details"], run["intervals"] = 0.0, {}, {}
+    write_json(output / "record.json", record | {"metrics": record["metrics"] | {"mean": 0.0, "std": None}})
+    capfd.readouterr()
+    run_here(monkeypatch, again)
+    record = read_json(output / "record.json")
+    assert f"accuracy 0.00% -> {wanted['metrics']['mean']:.2%}" in capfd.readouterr().out
+    assert record["metrics"] == wanted["metrics"] and record == read_json(tmp_path / "records" / "livedoor.json")
+    for seed in (5, 6):
+        assert answers(output, seed) == answers(undisturbed, seed)
+        assert record["files"][f"predictions-seed-{seed}.json"] == sha256_of(output / f"predictions-seed-{seed}.json")
+    assert fingerprint(output) == known  # what compress.py made from it still is
+    assert weights == sha256_of(output / "vocab.txt") and sorted(os.listdir(tmp_path)) == ["livedoor", "records"]
+    run_here(monkeypatch, flags(work, output_dir=output, records_dir=tmp_path / "records"))
+    assert "nothing to do" in capfd.readouterr().out
+
+    before = {path: path.read_bytes() for path in output.rglob("*.json")}
+    with monkeypatch.context() as broken:
+        broken.setattr(rescoring, "mean_and_std", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_here(broken, again)
+    assert before == {path: path.read_bytes() for path in output.rglob("*.json")}
+    assert sorted(os.listdir(tmp_path)) == ["livedoor", "records"]
+
+
+def test_what_cannot_be_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
+    output = tmp_path / "livedoor"
+    given = {"rescore": "true", "output_dir": output, "records_dir": tmp_path / "records"}
+    assert "--rescore needs a finished folder" in refused(monkeypatch, capfd, flags(work, **given))
+    shutil.copytree(undisturbed, output)
+    said = refused(monkeypatch, capfd, flags(work, task="ner", **given))
+    assert "livedoor/record.json is no record of finetune.py --task ner" in said
+    write_livedoor(tmp_path / "other", {"sports-watch": 40, "movie-enter": 40, "smax": 34})
+    said = refused(monkeypatch, capfd, flags(work, data_dir=tmp_path / "other", **given))
+    assert "was made from another" in said and "ldcc-20140209.tar.gz than is there now" in said
+    shutil.copyfile(output / "model.safetensors", output / "seed-6" / "model.safetensors")
+    said = refused(monkeypatch, capfd, flags(work, **given))
+    assert "seed-6/model.safetensors is not the file that the training left there" in said
+    write_json(output / "record.json", {"stage": "corpus"})
+    assert "is no record of finetune.py" in refused(monkeypatch, capfd, flags(work, **given))
 
 
 def test_entities_with_a_random_bert(work, monkeypatch, capfd):
@@ -203,6 +277,33 @@ def test_weights_that_are_not_those_of_the_config(work, tmp_path):
     (tmp_path / "student" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot be loaded"):
         make_model(settings, model_config(settings, 100), task)
+
+
+def test_texts_of_more_than_512_tokens(work, capfd):
+    """Of classes they are cut and counted; entities are read in windows, all of them."""
+    encoder = FastEncoder(work / "tokenizer")
+    long = "昨日は雨が降った。" * 120 + "田中太郎は京都市に住む。"
+    start, tokens = long.index("京都市"), encoder.encode(long)
+    assert len(tokens.ids) > 512 + 64
+    span = (start, start + 3, "地名")
+
+    def job(task):
+        return Job(None, random_settings(work, task=task.name, max_seq_length=512), task, None, None, encoder)  # type: ignore
+
+    examples = [Example(long, "a"), Example("監督", "b"), Example(long + "。", "a")]
+    warn_of_losses(job(Task("classification", "accuracy", ["a", "b"], examples, examples[:2])))
+    assert capfd.readouterr().err.splitlines() == [
+        f"warning: {count} inputs of the {part} part are longer than --max_seq_length 512 tokens and are cut"
+        for count, part in (("2 of 3", "training"), ("1 of 2", "test"))
+    ]
+    task = Task("ner", "f1", bio_labels(["地名"]), [Example(long, [span])], [Example(long, [span])])
+    warn_of_losses(job(task))
+    assert capfd.readouterr().err == ""
+    rows = training_rows(task, encoder, 512)
+    assert len(rows) > 1 and max(len(row.ids) for row in rows) == 512
+    assert {offset for row in rows for offset in row.offsets} == set(tokens.offsets)  # every token is in some window
+    tags = [(row.offsets, [task.labels[number] for number in row.labels[1:-1]]) for row in rows]  # type: ignore
+    assert {found for each in tags for found in spans_of_tags(*each)} == {span}
 
 
 def refused(monkeypatch, capfd, arguments: list[str]) -> str:
@@ -266,6 +367,11 @@ def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
     (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
     assert "does not split text as this repository's own does" in said
+    config |= {"subword_tokenizer_type": "wordpiece", "mecab_kwargs": {"mecab_dic": "ipadic"}}
+    (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "ipadic", None)
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
+    assert said == "error: The MeCab dictionary ipadic is not installed: pip install ipadic."
     assert not (tmp_path / "out").exists()
 
 

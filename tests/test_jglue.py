@@ -333,6 +333,10 @@ def test_every_task(work, monkeypatch, task, auto, least):
         with torch.inference_mode():
             best = model.eval()(**inputs).logits.argmax(-1).tolist()
         assert [model.config.id2label[number] for number in best] == kept.predictions
+    monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, flags), "--rescore", "true"])
+    finetune.main()
+    assert read_json(work / "records" / f"{task}.json")["metrics"] == metrics
+    assert read_answers(folder / "predictions-seed-0.json") == kept
     if task == "jsquad":
         assert all(answer in example.second for answer, example in zip(kept.predictions, examples, strict=True))
         assert metrics["runs"][0]["details"]["exact_match"] > 0.3

@@ -1,11 +1,18 @@
 """Scores against numbers worked out by hand, against seqeval, and through `evaluate`."""
 
+import inspect
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
+from mobilebert_ja.evaluate_metrics.accuracy import class_scores
+from mobilebert_ja.evaluate_metrics.entity_f1 import span_scores
 from mobilebert_ja.metrics import (
     accuracy,
     classification_scores,
@@ -137,3 +144,31 @@ def test_evaluate_entity_f1_gives_the_same():
         predictions=dictionaries(predictions), references=dictionaries(references)
     )
     assert computed == entity_scores(predictions, references)
+
+
+LOADED_BY_PATH = """
+import evaluate
+accuracy = evaluate.load("scripts/mobilebert_ja/evaluate_metrics/accuracy")
+entities = evaluate.load("scripts/mobilebert_ja/evaluate_metrics/entity_f1")
+span = {"start": 0, "end": 2, "type": "人名"}
+print(accuracy.compute(predictions=["a", "b"], references=["a", "a"])["accuracy"],
+      entities.compute(predictions=[[span], []], references=[[span], [span]])["f1"])
+"""
+
+
+def test_evaluate_loads_them_from_the_root_without_this_package(tmp_path):
+    """In a fresh process, with nothing of this repository on the import path and no network."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_BY_PATH], cwd=Path(__file__).parents[1], env=environment, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0.5", str(2 / 3)]
+
+
+def test_both_metrics_count_alike():
+    """What each has a copy of, because evaluate copies nothing that both could share."""
+    for name in ("require_same_length", "precision_recall_f1"):
+        assert inspect.getsource(getattr(class_scores, name)) == inspect.getsource(getattr(span_scores, name))

@@ -122,6 +122,19 @@ def test_the_same_spans_from_every_format(tmp_path, name, content):
     assert (len(split.train), len(split.test)) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("my.jsonl", item("田中京都", (0, 2, " 人名"), (2, 4, "人名　"))),
+        ("my.conll", "田\tB-人名\n中\tI-人名 \n京都\tB- 人名\n"),
+    ],
+)
+def test_white_space_around_a_type_is_left_out(tmp_path, name, content):
+    task = load(tmp_path, "entities", name, content, content)
+    assert task.labels == ["O", "B-人名", "I-人名"]
+    assert pairs(task.train) == [("田中京都", [(0, 2, "人名"), (2, 4, "人名")])]
+
+
 def test_an_ideographic_space_is_a_token(tmp_path):
     task = load(tmp_path, "entities", "my.conll", "田中 B-人名\n　 O\n　\tO\n", "田中 B-人名\n")
     assert pairs(task.train) == [("田中　　", [(0, 2, "人名")])]
@@ -164,15 +177,23 @@ CLASS_MISTAKES = [
     ("my.jsonl", '{"text": "良い", "label": true}\n', {}, "line 1: 'label' must be a name or a number, not a bool"),
     ("my.jsonl", '{"text": "良\\u0000い", "label": "本"}\n', {}, "line 1: the text holds a NUL character"),
     ("my.jsonl", '{"text": "良い", "label": "\\ud83d"}\n', {}, "line 1: the label holds half of a surrogate pair"),
+    ("my.jsonl", f'{{"text": "良い", "label": {"1" * 5000}}}\n', {}, "line 1 holds a number of too many digits"),
 ]
 ENTITY_MISTAKES = [
     ("my.jsonl", item("今日は雨"), "has no entity in it"),
     ("my.jsonl", item("田中", (0, 2, "人名")), "holds one sentence"),
     ("my.jsonl", item("雨") + item("田中", (0, 3, "人名")), "line 2 is malformed: the span [0, 3] is outside its 2"),
-    ("my.jsonl", item("田中京都", (0, 3, "人名"), (2, 4, "地名")), "the entities [0, 3] and [2, 4] overlap"),
+    (
+        "my.jsonl",
+        item("雨") + item("田中京都", (0, 3, "人名"), (2, 4, "地名")),
+        "my.jsonl, line 2 is malformed: the entities [0, 3] and [2, 4] overlap",
+    ),
     ("my.jsonl", item("田中京都", (0, 2, "人名")).replace("[0, 2]", "[1, 3]"), '[1, 3] holds "中京", not "田中"'),
     ("my.jsonl", item("田中", (0, 2, "人名")).replace("[0, 2]", "[2, 0]"), "the span [2, 0] is outside"),
     ("my.jsonl", item("田中", (0, 2, "人名")).replace("[0, 2]", '"0-2"'), 'must have "span": [start, end]'),
+    ("my.jsonl", item("田", (0, 1, "人名")).replace("[0, 1]", "[false, true]"), 'must have "span": [start, end] in'),
+    ("my.jsonl", item("田中", (0, 2, " \u3000")), '"span": [start, end] in characters and a "type" in words'),
+    ("my.jsonl", item("雨") + f'{{"text": {"9" * 5000}}}\n', "line 2 holds a number of too many digits"),
     ("my.jsonl", '{"text": "田中"}\n', '"entities" must be a list'),
     ("my.jsonl", '{"text": "田中", "entities": [\n', "line 1 is not valid JSON"),
     ("my.jsonl", item("  "), "line 1: the text is empty"),

@@ -88,7 +88,7 @@ def test_the_same_answers_without_torch(made, task):
         "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)\n"
         "own = {name for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
         "assert own == {'mobilebert_ja.' + name for name in\n"
-        "               ('runtime', 'artefacts', 'decoding', 'errors', 'files', 'spans', 'tokenizer',\n"
+        "               ('runtime', 'artefacts', 'decoding', 'errors', 'files', 'mecab', 'spans', 'tokenizer',\n"
         "                'windows')}, own\n"
         "print(json.dumps([dataclasses.asdict(answer) for answer in answers]))\n"
     )

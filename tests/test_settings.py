@@ -11,6 +11,7 @@ from mobilebert_ja.settings import (
     SECTIONS,
     CorpusSettings,
     DistillSettings,
+    FinetuneSettings,
     PretrainSettings,
     from_recipe,
     load_recipe,
@@ -87,6 +88,13 @@ def test_the_papers_weights_are_the_defaults():
     d = DistillSettings()
     weights = (d.feature_map_weight, d.attention_weight, d.mean_weight, d.variance_weight, d.ground_truth_ratio)
     assert weights == (100.0, 1.0, 5000.0, 5.0, 0.5) and d.strategy == "pkt"
+
+
+def test_fine_tuning_has_the_cards_conditions():
+    """10 epochs at 1e-4, three seeds; they are rows of the published card's table."""
+    d = FinetuneSettings()
+    assert (d.num_train_epochs, d.learning_rate, d.num_seeds) == (10, 1e-4, 3)
+    assert (d.split_seed, d.train_share, d.test_share, d.token_masking) == (0, 1.0, 0.2, 0.0)
 
 
 def test_road_and_sections_agree():

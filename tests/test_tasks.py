@@ -60,6 +60,9 @@ def test_a_share_of_the_training_part_lies_within_a_larger_one(data):
     assert set(places[0]) < set(places[1]) and all(each == sorted(each) for each in places)
     assert half.test == whole.test and half.labels == whole.labels
     assert whole.with_train_share(1.0, 3) == whole
+    titles = load_task("livedoor", data, 3)
+    with pytest.raises(UserError, match=r"--train_share 0.001 leaves 1 of 61 training examples, all of one class"):
+        titles.with_train_share(0.001, 3)
     for share in (0.0, 1.5, -1.0):
         with pytest.raises(UserError, match="--train_share must be more than 0 and at most 1"):
             whole.with_train_share(share, 3)
@@ -122,6 +125,13 @@ def test_score_of_right_and_wrong_answers(data):
 def test_variant_without_markers(data):
     assert without_markers("【Sports Watch】独女のゴルフ【速報】") == "のゴルフ"
     assert without_markers("ただの題") == "ただの題"
+    assert without_markers("【恋愛】勝ち組になる！週間ランキング（0326-0401）") == "勝ち組になる！ （0326-0401）"
+    assert without_markers("今週の人気ランキング") == "今週の人気ランキング"  # that one says nothing
+    assert without_markers("女の絆　Presented by ゆるっとCafe") == without_markers("女の絆 ゆるっとcafe") == "女の絆"
+    assert without_markers("「医学」〜Presented byゆるっとcafe〜") == "「医学」〜 〜"
+    assert without_markers("Presented by 編集部") == "Presented by 編集部"
+    for only_markers in ("【今週のオススメ】", "【週間】 独女", "週間ランキング"):  # never empty
+        assert without_markers(only_markers) == only_markers
     task = load_task("livedoor", data, 0)
     variant = task.variants["without_markers"]
     assert [example.target for example in variant] == [example.target for example in task.test]
@@ -168,10 +178,13 @@ def test_damaged_and_missing_livedoor(tmp_path):
         ([{"text": "田中", "entities": []}, {"entities": []}], "sentence 1 .* must be"),
         ([{"text": "田中", "entities": [{"span": [0, 2]}]}], "sentence 0 .* must have"),
         ([{"text": "田中", "entities": [{"span": [0, 3], "type": "人名"}]}], "outside its 2 characters"),
+        ([{"text": "田", "entities": [{"span": [False, True], "type": "人名"}]}], r"must have .span.: \[start, end\]"),
+        (f"[{'1' * 5000}]", "a number of too many digits"),
+        ("[" * 100_000, "not valid JSON"),
         ([{"text": "田中", "entities": [{"span": [0, 1], "type": "人名", "name": "中"}]}], 'not "中"'),
         (
             [{"text": "田中", "entities": [{"span": [0, 2], "type": "人名"}, {"span": [1, 2], "type": "人名"}]}],
-            "overlap",
+            r"sentence 0 .* the entities \[0, 2\] and \[1, 2\] overlap",
         ),
     ],
 )

@@ -1,14 +1,20 @@
 """One tokenizer in two forms: transformers' own and the fast one, identical in ids; and a deterministic training."""
 
 import itertools
+import json
 import random
+import shutil
+import sys
+import types
 import unicodedata
 from collections import Counter
 
 import pytest
+import unidic_lite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mobilebert_ja import mecab
 from mobilebert_ja import tokenizer as parts
 from mobilebert_ja import vocabulary as vocabulary_parts
 from mobilebert_ja.errors import UserError
@@ -128,7 +134,7 @@ def test_plain_characters_are_what_they_are_taken_for():
 @given(st.text(alphabet="東京都ですaB1 ,。\u3000\t\n\u2028\x00ｱé\u3099", max_size=30))
 def test_words_are_those_of_mecabs_nodes(text):
     normalized = unicodedata.normalize("NFKC", text)
-    assert parts.words_of(normalized) == [node.surface for node in parts._mecab("")(normalized)]
+    assert mecab.words_of(normalized) == [node.surface for node in mecab.tagger()(normalized)]
 
 
 ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
@@ -139,7 +145,7 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
 def test_no_text_breaks_the_encoder(both, anything):
     encoding = both[1].encode(anything)
     assert len(encoding.ids) == len(encoding.offsets)
-    assert encoding.words == parts.words_of(unicodedata.normalize("NFKC", parts.without_surrogates(anything)))
+    assert encoding.words == mecab.words_of(unicodedata.normalize("NFKC", mecab.without_surrogates(anything)))
     assert encoding.ids == both[1].ids(anything)
     assert all(0 <= start <= end <= len(anything) for start, end in encoding.offsets)
     assert all(first[0] <= second[0] for first, second in itertools.pairwise(encoding.offsets))
@@ -159,3 +165,82 @@ def test_damaged_vocabulary(tmp_path, lines, words):
         (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=words):
         parts.FastEncoder(tmp_path)
+
+
+# --- dictionaries of MeCab; ipadic need not be installed here
+
+
+@pytest.fixture
+def of(folder, tmp_path):
+    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once a process is asked anew."""
+    mecab.dictionary_folder.cache_clear()
+    mecab._warn.cache_clear()
+
+    def make(options):
+        made = tmp_path / "theirs"
+        shutil.copytree(folder, made)
+        config = parts.TOKENIZER_CONFIG | {"mecab_kwargs": options}
+        (made / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return made
+
+    yield make
+    mecab.dictionary_folder.cache_clear()
+
+
+def kept_config(folder):
+    return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+
+
+def test_the_tokenizers_own_dictionary_is_used_and_kept(of, tmp_path, monkeypatch):
+    theirs = of({"mecab_dic": "ipadic"})
+    monkeypatch.setitem(sys.modules, "ipadic", types.SimpleNamespace(DICDIR=unidic_lite.DICDIR))
+    loaded, asked, real = parts.load_tokenizer(theirs), set(), mecab.tagger
+
+    def tagger(options="", dictionary=mecab.DEFAULT_DICTIONARY):
+        asked.add(dictionary)
+        return real(options, dictionary)
+
+    monkeypatch.setattr(mecab, "tagger", tagger)
+    for source in (theirs, loaded):
+        encoder = parts.FastEncoder(source)
+        encoder.ids("京都 に住む。"), encoder.encode("京都に住む。"), encoder.encode("㍿に住む。")
+        assert (encoder.dictionary, asked) == ("ipadic", {"ipadic"})
+        parts.copy_tokenizer(source, tmp_path / "copy")
+        assert kept_config(tmp_path / "copy") == kept_config(theirs)
+    assert parts.FastEncoder(theirs, "unidic_lite").dictionary == "unidic_lite"
+    assert parts.locate_tokenizer(theirs) == theirs
+
+
+def test_a_dictionary_that_is_not_installed(of, tmp_path, monkeypatch):
+    theirs = of({"mecab_dic": "ipadic"})
+    monkeypatch.setitem(sys.modules, "ipadic", None)
+    wanted = r"^The MeCab dictionary ipadic is not installed: pip install ipadic\.$"
+    for load in (parts.FastEncoder, parts.load_tokenizer):
+        with pytest.raises(UserError, match=wanted):
+            load(theirs)
+    parts.copy_tokenizer(theirs, tmp_path / "copy")  # needs none
+    assert parts.locate_tokenizer(tmp_path / "copy") == tmp_path / "copy"
+    monkeypatch.setitem(sys.modules, "unidic", types.SimpleNamespace(DICDIR=str(tmp_path / "none")))
+    with pytest.raises(UserError, match="unidic is not there yet: python -m unidic download"):
+        parts.FastEncoder(theirs, "unidic")
+
+
+def test_a_tokenizer_that_names_no_dictionary(of, both, capsys):
+    theirs = of({})
+    loaded = parts.load_tokenizer(theirs)
+    for source in (theirs, loaded, theirs):
+        assert parts.FastEncoder(source).dictionary == "unidic_lite"
+        assert loaded.encode("京都に住む。", add_special_tokens=False) == both[1].ids("京都に住む。")
+    warned = capsys.readouterr().err.splitlines()
+    assert warned == [  # once
+        f"warning: the tokenizer {theirs} names no MeCab dictionary (mecab_dic); unidic_lite is assumed, as "
+        "transformers does"
+    ]
+
+
+@pytest.mark.parametrize("name", ["jumandic", None])
+def test_a_dictionary_that_nobody_knows(of, name):
+    theirs = of({"mecab_dic": name})
+    for load in (parts.FastEncoder, parts.locate_tokenizer):
+        with pytest.raises(UserError, match=rf"must be unidic_lite, ipadic, unidic, not {name!r}"):
+            load(theirs)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.errors import UserError
+from mobilebert_ja.mecab import words_of
 from mobilebert_ja.metrics import Span
 from mobilebert_ja.tasks.base import Task
 from mobilebert_ja.tasks.ner import bio_tags, spans_of_tags
-from mobilebert_ja.tokenizer import Word, words_of, words_with_offsets
+from mobilebert_ja.tokenizer import Word, words_with_offsets
 
 METHODS = ("svm", "crf")
 WINDOW = 3  # words on either side that the CRF looks at

@@ -17,7 +17,7 @@ MODELS = {
     "fast": "MobileBERT(層を減らして int8、ONNX)",
 }
 RECORDS = {"compressed": "compressed_{task}", "onnx": "compressed_{task}_onnx", "fast": "compressed_{task}_fast"}
-UNCUT = "uncut"  # in the records of sweep_cuts.py, whose cuts are named such as "14x0.8"
+UNCUT = "uncut"  # in the records of sweep_compression.py, whose cuts are named such as "14x0.8"
 
 
 def _metrics(records: dict[str, Any], name: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def default_cut() -> str:
 
 
 def cut_rows(records: dict[str, Any], task: str) -> list[list[str]]:
-    """Each cut of sweep_cuts.py: name, score and ms an item of the first seed, size, answers as before the cut."""
+    """Each cut of sweep_compression.py: name, score and ms an item of the first seed, size, answers as before the cut."""
     return [
         [
             cut_title(name),

@@ -62,11 +62,14 @@ def _fetch(url: str, partial: Path) -> None:
     validator.unlink(missing_ok=True)
 
 
-def download(url: str, folder: Path, checksum: str | None = None) -> Path:
+def download(url: str, folder: Path, checksum: str | None = None, by_hand: str = "give the file with --input") -> Path:
     """The local copy of `url` in `folder`, fetched if it is not there; an interrupted download is continued.
 
-    Raises `UserError` if the server cannot be reached within seconds, naming what to fetch by hand and the flag that
-    takes it, or if the file does not have the expected checksum.
+    Args:
+        by_hand: what to do with a file that was fetched by hand.
+
+    Raises `UserError` if the server cannot be reached within seconds, naming what to fetch by hand and
+    what to do with it, or if the file does not have the expected checksum.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / (Path(urllib.parse.urlparse(url).path).name or "download")
@@ -82,7 +85,7 @@ def download(url: str, folder: Path, checksum: str | None = None) -> Path:
             reason = getattr(error, "reason", error)
             raise UserError(
                 f"{url} cannot be fetched ({reason}). Run the same command again to go on with it, or download it by "
-                "hand and give the file with --input."
+                f"hand and {by_hand}."
             ) from None
         os.replace(partial, target)
         print(f"{target}: {target.stat().st_size:,} bytes, sha256 {digest_of(target, 'sha256')}")

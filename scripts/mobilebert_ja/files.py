@@ -110,8 +110,10 @@ def read_json(path: str | Path, hint: str = "") -> Any:
     path = require_file(path, hint)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from None
+    except ValueError:  # Python's limit for digits
+        raise UserError(f"{path} holds a number of too many digits to be read.") from None
 
 
 def replace_folder(new: Path, old: Path) -> None:
@@ -124,6 +126,17 @@ def replace_folder(new: Path, old: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         os.rename(new, old)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A second name for a file, or, where the file system has no such thing, a copy; for `shutil.copytree`.
+
+    Only for files that are replaced and never changed, as `write_atomically` does.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -196,14 +196,17 @@ def require_fitting(config: Any, source: TaskModel) -> None:
         )
 
 
-def load_finetuned(folder: Path, task: str, max_seq_length: int) -> tuple[Any, TaskModel]:
+def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = None) -> tuple[Any, TaskModel]:
     """The transformers model of a fine-tuned folder, in float32 with sdpa attention, and the same ready to answer.
+
+    Args:
+        auto: class of transformers with the head; none: the one for entities ("ner") or for classes.
 
     Raises `UserError` if the folder holds no whole model for this kind of task.
     """
     hint = f"finetune.py --task {task} makes one."
     require_file(folder / "config.json", hint)
-    auto: Any = AutoModelForTokenClassification if task == "ner" else AutoModelForSequenceClassification
+    auto = auto or (AutoModelForTokenClassification if task == "ner" else AutoModelForSequenceClassification)
     size = weights_bytes(folder)
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # missing weights are told below, in one sentence

@@ -149,14 +149,15 @@ def run_seed(job: Job, decoding: str, folder: Path, result: Path) -> None:
     if not job.accelerator.is_main_process:
         return  # the test part is small: one process scores it, the others wait
     decoder = taken_decoder(model, decoding, task.labels)
-    predictions, details = answer_and_score(task, job.answers_of(model, decoder), task.score_with_evaluate)
+    answered = answer_and_score(task, job.answers_of(model, decoder), task.score_with_evaluate)
+    details = answered.details
     save_model(model.cpu(), job.tokenizer, folder)
     if decoder is not None:
         decoder.save(folder, task.labels)
     run = {
         "seed": settings.seed,
         "score": details[task.metric],
-        "intervals": score_intervals(task.metric, predictions, task.references()),
+        "intervals": score_intervals(task.metric, answered.predictions, task.references()),
         "train_seconds": round(state.seconds, 2),
         "examples_per_second": round(len(task.train) * settings.num_train_epochs / state.seconds, 1),
         "steps": state.step,
@@ -164,7 +165,7 @@ def run_seed(job: Job, decoding: str, folder: Path, result: Path) -> None:
         "details": details,
         "history": state.history,
     }
-    write_answers(result, run, task, predictions)
+    write_answers(result, run, task, answered)
     print(
         f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(task.test)} test items"
     )

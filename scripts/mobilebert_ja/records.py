@@ -36,12 +36,21 @@ _RUN_ONLY = {
     "config",
     "overwrite",
     "resume_from_checkpoint",
+    "rescore",
+    "only",
+    "work_dir",
+    "output_dir",
+    "records_dir",
+}
+_RUN_ONLY |= {
     "logging_steps",
     "save_seconds",
-    "report_to",
     "eval_seconds",
+    "report_to",
+    "num_workers",
+    "executor",
+    "executor_options",
 }
-_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options", "only"}
 
 
 def fingerprint(path: str | Path) -> str:
@@ -51,26 +60,29 @@ def fingerprint(path: str | Path) -> str:
         return sha256_of(path)[:16]
     record = path / RECORD_NAME
     if record.is_file():
-        files = read_json(record).get("files", {})
+        known = read_json(record)
+        if "fingerprint" in known:  # scored anew since: what others were made from, its models, is as it was
+            return known["fingerprint"]
+        files = known.get("files", {})
     else:
         files = {str(file.relative_to(path)): sha256_of(file) for file in list_files(path)}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     """Checksum of each file of a folder; of one subfolder or kind of many files, one checksum of all of theirs."""
     groups: dict[str, dict[str, str]] = {}
     for file in list_files(folder):
         place = file.relative_to(folder)
         groups.setdefault(str(place.parent / f"*{file.suffix}"), {})[str(place)] = sha256_of(file)
-    digests = {}
+    listed = {}
     for group, files in groups.items():
         if len(files) > _LISTED_FILES:
             combined = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-            digests[f"{group} ({len(files)} files)"] = combined
+            listed[f"{group} ({len(files)} files)"] = combined
         else:
-            digests |= files
-    return digests
+            listed |= files
+    return listed
 
 
 def hardware() -> dict[str, Any]:
@@ -127,6 +139,17 @@ def peak_memory_mib() -> float:
 def same_command_line() -> str:
     """The command as typed, with the interpreter left out."""
     return " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+
+
+def command_and_time() -> dict[str, str]:
+    """{"command", "finished"} of a run that ends now, as records have them."""
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"command": same_command_line(), "finished": finished}
+
+
+def circumstances() -> dict[str, Any]:
+    """{"git_commit", "versions", "hardware"} of this run, as records have them."""
+    return {"git_commit": git_commit(), "versions": library_versions(), "hardware": hardware()}
 
 
 @dataclass
@@ -219,17 +242,14 @@ class Stage:
         (self.folder / "identity.json").unlink(missing_ok=True)
         record = {
             "stage": self.name,
-            "command": same_command_line(),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **command_and_time(),
             "wall_seconds": round(time.time() - self.started, 2),
             "peak_memory_mib": peak_memory_mib(),
             **self._identity(),
             "metrics": metrics,
             **extra,
-            "git_commit": git_commit(),
-            "versions": library_versions(),
-            "hardware": hardware(),
-            "files": _digests(self.folder),
+            **circumstances(),
+            "files": digests(self.folder),
         }
         write_json(self.folder / RECORD_NAME, record)
         replace_folder(self.folder, self.output_dir)

@@ -1,6 +1,7 @@
 """Training the vocabulary, the tokenizer folder, and a fast encoder that knows where each token stands in the text.
 
-Method of cl-tohoku/bert-japanese v2.0: NFKC, MeCab words (unidic_lite), WordPiece inside words.
+Method of cl-tohoku/bert-japanese v2.0: NFKC, MeCab words (unidic_lite), WordPiece inside words. Tokenizers of others
+may use another dictionary of MeCab; it stays theirs wherever they are copied to.
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json, require_file, write_atomically, write_json
+from mobilebert_ja.mecab import (
+    DEFAULT_DICTIONARY,
+    dictionary_folder,
+    dictionary_named_by,
+    require_dictionary_for,
+    tagger,
+    without_surrogates,
+    words_of,
+)
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 UNUSED_TOKENS = [f"<unused{number}>" for number in range(10)]
@@ -25,7 +34,7 @@ TOKENIZER_CONFIG: dict[str, Any] = {
     "tokenizer_class": "BertJapaneseTokenizer",
     "word_tokenizer_type": "mecab",
     "subword_tokenizer_type": "wordpiece",
-    "mecab_kwargs": {"mecab_dic": "unidic_lite"},
+    "mecab_kwargs": {"mecab_dic": DEFAULT_DICTIONARY},
     "do_lower_case": False,
     "do_subword_tokenize": True,
     "do_word_tokenize": True,
@@ -40,32 +49,9 @@ TOKENIZER_CONFIG: dict[str, Any] = {
 }
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # Text of these characters alone is NFKC-normalized already and holds nothing that MeCab drops or refuses (white space,
 # control characters, surrogates). Most sentences are; a look at them costs a fifth of normalizing them.
 _OTHER_THAN_PLAIN = re.compile("[^!-~\u3001-\u301b\u301d-\u3029\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff]")
-
-
-@cache
-def _mecab(options: str) -> Any:
-    """A MeCab tagger over unidic_lite, one a process for each output format."""
-    import fugashi
-    import unidic_lite
-
-    folder = unidic_lite.DICDIR
-    return fugashi.GenericTagger(f'-d "{folder}" -r "{Path(folder) / "mecabrc"}" {options}')
-
-
-def words_of(normalized: str) -> list[str]:
-    """MeCab words of a text that is NFKC-normalized already. MeCab itself drops white space."""
-    if " " not in normalized:
-        # One string with a space between words is made a third faster than nodes with a surface each. Where it does
-        # not add up to the text, something else that MeCab drops was part of it.
-        joined = _mecab("-Owakati").parse(normalized)
-        words: list[str] = joined.split(" ")
-        if joined and len(joined) == len(normalized) + len(words) - 1:
-            return words
-    return [node.surface for node in _mecab("")(normalized)]
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ class Word:
 def words_with_offsets(text: str) -> list[Word]:
     """MeCab words of a text with what MeCab knows of them; words that no WordPiece has cut."""
     normalized, origin = normalize_with_offsets(without_surrogates(text))
-    nodes = list(_mecab("")(normalized))
+    nodes = list(tagger()(normalized))
     surfaces = [node.surface for node in nodes]
     offsets = _offsets(normalized, origin, surfaces, [(len(surface),) for surface in surfaces])
     return [
@@ -175,14 +161,19 @@ class FastEncoder:
     One difference is meant: "[MASK]" and the like in a text are ordinary characters here, never special tokens.
 
     Args:
-        folder: a folder with vocab.txt, or a loaded tokenizer of transformers (its `vocab` is used).
+        source: a folder with vocab.txt, or a loaded tokenizer of transformers (its `vocab` is used).
+        dictionary: of MeCab, one of `DICTIONARIES`; none: the source's own.
+
+    Raises `UserError` if the vocabulary is damaged or the dictionary is not installed.
     """
 
-    def __init__(self, folder: str | Path | Any):
-        if isinstance(folder, str | Path):
-            self.vocab = read_vocabulary(Path(folder) / "vocab.txt")
+    def __init__(self, source: str | Path | Any, dictionary: str | None = None):
+        if isinstance(source, str | Path):
+            self.vocab = read_vocabulary(Path(source) / "vocab.txt")
         else:
-            self.vocab = dict(folder.get_vocab())
+            self.vocab = dict(source.get_vocab())
+        self.dictionary = dictionary or dictionary_of(source)
+        dictionary_folder(self.dictionary)  # one that is missing is told before the first text
         self.unk_id = self.vocab["[UNK]"]
         self._pieces = _PiecesOfWords(self.vocab)
 
@@ -190,16 +181,16 @@ class FastEncoder:
         """Token ids of `text`, without offsets; what packing a corpus needs."""
         if _OTHER_THAN_PLAIN.search(text):
             text = unicodedata.normalize("NFKC", without_surrogates(text))
-        return self._pieces.ids_of(words_of(text))
+        return self._pieces.ids_of(words_of(text, self.dictionary))
 
     def encode(self, text: str) -> Encoding:
         """Tokens of `text` with their places in it."""
         if _OTHER_THAN_PLAIN.search(text):
             normalized, origin = normalize_with_offsets(without_surrogates(text))
-            words = words_of(normalized)
+            words = words_of(normalized, self.dictionary)
             ids = self._pieces.ids_of(words)
             return Encoding(ids, _offsets(normalized, origin, words, self._pieces.lengths_of(words)), words)
-        words = words_of(text)
+        words = words_of(text, self.dictionary)
         ids = self._pieces.ids_of(words)
         ends = list(accumulate(chain.from_iterable(self._pieces.lengths_of(words))))
         return Encoding(ids, list(zip([0, *ends], ends, strict=False)), words)
@@ -226,11 +217,6 @@ def _offsets(
     return offsets
 
 
-def without_surrogates(text: str) -> str:
-    """Lone surrogates cannot be handed to MeCab as UTF-8; each becomes U+FFFD, so that offsets stay."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
 def read_vocabulary(path: Path) -> dict[str, int]:
     """token -> id from vocab.txt. Raises `UserError` if it is missing, has doubles or lacks a special token."""
     require_file(path, "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
@@ -244,10 +230,20 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
+def dictionary_of(source: str | Path | Any) -> str:
+    """The MeCab dictionary of a tokenizer: of a folder (without tokenizer_config.json this repository's own), or of a
+    loaded one. Raises `UserError` if it is none of `DICTIONARIES`."""
+    if isinstance(source, str | Path):
+        path = Path(source) / "tokenizer_config.json"
+        return dictionary_named_by(read_json(path) if path.is_file() else TOKENIZER_CONFIG, source)
+    names = ("word_tokenizer_type", "mecab_kwargs")
+    return dictionary_named_by({name: getattr(source, name, None) for name in names}, source.name_or_path)
+
+
 def locate_tokenizer(name_or_path: str | Path) -> Path:
     """The folder of a tokenizer: one that was trained here, somebody's folder, or a name on the Hub (fetched once).
 
-    Raises `UserError` if there is none, or if it is of another method than MeCab, unidic_lite and WordPiece, for which
+    Raises `UserError` if there is none, or if it is of another method than MeCab and WordPiece, for which
     `FastEncoder` would give other ids than the tokenizer itself.
     """
     from huggingface_hub import snapshot_download
@@ -266,10 +262,9 @@ def locate_tokenizer(name_or_path: str | Path) -> Path:
     require_file(folder / "vocab.txt", "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
     if (folder / "tokenizer_config.json").is_file():
         stored = read_json(folder / "tokenizer_config.json")
-        for key in ("word_tokenizer_type", "subword_tokenizer_type", "mecab_kwargs", "do_lower_case"):
+        dictionary_of(folder)
+        for key in ("word_tokenizer_type", "subword_tokenizer_type", "do_lower_case"):
             value = stored.get(key, TOKENIZER_CONFIG[key])
-            if key == "mecab_kwargs":
-                value = {"mecab_dic": (value or {}).get("mecab_dic")}
             if value != TOKENIZER_CONFIG[key]:
                 raise UserError(
                     f"The tokenizer {name_or_path} has {key} {value!r}; this road needs {TOKENIZER_CONFIG[key]!r}."
@@ -278,25 +273,32 @@ def locate_tokenizer(name_or_path: str | Path) -> Path:
 
 
 def load_tokenizer(name_or_path: str | Path) -> Any:
-    """The transformers tokenizer of a folder or Hub name. Raises `UserError` if there is none."""
+    """The transformers tokenizer of a folder or Hub name.
+
+    Raises `UserError` if there is none, or if it needs a package (a dictionary of MeCab) that is not installed.
+    """
     from transformers import AutoTokenizer
 
     if Path(name_or_path).is_dir():
         require_file(Path(name_or_path) / "vocab.txt", "The folder holds no tokenizer.")
     try:
         return AutoTokenizer.from_pretrained(str(name_or_path))
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        require_dictionary_for(reason)
+        raise UserError(f"The tokenizer {name_or_path} cannot be used: {reason}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"No tokenizer at {name_or_path}: {str(error).splitlines()[0]}") from None
 
 
-def save_tokenizer(vocabulary: list[str], folder: Path) -> None:
+def save_tokenizer(vocabulary: list[str], folder: Path, dictionary: str = DEFAULT_DICTIONARY) -> None:
     """Write vocab.txt and a small tokenizer_config.json: all that `AutoTokenizer` needs."""
     with write_atomically(folder / "vocab.txt") as stream:
         stream.write("\n".join(vocabulary) + "\n")
-    write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
+    write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG | {"mecab_kwargs": {"mecab_dic": dictionary}})
 
 
 def copy_tokenizer(source: str | Path | Any, folder: Path) -> None:
-    """Put the tokenizer of `source` (folder or loaded tokenizer) beside a model."""
+    """Put the tokenizer of `source` (folder or loaded tokenizer) beside a model, with its dictionary of MeCab."""
     vocabulary = read_vocabulary(Path(source) / "vocab.txt") if isinstance(source, str | Path) else source.get_vocab()
-    save_tokenizer(sorted(vocabulary, key=vocabulary.__getitem__), folder)
+    save_tokenizer(sorted(vocabulary, key=vocabulary.__getitem__), folder, dictionary_of(source))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_lines
-from mobilebert_ja.tokenizer import SPECIAL_TOKENS, UNUSED_TOKENS, words_of
+from mobilebert_ja.mecab import words_of
+from mobilebert_ja.tokenizer import SPECIAL_TOKENS, UNUSED_TOKENS
 
 CHUNK_LINES = 20_000
 

@@ -39,6 +39,7 @@ from mobilebert_ja.settings.release import (
 )
 from mobilebert_ja.settings.tasks import (
     BaselineSettings,
+    DownloadDataSettings,
     FinetuneSettings,
     FinetuneSpeedSettings,
     LearningCurveSettings,
@@ -59,6 +60,7 @@ __all__ = [
     "CorpusSettings",
     "CostSettings",
     "DistillSettings",
+    "DownloadDataSettings",
     "ExportSettings",
     "FinetuneSettings",
     "FinetuneSpeedSettings",

@@ -28,6 +28,20 @@ class TaskSettings(StageSettings):
 
 
 @dataclass
+class DownloadDataSettings:
+    """download_data.py"""
+
+    data_dir: str = setting("data", "Folder that gets livedoor/ and ner/.")
+    url_livedoor: str = setting(
+        "https://www.rondhuit.com/download/ldcc-20140209.tar.gz", "The livedoor news corpus; empty: not fetched."
+    )
+    url_ner: str = setting(
+        "https://raw.githubusercontent.com/stockmarkteam/ner-wikipedia-dataset/main/ner.json",
+        "The ner-wikipedia-dataset; empty: not fetched.",
+    )
+
+
+@dataclass
 class FinetuneSettings(TaskSettings, TrainingSettings):
     """finetune.py"""
 
@@ -60,6 +74,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     validation_share: float = setting(0.1, "Share of the training data that --decoding auto decides on.")
     crf_gain: float = setting(100.0, "The CRF's transitions learn this many times as fast as the model.")
     num_seeds: int = setting(3, "Runs, with seeds seed, seed + 1, ...")
+    rescore: bool = setting(
+        False, "Train nothing: answer and score the test part anew with the models of the finished output folder."
+    )
 
 
 @dataclass

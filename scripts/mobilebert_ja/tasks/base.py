@@ -77,12 +77,18 @@ class Task:
     def with_train_share(self, share: float, seed: int) -> Task:
         """The same with `share` of the training part, in its order; what a smaller share has, a larger one has too.
 
-        Raises `UserError` unless 0 < share <= 1.
+        Raises `UserError` unless 0 < share <= 1, and if it leaves one class of several.
         """
         if not 0 < share <= 1:
             raise UserError(f"--train_share must be more than 0 and at most 1, not {share}.")
         kept = np.sort(np.random.default_rng(seed).permutation(len(self.train))[: math.ceil(share * len(self.train))])
-        return dataclasses.replace(self, train=[self.train[place] for place in kept])
+        train = [self.train[place] for place in kept]
+        if self.kind == "classes" and len({example.target for example in train}) < 2 <= len(self.labels):
+            raise UserError(
+                f"--train_share {share} leaves {len(train)} of {len(self.train)} training examples, all of one class "
+                f"('{train[0].target}'); at least two classes are needed."
+            )
+        return dataclasses.replace(self, train=train)
 
     def references(self) -> list[Any]:
         """The right answers of the test part, as scores take them."""

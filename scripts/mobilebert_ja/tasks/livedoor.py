@@ -6,6 +6,8 @@ import re
 import tarfile
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,14 +19,21 @@ from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 LIVEDOOR_FILE = "livedoor/ldcc-20140209.tar.gz"
 TEST_PERCENT = 20
 _NOT_ARTICLES = {"LICENSE.txt", "README.txt", "CHANGES.txt"}
-_HINT = "It comes from https://www.rondhuit.com/download.html#ldcc; --data_dir names the folder above livedoor/."
+_HINT = (
+    "python scripts/download_data.py fetches it (https://www.rondhuit.com/download.html#ldcc); --data_dir names the "
+    "folder above livedoor/."
+)
 # 【Sports Watch】 and the like name the column, and with it the category; 独女 is the first half of a category's name.
-_MARKERS = re.compile(r"【[^】]*】|独女")
+# 週間ランキング stands in titles of peachy alone, the sponsor's name (spelled in two ways) in dokujo-tsushin's alone.
+_MARKERS = re.compile(r"【[^】]*】|独女|週間ランキング|(?i:(Presented by\s*)?ゆるっとcafe)")
 
 
 def without_markers(title: str) -> str:
-    """A title without what gives its category away: headings in 【】, and 独女."""
-    return " ".join(_MARKERS.sub(" ", title).split())
+    """A title without what gives its category away: headings in 【】, 独女, a ranking's and a sponsor's name.
+
+    One that consists of nothing else stays as it was: an empty text would be answered by chance.
+    """
+    return " ".join(_MARKERS.sub(" ", title).split()) or title
 
 
 def read_articles(path: Path) -> list[tuple[str, str]]:
@@ -33,8 +42,24 @@ def read_articles(path: Path) -> list[tuple[str, str]]:
     An article is a file text/CATEGORY/NAME.txt: line 1 its address, line 2 its date, line 3 its title, then its text.
     Raises `UserError` naming the archive, and the file within, that is not as it should be.
     """
+    articles = []
+    for category, name, content in _files(path):
+        articles.append((category, name, _title(content, path, f"{category}/{name}")))
+    return [(category, title) for category, _, title in sorted(articles)]
+
+
+def articles_digest(path: Path) -> str:
+    """SHA-256 over names and contents of the articles: the same however the archive was packed.
+
+    Raises `UserError` if it is no such archive.
+    """
+    lines = sorted(f"{category}/{name} {sha256(content).hexdigest()}\n" for category, name, content in _files(path))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """(category, file name, content) of every article, in the archive's order."""
     require_file(path, _HINT)
-    articles: list[tuple[str, str, str]] = []
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
@@ -43,12 +68,11 @@ def read_articles(path: Path) -> list[tuple[str, str]]:
                     continue
                 stream = archive.extractfile(member)
                 assert stream is not None  # only links and folders have none
-                articles.append((place.parent.name, place.name, _title(stream.read(), path, member.name)))
+                yield place.parent.name, place.name, stream.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{path} is not a complete tar archive: {error}. {_HINT}") from None
-    return [(category, title) for category, _, title in sorted(articles)]
 
 
 def _title(content: bytes, path: Path, name: str) -> str:

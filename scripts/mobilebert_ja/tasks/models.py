@@ -121,7 +121,7 @@ def _first_line(error: BaseException) -> str:
 def check_tokenizer(tokenizer: Any, encoder: FastEncoder, texts: list[str]) -> None:
     """Raise `UserError` unless the fast encoder gives the ids that `tokenizer` gives for `texts`.
 
-    It is made for NFKC, MeCab with unidic_lite and WordPiece; another kind of tokenizer would be misread in silence.
+    It is made for NFKC, MeCab and WordPiece; another kind of tokenizer would be misread in silence.
     Texts that spell a special token, such as "[SEP]", are passed over: there the two differ on purpose.
     """
     for text in texts:
@@ -130,5 +130,5 @@ def check_tokenizer(tokenizer: Any, encoder: FastEncoder, texts: list[str]) -> N
         if tokenizer(text)["input_ids"] != [encoder.vocab["[CLS]"], *encoder.ids(text), encoder.vocab["[SEP]"]]:
             raise UserError(
                 f"The tokenizer {tokenizer.name_or_path} does not split text as this repository's own does "
-                "(BertJapaneseTokenizer with mecab, unidic_lite and wordpiece); --tokenizer names another."
+                "(BertJapaneseTokenizer with mecab and wordpiece); --tokenizer names another."
             )

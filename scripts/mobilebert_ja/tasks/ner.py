@@ -18,11 +18,17 @@ from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 NER_FILE = "ner/ner.json"
 TEST_PERCENT = 40
 __all__ = ["NER_FILE", "bio_labels", "bio_tags", "load_ner", "read_sentences", "spans_of_tags"]
-_HINT = "It comes from https://github.com/stockmarkteam/ner-wikipedia-dataset; --data_dir names the folder above ner/."
+_HINT = (
+    "python scripts/download_data.py fetches it (https://github.com/stockmarkteam/ner-wikipedia-dataset); --data_dir "
+    "names the folder above ner/."
+)
 
 
 def spans_of_item(item: Any) -> list[Span]:
-    """The spans of one sentence of the file, in order. Raises ValueError saying what is wrong with it."""
+    """The spans of one sentence of the file, in order; white space around the name of a type is left out.
+
+    Raises ValueError saying what is wrong with it.
+    """
     if not isinstance(item, dict) or not isinstance(item.get("text"), str):
         raise ValueError('it must be {"text": ..., "entities": [...]}')
     if not isinstance(item.get("entities"), list):
@@ -33,13 +39,14 @@ def spans_of_item(item: Any) -> list[Span]:
             (start, end), kind, name = entity["span"], entity["type"], entity.get("name")
         except (TypeError, KeyError, ValueError, AttributeError):
             raise ValueError('an entity must have "span": [start, end] and "type"') from None
-        if not (isinstance(start, int) and isinstance(end, int) and isinstance(kind, str) and kind):
+        # Not isinstance(): true and false are integers to it.
+        if not (type(start) is type(end) is int and isinstance(kind, str) and kind.strip()):
             raise ValueError('an entity must have "span": [start, end] in characters and a "type" in words')
         if not 0 <= start < end <= len(text):
             raise ValueError(f"the span [{start}, {end}] is outside its {len(text)} characters")
         if name is not None and text[start:end] != name:
             raise ValueError(f'the span [{start}, {end}] holds "{text[start:end]}", not "{name}"')
-        spans.append((start, end, kind))
+        spans.append((start, end, kind.strip()))
     spans.sort()
     for before, after in itertools.pairwise(spans):
         if after[0] < before[1]:

@@ -74,4 +74,4 @@ def _token_and_tag(line: str, where: str) -> tuple[str, str, str]:
     prefix, _, kind = tag.partition("-")
     if tag != "O" and not (prefix in ("B", "I") and kind.strip()):
         raise UserError(f"{where}: the tag must be O, B-TYPE or I-TYPE (IOB2), not {tag!r}.")
-    return token, prefix, kind
+    return token, prefix, kind.strip()

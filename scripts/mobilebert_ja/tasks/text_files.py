@@ -50,6 +50,8 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             item = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{path}, line {number} is not valid JSON: {error}.") from None
+        except ValueError:  # Python's limit for digits
+            raise UserError(f"{path}, line {number} holds a number of too many digits to be read.") from None
         if not isinstance(item, dict):
             raise UserError(f"{path}, line {number} must be a JSON object, not a {type(item).__name__}.")
         yield number, item

@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from mobilebert_ja.metrics import classification_scores
+from .class_scores import classification_scores
 
 
 class Accuracy(evaluate.Metric):

@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from mobilebert_ja.metrics import entity_scores
+from .span_scores import entity_scores
 
 _SPANS = [{"start": datasets.Value("int32"), "end": datasets.Value("int32"), "type": datasets.Value("string")}]
 

@@ -72,14 +72,23 @@ def ask(connection: http.client.HTTPConnection, body: bytes) -> tuple[int, Any]:
 
 
 def client(port: int, texts: list[str], expected: list[Any], until: float, results: list[tuple[float, bool]]) -> None:
-    """Ask for one text after another until `until`; notes the seconds of each and whether the answer was right."""
+    """Ask for one text after another until `until`; notes the seconds of each and whether the right answer came.
+
+    A dropped connection or an answer that cannot be read counts as not right; the next request connects anew.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     place = 0
     while time.perf_counter() < until:
         text, wanted = texts[place % len(texts)], expected[place % len(texts)]
         begun = time.perf_counter()
-        status, content = ask(connection, json.dumps({"texts": [text]}).encode())
-        results.append((time.perf_counter() - begun, status == 200 and answer_of(content[0]) == wanted))
+        try:
+            status, content = ask(connection, json.dumps({"texts": [text]}).encode())
+            right = status == 200 and answer_of(content[0]) == wanted
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+            right = False
+            connection.close()
+            time.sleep(0.01)  # a service that is gone is not asked without pause
+        results.append((time.perf_counter() - begun, right))
         place += 1
     connection.close()
 
@@ -90,7 +99,10 @@ def answer_of(content: dict[str, Any]) -> Any:
 
 
 def measure(port: int, clients: int, seconds: float, texts: list[str], expected: list[Any]) -> dict[str, Any]:
-    """One round with a number of clients at a time."""
+    """One round with a number of clients at a time. Times and rate are those of right answers.
+
+    Raises `UserError` if there was none.
+    """
     results: list[list[tuple[float, bool]]] = [[] for _ in range(clients)]
     begun = time.perf_counter()
     threads = [
@@ -103,14 +115,16 @@ def measure(port: int, clients: int, seconds: float, texts: list[str], expected:
         thread.join()
     took = time.perf_counter() - begun
     each = [one for of_client in results for one in of_client]
-    times = 1000 * np.array([seconds for seconds, _ in each])
+    times = 1000 * np.array([seconds for seconds, right in each if right])
+    if not len(times):
+        raise UserError(f"The service gave no right answer to {len(each)} requests.")
     return {
         "clients": clients,
         "requests": len(each),
-        "requests_per_second": round(len(each) / took, 1),
+        "requests_per_second": round(len(times) / took, 1),
         "median_ms": round(float(np.median(times)), 2),
         "p99_ms": round(float(np.percentile(times, 99)), 2),
-        "wrong_or_lost": sum(not right for _, right in each),
+        "wrong_or_lost": len(each) - len(times),
     }
 
 

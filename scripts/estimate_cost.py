@@ -1,6 +1,6 @@
 """Estimate what a recipe's training costs in hours and money, as a Markdown table. Nothing is run.
 
-    python scripts/estimate_cost.py
+    python scripts/estimate_cost.py --record_file records/cost.json
 
 Tokens follow from the recipes, operations a token from the structures. The rate of two CPU cores is measured
 (records/training_speed.json); that of an H100 is not: it is the share of its data sheet that --teacher_utilisation and
@@ -17,7 +17,8 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import read_json
+from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.records import same_command_line
 from mobilebert_ja.settings import (
     CostSettings,
     DistillSettings,
@@ -33,6 +34,8 @@ from mobilebert_ja.throughput import training_flops_per_token
 ROOT = Path(__file__).resolve().parents[1]
 H100_PEAK = 989.4e12  # dense bf16, data sheet
 STAGES = ("pretrain_teacher", "distill", "pretrain_shallow", "pretrain_short", "pretrain_student")
+ASSUMED = ("teacher_utilisation", "student_utilisation", "scaling_of_eight", "dollars_per_gpu_hour")
+ASSUMED += ("dollars_per_cpu_hour",)
 
 
 @dataclass
@@ -83,28 +86,43 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def costs(settings: CostSettings) -> dict[str, Any]:
+    """What the table and the card show: seconds and dollars of each recipe and of its stages, and what is assumed."""
+    measured = read_json(ROOT / "records" / "training_speed.json", "benchmark_training.py makes it.")["metrics"]
+    cpu, eight = measured["model_gflops_per_second"] * 1e9, 8 * settings.scaling_of_eight
+    prices = {
+        "one_h100": settings.dollars_per_gpu_hour, "eight_h100": 8 * settings.dollars_per_gpu_hour,
+        "two_cores": settings.dollars_per_cpu_hour,
+    }  # fmt: skip
+    recipes = {}
+    for name in ("gpu30", "paper"):
+        stages = []
+        for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
+            operations = work.tokens * work.flops
+            one = operations / h100_flops(work.teacher, settings)
+            seconds = {"one_h100": one, "eight_h100": one / eight, "two_cores": operations / cpu}
+            stages.append({"stage": work.stage, "tokens": work.tokens, "flops": work.flops, "seconds": seconds})
+        total = {place: sum(stage["seconds"][place] for stage in stages) for place in prices}
+        dollars = {place: total[place] / 3600 * price for place, price in prices.items()}
+        recipes[name] = {"stages": stages, "seconds": total, "dollars": dollars}
+    assumed = {name: getattr(settings, name) for name in ASSUMED}
+    return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
+
+
 def table(settings: CostSettings) -> str:
     """The Markdown table over both recipes, and under it what it assumes."""
-    measured = read_json(ROOT / "records" / "training_speed.json", "benchmark_training.py makes it.")["metrics"]
-    cpu = measured["model_gflops_per_second"] * 1e9
+    found = costs(settings)
     lines = [
         "| recipe | stage | tokens | GFLOP a token | one H100 | eight H100 | two CPU cores |",
         "|---|---|---|---|---|---|---|",
     ]
-    eight = 8 * settings.scaling_of_eight
-    for name in ("gpu30", "paper"):
-        totals = [0.0, 0.0, 0.0]
-        for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
-            operations = work.tokens * work.flops
-            one = operations / h100_flops(work.teacher, settings)
-            costs = [one, one / eight, operations / cpu]
-            totals = [total + cost for total, cost in zip(totals, costs, strict=True)]
+    for name, recipe in found["recipes"].items():
+        for stage in recipe["stages"]:
             lines.append(
-                f"| {name} | {work.stage} | {work.tokens / 1e9:,.1f} G | {work.flops / 1e9:.2f} | "
-                f"{' | '.join(duration(cost) for cost in costs)} |"
+                f"| {name} | {stage['stage']} | {stage['tokens'] / 1e9:,.1f} G | {stage['flops'] / 1e9:.2f} | "
+                f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
-        prices = [settings.dollars_per_gpu_hour, 8 * settings.dollars_per_gpu_hour, settings.dollars_per_cpu_hour]
-        money = [f"{duration(t)}, ${t / 3600 * price:,.0f}" for t, price in zip(totals, prices, strict=True)]
+        money = [f"{duration(recipe['seconds'][place])}, ${price:,.0f}" for place, price in recipe["dollars"].items()]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(
         [
@@ -113,7 +131,8 @@ def table(settings: CostSettings) -> str:
             f"Assumed: an H100 does {settings.teacher_utilisation:.0%} of its data sheet's 989 TFLOP/s in the "
             f"teacher's products and {settings.student_utilisation:.0%} in the student's, eight of them "
             f"{settings.scaling_of_eight:.0%} of eight times that; ${settings.dollars_per_gpu_hour:.2f} an hour for "
-            f"an H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: {cpu / 1e9:,.0f} GFLOP/s of the "
+            f"an H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: "
+            f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "
             "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: any GPU.",
         ]
     )
@@ -121,7 +140,10 @@ def table(settings: CostSettings) -> str:
 
 @exit_on_user_error
 def main() -> None:
-    print(table(parse_settings(CostSettings, __doc__)))
+    settings = parse_settings(CostSettings, __doc__)
+    if settings.record_file:
+        write_json(Path(settings.record_file), {"command": same_command_line(), "metrics": costs(settings)})
+    print(table(settings))
 
 
 if __name__ == "__main__":

@@ -127,23 +127,21 @@ print(json.dumps(shapes))
 """
 
 
-def test_the_cards_snippets_run_as_printed(hub, tmp_path):
+def test_the_cards_snippets_of_the_checkpoint_run_as_printed(hub, tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(snippets) >= 2
+    snippets = [each for each in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if NAME in each]
+    assert len(snippets) == 2
     printed = []
     for snippet in snippets:
         run = subprocess.run([sys.executable, "-c", snippet], env=hub, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         printed.append(run.stdout)
-    # The answers are those that the card shows below, and in their order.
-    asked = re.search(r"fill_mask\(\"(.+?)\"\)", snippets[0])
-    assert asked is not None
-    (row,) = [line for line in text.splitlines() if line.startswith(f"| {asked[1]} |")]
-    shown = re.findall(r"(\S+?) \((0\.\d+)\)", row.split("|")[2].replace("、", " "))
-    answers = [line.split() for line in printed[0].splitlines()]
-    assert [token for token, _ in shown] == [token for token, _ in answers[: len(shown)]]
-    assert all(abs(float(mine) - float(theirs)) < 0.01 for (_, mine), (_, theirs) in zip(shown, answers, strict=False))
+    # The output is the one that the card shows below, rounding aside.
+    shown = re.search(re.escape(snippets[0]) + r"```\n\n出力:\n\n```text\n(.*?)```", text, flags=re.DOTALL)
+    assert shown is not None
+    wanted, found = ([line.split() for line in each.splitlines()] for each in (shown[1], printed[0]))
+    assert len(wanted) == 5 and [token for token, _ in wanted] == [token for token, _ in found]
+    assert all(abs(float(mine) - float(theirs)) < 0.01 for (_, mine), (_, theirs) in zip(wanted, found, strict=True))
     assert "torch.Size([1, " in printed[1]
 
 

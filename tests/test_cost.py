@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from estimate_cost import H100_PEAK, duration, table, work_of
+from estimate_cost import H100_PEAK, costs, duration, table, work_of
+from mobilebert_ja.files import read_json
 from mobilebert_ja.settings import CostSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,3 +34,12 @@ def test_the_table_in_the_readme():
     text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
     shown = text.split("<!-- cost -->\n")[1].split("\n<!-- /cost -->")[0]
     assert shown == table(CostSettings())
+
+
+def test_the_cards_record_is_the_estimate():
+    """`python scripts/estimate_cost.py --record_file records/cost.json` makes it anew."""
+    found, kept = costs(CostSettings()), read_json(ROOT / "records" / "cost.json")["metrics"]
+    assert kept["assumed"] == found["assumed"] and kept["recipes"].keys() == found["recipes"].keys()
+    for name, recipe in found["recipes"].items():
+        for key in ("seconds", "dollars"):
+            assert kept["recipes"][name][key] == pytest.approx(recipe[key])

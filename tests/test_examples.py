@@ -1,15 +1,20 @@
 """The examples as they stand: the notebook executed from top to bottom, the service asked over HTTP."""
 
 import http.client
+import http.server
+import itertools
 import json
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from benchmark_service import running_service
+from benchmark_service import measure, running_service
 from fast_models import run_script, write_data, write_finetuned
+from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
 from mobilebert_ja.runtime import load
 
@@ -62,6 +67,19 @@ def post(port: int, body: bytes, **headers: str) -> tuple[int, object]:
     return response.status, content
 
 
+def chunked(port: int, body: bytes, **headers: str) -> tuple[int, bytes]:
+    """A body in chunks, which says its size nowhere."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.putrequest("POST", "/predict")
+    for name, value in ({"Content-Type": "application/json", "Transfer-Encoding": "chunked"} | headers).items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders([body], encode_chunked=True)
+    response = connection.getresponse()
+    status, content = response.status, response.read()
+    connection.close()
+    return status, content
+
+
 def test_service_answers_and_refuses(work):
     folder = work / "compressed" / "ner" / "onnx"
     texts = ["田中太郎は京都市に住む。", "昨日は大阪府で雨が降った。"]
@@ -79,7 +97,52 @@ def test_service_answers_and_refuses(work):
         assert post(port, json.dumps({"texts": [3]}).encode())[0] == 422
         assert post(port, json.dumps({"text": "a"}).encode())[0] == 422
         assert post(port, b" " * 70_000)[0] == 413
+        body = json.dumps({"texts": texts}).encode()
+        assert chunked(port, body)[0] == 413  # whatever its size: it says none
+        assert chunked(port, body, Content_Length="9")[0] in (400, 413)  # nor is a false size believed
         assert post(port, json.dumps({"texts": texts}).encode())[0] == 200  # still there
+
+
+class Unreliable(http.server.BaseHTTPRequestHandler):
+    """Answers "yes", but of each seven requests drops one, breaks off one, answers one with an error, one with no
+    JSON, one with JSON of another form and one wrongly."""
+
+    protocol_version = "HTTP/1.1"
+    asked = itertools.count()
+    lost: ClassVar[list[int]] = []
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        kind = next(self.asked) % 7
+        if kind:
+            self.lost.append(kind)
+        if kind == 1:
+            self.close_connection = True
+            return
+        body = {4: b"{not json", 5: b"[]", 6: b'[{"label": "no"}]'}.get(kind, b'[{"label": "yes"}]')
+        self.send_response(500 if kind == 3 else 200)
+        self.send_header("Content-Length", str(len(body) + 100 * (kind == 2)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = kind == 2
+
+
+def test_what_is_lost_is_counted():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unreliable)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        found = measure(server.server_port, 2, 1.0, ["a", "b"], ["yes", "yes"])
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert set(Unreliable.lost) == {1, 2, 3, 4, 5, 6}
+    assert found["wrong_or_lost"] == len(Unreliable.lost) < found["requests"] == next(Unreliable.asked)
+    # Nobody listens there any more.
+    with pytest.raises(UserError, match="no right answer to"):
+        measure(server.server_port, 1, 0.2, ["a"], ["yes"])
 
 
 def test_load_is_measured_and_nothing_is_lost(work):

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja import card_checkpoint, card_scores, card_speed
+from mobilebert_ja import card_checkpoint, card_comparison, card_scores, card_speed, card_summary
 from mobilebert_ja.card_ablations import ablation_tables
+from mobilebert_ja.card_metadata import metadata
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import read_json
 
@@ -197,69 +197,6 @@ def vocabulary_rows(records: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def metadata(records: dict[str, Any]) -> str:
-    """The YAML of the card's head, with the measured results as model-index."""
-    results = []
-    for task, facts in TASKS.items():
-        for name in ("mobilebert", "compressed"):
-            score = contender(records, task, name)["score"]
-            if score is not None:
-                results.append(
-                    EvalResult(
-                        task_type="text-classification" if task == "livedoor" else "token-classification",
-                        dataset_type="livedoor-news-corpus"
-                        if task == "livedoor"
-                        else "stockmark/ner-wikipedia-dataset",
-                        dataset_name="livedoor news corpus (titles)" if task == "livedoor" else "Wikipedia NER (ja)",
-                        metric_type=facts["metric"],
-                        metric_name=facts["metric"] + (", pruned + int8 + traced" if name == "compressed" else ""),
-                        metric_value=round(score * 100, 2),
-                    )
-                )
-    return ModelCardData(
-        language="ja",
-        license="cc-by-sa-3.0",
-        library_name="transformers",
-        pipeline_tag="fill-mask",
-        mask_token="[MASK]",
-        tags=["mobilebert", "bert", "fill-mask", "japanese", "distillation", "cpu"],
-        datasets=["wikipedia"],
-        widget=widget(records),
-        co2_eq_emissions=emissions(records),
-        model_name="mobilebert-ja" if results else None,
-        eval_results=results or None,
-    ).to_yaml(line_break="\n")
-
-
-def widget(records: dict[str, Any]) -> list[dict[str, Any]]:
-    """The head's examples, with what the checkpoint answered."""
-    examples = find(records, "checkpoint.metrics.fill_mask") or [{"text": "東京は日本[MASK]首都である。"}]
-    return [
-        {"text": example["text"]}
-        | {
-            "output": [
-                {"label": answer["token"], "score": round(answer["score"], 3)}
-                for answer in example.get("predictions", [])[:3]
-            ]
-        }
-        for example in examples[:3]
-    ]
-
-
-def emissions(records: dict[str, Any]) -> dict[str, Any] | None:
-    """The head's co2_eq_emissions (g); None without a record of pretraining."""
-    cost = card_checkpoint.training_cost(records)
-    if cost is None:
-        return None
-    return {
-        "emissions": round(cost["grams"], 1),
-        "source": "estimated from the training time; the power was not measured",
-        "training_type": "pre-training",
-        "geographical_location": "unknown; the mean of Japan's grid is assumed",
-        "hardware_used": cost["device"],
-    }
-
-
 def is_practice(records: dict[str, Any]) -> bool:
     """True if the corpus was the embedded sample."""
     settings = find(records, "corpus.settings") or {}
@@ -280,6 +217,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
         ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint, speed=card_speed,
+        summary=card_summary, comparison=card_comparison,
         records=records,
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mobilebert_ja.masking import EVALUATION_PROBABILITY
+
 KINDS = {
     "wikipedia": "百科事典",
     "wikinews": "ニュース",
@@ -49,6 +51,12 @@ def length_rows(records: dict[str, Any]) -> list[list[str]]:
         [length, f"{facts['mlm_loss']:.2f}", f"{facts['mlm_accuracy'] * 100:.1f} %"]
         for length, facts in sorted(lengths.items(), key=lambda each: int(each[0]))
     ]
+
+
+def evaluation_share(records: dict[str, Any]) -> float:
+    """The share of held-out text that was masked: what the record says, and if it is of before it did, what it was."""
+    after = records.get("pretraining", {}).get("metrics", {}).get("after", {})
+    return after.get("mlm_probability", EVALUATION_PROBABILITY)
 
 
 def training_cost(records: dict[str, Any]) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ def default_cut() -> str:
 
 
 def cut_rows(records: dict[str, Any], task: str) -> list[list[str]]:
-    """Each cut of sweep_compression.py: name, score and ms an item of the first seed, size, answers as before the cut."""
+    """Each cut of sweep_compression.py: name, score and ms an item of the first seed, size, answers as before."""
     return [
         [
             cut_title(name),

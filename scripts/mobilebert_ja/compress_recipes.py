@@ -25,6 +25,8 @@ from mobilebert_ja.tokenizer import FastEncoder
 from mobilebert_ja.training import make_accelerator
 
 RECIPES = ("onnx", "fast", "card")
+# What the card's snippet asks; the answers go into the record, from which the card prints them.
+EXAMPLES = {"livedoor": "新型スマートフォンの予約受付を開始", "ner": "田中太郎は京都市に住む。"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,16 @@ def _recovered(
 def make_onnx(settings: CompressSettings, source: Source, folder: Path) -> dict[str, Any]:
     """Fold, export, quantize; returns what the record says of it."""
     how: dict[str, Any] = {"per_channel": settings.per_channel, "reduce_range": settings.reduce_range}
-    return export(source.model, source.ready, folder, settings.recipe, how, **how)
+    made = export(source.model, source.ready, folder, settings.recipe, how, **how)
+    return made | answered_example(folder, source.task.name)
+
+
+def answered_example(folder: Path, task: str) -> dict[str, Any]:
+    """{"example": the saved model's answer to the card's text}, for the tasks that the card speaks of."""
+    if task not in EXAMPLES:
+        return {}
+    answer = load(folder).predict_one(EXAMPLES[task])
+    return {"example": {"text": EXAMPLES[task], **dataclasses.asdict(answer)}}
 
 
 def check_cut(settings: CompressSettings, model_config: Any) -> None:
@@ -133,6 +144,7 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
     how = {**rounding, "keep_layers": len(kept), "keep_ffn": settings.keep_ffn}
     return {
         **export(small, cut, folder, settings.recipe, how, **rounding),
+        **answered_example(folder, task.name),
         "score_float32": task.score(answers)[task.metric],
         "kept_blocks": kept,
         "intermediate_size": small.config.intermediate_size,

@@ -13,12 +13,11 @@ from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.losses import masked_lm_loss, next_sentence_loss
-from mobilebert_ja.masking import IGNORED, REPLACEMENTS, whole_word_mask
+from mobilebert_ja.masking import EVALUATION_PROBABILITY, IGNORED, REPLACEMENTS, whole_word_mask
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.shards import Rows, Shards
 from mobilebert_ja.tokenizer import read_vocabulary
 
-EVALUATION_PROBABILITY = 0.15  # held-out text is always masked alike, so that runs can be compared
 EVALUATION_BATCH = 32
 
 
@@ -152,7 +151,8 @@ def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dic
 def evaluate_pretraining(
     model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
 ) -> dict[str, float]:
-    """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time."""
+    """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time,
+    and the share of tokens that was masked."""
     was_training = model.training
     model.eval().to(device)
     sums: dict[str, float] = {}
@@ -173,4 +173,5 @@ def evaluate_pretraining(
         tokens += used
         sums = {key: sums.get(key, 0.0) + value for key, value in results.items()}
     model.train(was_training)
-    return {key: value / (tokens if key.startswith("mlm") else pairs) for key, value in sums.items()}
+    means = {key: value / (tokens if key.startswith("mlm") else pairs) for key, value in sums.items()}
+    return means | {"mlm_probability": EVALUATION_PROBABILITY}

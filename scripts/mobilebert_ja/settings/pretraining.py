@@ -133,6 +133,7 @@ class TrainingSpeedSettings(PretrainSettings):
 class CostSettings(StageSettings):
     """estimate_cost.py"""
 
+    record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")
     teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
     student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens a row.")
     scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")

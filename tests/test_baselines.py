@@ -91,7 +91,10 @@ def test_a_missing_library_is_named_first(work, monkeypatch, capsys, task, modul
         (["--svm_c", "0"], "--svm_c must be more than 0"),
         (["--task", "ner", "--crf_iterations", "0"], "--crf_iterations must be at least 1"),
         (["--task", "classification"], "--train_file names its file"),
-        (["--train_share", "0.01"], "--train_share 0.01 leaves 1 of 92 training examples, all of one class"),
+        (
+            ["--train_share", "0.01", "--output_dir", "share"],
+            "--train_share 0.01 leaves 1 of 92 training examples, all of one class",
+        ),
     ],
 )
 def test_mistakes(work, monkeypatch, capsys, flags, words):

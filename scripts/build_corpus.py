@@ -1,7 +1,7 @@
 """Turn raw Japanese text into clean sentences, the cl-tohoku/bert-japanese v2.0 way.
 
     python scripts/build_corpus.py --config recipes/tiny.yaml
-    python scripts/build_corpus.py --source text --input 'texts/*.txt.xz' --exclude ner.json
+    python scripts/build_corpus.py --source text --input 'texts/*.txt.xz' --exclude ner.json,ldcc-20140209.tar.gz
     python scripts/build_corpus.py --source cirrussearch --input jawiki-cirrussearch-content.json.gz
     python scripts/build_corpus.py --source hub --input wikimedia/wikipedia:20231101.ja
 
@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilebert_ja.corpus import CorpusBuild, excluded_sentences
+from mobilebert_ja.corpus import CorpusBuild, excluded_texts
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.executors import EXECUTORS
 from mobilebert_ja.files import require_file, require_folder
+from mobilebert_ja.news_archive import LIVEDOOR_FILE
 from mobilebert_ja.records import Stage
 from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CorpusSettings, parse_settings
@@ -33,7 +34,9 @@ def inputs_of(settings: CorpusSettings) -> tuple[str, list[Path]]:
             raise UserError(f"--source {settings.source} needs --input.")
         data = resolve_data_dir(settings)
         texts = require_folder(data / "corpus", "DATA_DIR holds the texts in corpus/.")
-        exclude = exclude or [require_file(data / "ner" / "ner.json", "Its sentences are kept out of pretraining.")]
+        if not exclude:
+            exclude = [require_file(data / "ner" / "ner.json", "Its sentences are kept out of pretraining.")]
+            exclude += [titles for titles in (data / LIVEDOOR_FILE,) if titles.is_file()]
         return str(texts), exclude
     return settings.input, exclude
 
@@ -43,7 +46,7 @@ def main() -> None:
     settings = parse_settings(CorpusSettings, __doc__, "build_corpus", source=list(SOURCES), executor=list(EXECUTORS))
     given, exclude = inputs_of(settings)
     parts = parts_of(settings.source, given, Path(settings.work_dir) / "downloads", settings.checksum)
-    excluded = excluded_sentences(exclude)
+    excluded = excluded_texts(exclude)
     paths = {f"exclude_{path.name}": path for path in exclude}
     paths |= {f"input_{part.name}": Path(part.location) for part in parts if part.source != "hub"}
     stage = Stage(

@@ -19,8 +19,8 @@ from pathlib import Path
 from mobilebert_ja.download import download
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import sha256_of
+from mobilebert_ja.news_archive import LIVEDOOR_FILE, articles_digest
 from mobilebert_ja.settings import DownloadDataSettings, parse_settings
-from mobilebert_ja.tasks.livedoor import LIVEDOOR_FILE, articles_digest
 from mobilebert_ja.tasks.ner import NER_FILE
 
 LIVEDOOR_DIGEST = "6d300839bbe2664b5650db249d1a93758bde970ea23053dfcfd04e64d3948fcd"

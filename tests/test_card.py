@@ -459,6 +459,26 @@ def test_ablations_stand_side_by_side(folder):
     assert "| 37 % | 発散(43ステップ) | - |" in text
 
 
+def test_the_card_says_what_the_model_cannot_do(folder):
+    limits = rendered(folder).split("## 制限と注意")[1].split("\n## ")[0]
+    length = json.loads((folder / "pretraining.json").read_text())["settings"]["max_seq_length"]
+    assert f"系列長 {length} で学習しています。それより後ろの位置は学習されておらず" in limits
+    for word in ("旧仮名遣い", "方言", "話し言葉", "プログラムのコード", "偏り"):
+        assert word in limits
+
+
+def test_titles_kept_out_of_pretraining_are_told(folder):
+    record = json.loads((folder / "corpus.json").read_text())
+    assert "評価に使う NER の文は、完全に一致する" in rendered(folder)
+    record["metrics"]["looked_for"] = {"evaluation_sentence": 5343, "evaluation_title": 7356}
+    record["metrics"]["removed_sentences"]["evaluation_title"] = 3
+    (folder / "corpus.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    assert (
+        "評価に使う NER の文とニュースの見出しは、完全に一致する" in text and "| 評価データにある見出し | 3 |" in text
+    )
+
+
 def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
     timed = {"finished": True, "mlm_loss": 6.311, "mlm_accuracy": 0.0479, "settings": {"max_train_seconds": 37.0}}
     runs = {

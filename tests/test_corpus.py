@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from datatrove.pipeline.base import PipelineStep
 
-from mobilebert_ja.corpus import CorpusBuild, excluded_sentences
+from mobilebert_ja.corpus import CorpusBuild, excluded_texts
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.executors import make_executor, no_other_run, run_phase
 from mobilebert_ja.sources import Part
+from task_data import write_livedoor, write_ner
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめも"
@@ -78,7 +79,7 @@ def made(folder: Path, texts: dict[str, str], **options) -> dict:
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         parts.append(Part(name, "text", str(folder / f"{name}.txt")))
     (folder / "corpus").mkdir()
-    options = {"excluded": frozenset(), "workers": 1, "heldout_every": 10**9, **options}
+    options = {"excluded": {}, "workers": 1, "heldout_every": 10**9, **options}
     return CorpusBuild(parts, folder=folder / "corpus", **options).run()
 
 
@@ -88,20 +89,51 @@ def test_duplicates_and_evaluation_sentences_are_dropped(tmp_path):
         "a": "春の川辺には菜の花が咲く。\n試験に使うための文である。\n春の川辺には菜の花が咲く。\n\n短い。\n",
         "b": "春の川辺には菜の花が咲く。駅から港まで市電が通っている。\n\n" + "山の上に古い天文台がある。\n\n" * 2,
     }
-    metrics = made(tmp_path, texts, excluded=excluded_sentences([tmp_path / "ner.json"]))
+    metrics = made(tmp_path, texts, excluded=excluded_texts([tmp_path / "ner.json"]))
     assert sentences_of(tmp_path / "corpus")["train"] == [
         ["春の川辺には菜の花が咲く。"], ["駅から港まで市電が通っている。"], ["山の上に古い天文台がある。"],
     ]  # fmt: skip
     assert metrics["rules"] == {
         "repeated_sentence": 2, "evaluation_sentence": 1, "too_short": 1, "duplicate_document": 1,
     }  # fmt: skip
-    assert metrics["removed_sentences"] == metrics["rules"]
+    assert metrics["removed_sentences"] == metrics["rules"] and metrics["looked_for"] == {"evaluation_sentence": 1}
     assert metrics["read"]["documents"] == 5
     assert metrics["train"] == {"documents": 3, "sentences": 3, "characters": 41}
     assert metrics["sources"]["b"]["sentences"] == 2
     assert metrics["sentence_lengths"] == {10: 3}
     shown = {entry["rule"]: entry for entry in json.loads((tmp_path / "corpus" / "removed.json").read_text())}
     assert shown["too_short"]["examples"] == [{"text": "短い。"}]
+
+
+def test_titles_are_kept_out_too_and_counted_apart(tmp_path):
+    """By default both evaluation files; where no title stands in the text, the corpus is that without them."""
+    data = tmp_path / "data"
+    write_ner(data, 3)  # 田中太郎は京都市に住む。 and the like
+    titles = write_livedoor(data, {"smax": 8, "movie-enter": 8})
+    wide = "ＡＮＤＲＯＩＤの更新を詳しく紹介"
+    with_one = {"text/smax/smax-0.txt": f"http://example/\n2012-01-01\n　{wide} \n本文。\n".encode()}
+    (data / "corpus").mkdir()
+    sentence = json.loads((data / "ner" / "ner.json").read_text())[1]["text"]
+    ordinary = TEXT + f"{sentence}{made_up('a')}\n"
+    (data / "corpus" / "a.txt").write_text(ordinary, encoding="utf-8")
+    for name, flags in {"default": [], "sentences": ["--exclude", "data/ner/ner.json"]}.items():
+        done = build(tmp_path, "--data_dir", "data", "--output_dir", name, *flags)
+        assert done.returncode == 0, done.stderr
+    assert bytes_of(tmp_path / "default") == bytes_of(tmp_path / "sentences")
+    record = json.loads((tmp_path / "default" / "record.json").read_text())
+    assert record["inputs"].keys() >= {"exclude_ner.json", f"exclude_{titles.name}"}
+    assert record["metrics"]["looked_for"] == {"evaluation_sentence": 3, "evaluation_title": 16}
+    # One that does stand there, in the form that cleaning gives both, a whole sentence and a part of another.
+    write_livedoor(data, {"smax": 8, "movie-enter": 8}, with_one)
+    (data / "corpus" / "a.txt").write_text(ordinary + f"\nANDROIDの更新を詳しく紹介\n{wide}した。\n", encoding="utf-8")
+    done = build(tmp_path, "--data_dir", "data", "--output_dir", "titles")
+    assert done.returncode == 0, done.stderr
+    rules = json.loads((tmp_path / "titles" / "record.json").read_text())["metrics"]["rules"]
+    assert rules["evaluation_sentence"] == rules["evaluation_title"] == 1
+    kept = {each for split in sentences_of(tmp_path / "titles").values() for document in split for each in document}
+    assert (
+        "ANDROIDの更新を詳しく紹介した。" in kept and "ANDROIDの更新を詳しく紹介" not in kept and sentence not in kept
+    )
 
 
 def test_near_duplicates_are_dropped_and_can_be_kept(tmp_path):

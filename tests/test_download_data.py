@@ -11,8 +11,8 @@ import pytest
 import download_data
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import sha256_of
+from mobilebert_ja.news_archive import articles_digest
 from mobilebert_ja.tasks import load_task
-from mobilebert_ja.tasks.livedoor import articles_digest
 from task_data import write_livedoor, write_ner
 
 COUNTS = {"sports-watch": 12, "movie-enter": 10, "smax": 8}

@@ -7,10 +7,10 @@ import pytest
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import list_files
+from mobilebert_ja.news_archive import read_articles
 from mobilebert_ja.sample import resolve_data_dir, write_sample
 from mobilebert_ja.sample_tasks import ENTITY_TYPES
 from mobilebert_ja.settings import StageSettings
-from mobilebert_ja.tasks.livedoor import read_articles
 
 
 @pytest.fixture(scope="module")

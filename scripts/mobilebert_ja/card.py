@@ -167,6 +167,7 @@ REMOVED = {
     "duplicate_document": "2度目以降の同じ文書の文",
     "near_duplicate_document": "ほかとほぼ同じ文書の文(MinHash)",
     "evaluation_sentence": "評価データにある文",
+    "evaluation_title": "評価データにある見出し",
 }
 TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
 VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}

@@ -54,6 +54,7 @@ from mobilebert_ja.corpus_steps import (
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.executors import make_executor, no_other_run, run_phase
 from mobilebert_ja.files import read_json, write_json
+from mobilebert_ja.news_archive import read_articles
 from mobilebert_ja.rule_report import RuleReport
 from mobilebert_ja.sources import Part
 from mobilebert_ja.text import clean, split_sentences
@@ -62,16 +63,25 @@ SENTENCE_FINDERS = 8  # tasks that share the sentences' signatures among them
 WORK_FOLDERS = ("passes", "pieces", "cleaned", "duplicates", "reports")
 
 
-def excluded_sentences(paths: Iterable[Path]) -> frozenset[bytes]:
-    """Digests of the sentences of evaluation files: JSON lists of objects with "text"."""
-    digests = set()
+def excluded_texts(paths: Iterable[Path]) -> dict[str, frozenset[bytes]]:
+    """Rule -> digests of the sentences of evaluation files that it keeps out of the corpus.
+
+    A file is a JSON list of objects with "text" ("evaluation_sentence"), or the archive of the livedoor corpus, whose
+    titles are meant ("evaluation_title"). Both are cleaned and split as the corpus is.
+    """
+    found: dict[str, set[bytes]] = {}
     for path in paths:
-        for item in read_json(path, "It names sentences to keep out of pretraining (--exclude)."):
-            if not isinstance(item, dict) or "text" not in item:
-                raise UserError(f'{path}: expected a list of objects with the key "text".')
-            for sentence in split_sentences(clean(str(item["text"]))):
-                digests.add(digest(sentence))
-    return frozenset(digests)
+        if path.suffix == ".tgz" or ".tar" in path.suffixes:
+            rule, texts = "evaluation_title", [title for _, title in read_articles(path)]
+        else:
+            rule, texts = "evaluation_sentence", []
+            for item in read_json(path, "It names sentences to keep out of pretraining (--exclude)."):
+                if not isinstance(item, dict) or "text" not in item:
+                    raise UserError(f'{path}: expected a list of objects with the key "text".')
+                texts.append(str(item["text"]))
+        for text in texts:
+            found.setdefault(rule, set()).update(digest(sentence) for sentence in split_sentences(clean(text)))
+    return {rule: frozenset(digests) for rule, digests in sorted(found.items())}
 
 
 def _text_of(document: Document) -> str:
@@ -84,7 +94,7 @@ class CorpusBuild:
 
     Args:
         parts: what to read.
-        excluded: digests of the sentences that must not be in it.
+        excluded: rule -> digests of the sentences that must not be in it; see `excluded_texts`.
         folder: where train/, heldout/ and removed.json go; the passes' own files stand beside them until the end.
         min_chars, max_chars: length of a sentence that is kept (characters).
         heldout_every: one document in this many is held out.
@@ -94,7 +104,7 @@ class CorpusBuild:
     """
 
     parts: list[Part]
-    excluded: frozenset[bytes]
+    excluded: dict[str, frozenset[bytes]]
     folder: Path
     min_chars: int = 10
     max_chars: int = 200
@@ -222,6 +232,7 @@ class CorpusBuild:
         seconds = sum(cost["task_seconds"] for cost in self.costs)  # of one core; 0 on a cluster, which counts its own
         return {
             "read": read,
+            "looked_for": {rule: len(digests) for rule, digests in self.excluded.items()},
             **totals,
             "rules": dict(report.counts.most_common()),
             "removed_sentences": dict(report.removed_sentences.most_common()),

@@ -103,14 +103,14 @@ class CleanDocuments(PipelineStep):
 
     Args:
         min_chars, max_chars: sentences of other lengths are dropped (characters).
-        excluded: digests of sentences of evaluation sets, which are dropped.
+        excluded: rule -> digests of sentences of evaluation sets, which are dropped.
         reports: folder for this task's `RuleReport` and counts.
     """
 
     type = "✂️ - CLEANER"
     name = "sentences"
 
-    def __init__(self, min_chars: int, max_chars: int, excluded: frozenset[bytes], reports: Path):
+    def __init__(self, min_chars: int, max_chars: int, excluded: dict[str, frozenset[bytes]], reports: Path):
         super().__init__()
         self.min_chars, self.max_chars, self.reports = min_chars, max_chars, reports
         self._excluded = excluded
@@ -125,8 +125,9 @@ class CleanDocuments(PipelineStep):
         for paragraph in document.text.split("\n"):
             for sentence in split_sentences(clean(paragraph, changed)):
                 reason = unwanted(sentence, self.min_chars, self.max_chars)
-                if reason is None and self._excluded and digest(sentence) in self._excluded:
-                    reason = "evaluation_sentence"
+                if reason is None and self._excluded:
+                    found = digest(sentence)
+                    reason = next((rule for rule, digests in self._excluded.items() if found in digests), None)
                 if reason is None:
                     kept.append(sentence)
                 else:

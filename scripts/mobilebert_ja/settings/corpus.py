@@ -20,7 +20,11 @@ class CorpusSettings(StageSettings):
     min_chars: int = setting(10, "Shorter sentences are dropped (characters).")
     max_chars: int = setting(200, "Longer sentences are dropped (characters).")
     heldout_every: int = setting(100, "One document in this many goes to the held-out part.")
-    exclude: str | None = setting(None, "Evaluation files whose sentences are removed; none: DATA_DIR/ner/ner.json.")
+    exclude: str | None = setting(
+        None,
+        "Evaluation files whose sentences are removed, comma separated: JSON, or the livedoor archive for its titles; "
+        "none: both of DATA_DIR.",
+    )
     near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
     piece_chars: int = setting(2_000_000, "Characters a task works on.")
     num_workers: int = setting(2, "Tasks at work at a time.")

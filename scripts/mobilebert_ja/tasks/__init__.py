@@ -12,9 +12,10 @@ from typing import Any
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import require_file
+from mobilebert_ja.news_archive import LIVEDOOR_FILE
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
-from mobilebert_ja.tasks.livedoor import LIVEDOOR_FILE, load_livedoor
+from mobilebert_ja.tasks.livedoor import load_livedoor
 from mobilebert_ja.tasks.ner import NER_FILE, load_ner
 from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
 

@@ -12,7 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ SENTENCES = [
     "夏目漱石の『坊っちゃん』は、愛媛県松山市を舞台とする小説である。",
 ]
 MASKED = ["東京は日本[MASK]首都である。", "彼は東京大学を[MASK]した。", "富士山は日本で一番高い[MASK]です。"]
+SMALL = [sys.executable, "scripts/reproduce.py", "--config", "recipes/tiny.yaml", "--work_dir", "work/tiny"]
 CSS = ".gradio-container {max-width: 860px !important} .time {font-variant-numeric: tabular-nums}"
 
 
@@ -80,8 +81,7 @@ def highlighted(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str,
 
 def make_small_models() -> Iterator[str]:
     """Walk the road at its smallest; yields its last lines."""
-    command = [sys.executable, "scripts/reproduce.py", "--config", "recipes/tiny.yaml", "--work_dir", "work/tiny"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(SMALL, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
@@ -104,9 +104,10 @@ def task_tab(task: str, models: Models | None, examples: list[str], label: str, 
         return
     if models.practice:
         gr.Markdown("**練習用の小さなモデルです。** 機械的に作った見本の文章で学習しており、答えは当てになりません。")
-    text = gr.Textbox(label=label, value=examples[0], lines=1, max_lines=6, max_length=answers.LONGEST)
+    box = {"lines": 1, "max_lines": 6, "max_length": answers.LONGEST}
+    text = gr.Textbox(label=label, value=examples[0], interactive=True, **box)
     forms = [form for form, folder in ((PLAIN, models.plain), (FAST, models.fast)) if folder]
-    form = gr.Radio(forms, value=forms[-1], label="モデル")
+    form = gr.Radio(forms, value=forms[-1], label="モデル", interactive=True)
     button = gr.Button("答える", variant="primary")
     result = output()
     took = gr.Markdown(elem_classes="time")
@@ -125,8 +126,8 @@ def find_names(models: Models, text: str, form: str) -> tuple[list[tuple[str, st
     return highlighted(text, result.answer), words_of(result)
 
 
-def build(places: list[Path]) -> gr.Blocks:
-    """The page, with the models found in `places`."""
+def build(places: Callable[[], list[Path]]) -> gr.Blocks:
+    """The page, with the models found in `places` whenever it is loaded: there may be more than before."""
     with gr.Blocks(title="mobilebert-ja", analytics_enabled=False) as page:
         gr.Markdown(
             "# mobilebert-ja を試す\nCPU で速く動く小さな日本語モデルです。計算はこの計算機の中だけで行われます。"
@@ -143,19 +144,20 @@ def build(places: list[Path]) -> gr.Blocks:
             for event in (button.click, text.submit):
                 event(fill, [text, form], [result, took], api_name="fill_mask")
         with gr.Tab("題名"):
-            models = answers.find_models("livedoor", places)
-            task_tab(
-                "livedoor",
-                models,
-                TITLES,
-                "ニュースの題名",
-                lambda: gr.Label(label="分類", num_top_classes=9),
-                classify,
-            )
+
+            @gr.render()
+            def titles() -> None:
+                classes = lambda: gr.Label(label="分類", num_top_classes=9)  # noqa: E731
+                models = answers.find_models("livedoor", places())
+                task_tab("livedoor", models, TITLES, "ニュースの題名", classes, classify)
+
         with gr.Tab("名前"):
-            models = answers.find_models("ner", places)
-            names = lambda: gr.HighlightedText(label="見つけた名前", combine_adjacent=False)  # noqa: E731
-            task_tab("ner", models, SENTENCES, "文", names, find_names)
+
+            @gr.render()
+            def names() -> None:
+                marked = lambda: gr.HighlightedText(label="見つけた名前", combine_adjacent=False)  # noqa: E731
+                task_tab("ner", answers.find_models("ner", places()), SENTENCES, "文", marked, find_names)
+
         with gr.Tab("速さ"):
             gr.Markdown("このリポジトリの記録から描いた図です。表と条件は README.md にあります。")
             for name, title in FIGURES.items():
@@ -168,11 +170,10 @@ def build(places: list[Path]) -> gr.Blocks:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=None, help="none: 7860, or the next one that is free")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines use the page")
+    parser.add_argument("--host", help="0.0.0.0: for other machines, too; none: GRADIO_SERVER_NAME or 127.0.0.1")
     parser.add_argument("--work_dir", action="append", help="where the models are; none: the road's own folders")
     given = parser.parse_args()
-    places = [Path(each) for each in given.work_dir] if given.work_dir else answers.work_dirs()
-    page = build(places)
+    page = build(lambda: [Path(each) for each in given.work_dir] if given.work_dir else answers.work_dirs())
     # A theme without web fonts, so that nothing is fetched from elsewhere.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     page.launch(server_name=given.host, server_port=given.port, share=False, theme=theme, css=CSS)

@@ -40,6 +40,7 @@ class Hub:
     objects: dict[str, bytes] = field(default_factory=dict)  # large files by SHA-256
     requests: list[str] = field(default_factory=list)
     refuse_puts_after: int | None = None
+    read_only: bool = False  # what a token without write access meets
 
     def puts(self) -> int:
         return sum(each.startswith("PUT") for each in self.requests)
@@ -124,6 +125,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.json({"errors": [], "warnings": []})
         if not self.allowed():
             return None
+        if self.hub.read_only:
+            return self.json({"error": "You don't have the rights to write to this repository"}, 403)
         if address.path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"

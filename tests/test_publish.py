@@ -1,7 +1,9 @@
 """publish.py with huggingface_hub's own client against a Hub on loopback: what goes there, what not, reading back."""
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +16,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fast_models import tiny_model
+from fast_models import run_script, tiny_model, write_data, write_finetuned
 from hub_server import TOKEN, running_hub
 from mobilebert_ja.checkpoint import export_checkpoint, load_pretrained
-from mobilebert_ja.derived_card import render_derived_card
+from mobilebert_ja.derived_card import EXAMPLE, render_derived_card
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.hub_folder import ATTRIBUTES, require_no_secrets, write_safetensors
+from mobilebert_ja.runtime import load
 from task_data import write_student, write_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,6 +199,9 @@ def test_refusals_are_one_sentence(root, hub, tmp_path):
     assert "does not know the token" in one_sentence(publish(root, hub, tmp_path, token="hf_wrong"))
     assert "--repo_id must be NAME/MODEL" in one_sentence(publish(root, hub, tmp_path, repo="no name"))
     assert not hub.repos
+    hub.read_only = True
+    said = one_sentence(publish(root, hub, tmp_path))
+    assert f"the token may not write to {REPO}" in said and not hub.repos and not hub.objects
     hub.url = "http://127.0.0.1:9"  # nothing listens there
     assert "could not be used" in one_sentence(publish(root, hub, tmp_path))
     dry = publish(root, hub, tmp_path, "--dry_run", "true")
@@ -248,6 +254,73 @@ def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
         and "最大 64 トークン" in text
         and "`num_train_epochs`: 3" in text
     )
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """A work folder with a tiny model of names, fine-tuned and sped up."""
+    work = tmp_path_factory.mktemp("work")
+    data = write_data(work / "data")
+    write_finetuned(work, data, "ner", [0])
+    done = run_script("compress.py", work, data, "--task", "ner")
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+def head_and_text(card: bytes) -> tuple[dict, str]:
+    text = card.decode()
+    return yaml.safe_load(text.split("---\n")[1]), text
+
+
+def as_printed(text: str, language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return block
+
+
+def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+    folder = names / "finetuned" / "ner"
+    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/names")
+    assert done.returncode == 0, done.stderr
+    files = hub.repos["someone/names"].files
+    assert {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"} <= set(files)
+    head, text = head_and_text(files["README.md"])
+    assert head["pipeline_tag"] == "token-classification" and head["base_model_relation"] == "finetune"
+    assert (
+        head["library_name"] == "transformers" and head["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
+    )
+    assert "固有表現抽出に微調整した" in text and "F値(完全一致)" in text and "人名、地名" in text and "B-" not in text
+    command = [sys.executable, "-c", as_printed(text, "python")]
+    read = subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    local = [*command[:2], command[2].replace("someone/names", str(folder))]
+    wanted = subprocess.run(local, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
+    assert read.stdout == wanted.stdout != ""
+
+
+def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+    folder = names / "compressed" / "ner" / "onnx"
+    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/fast-names")
+    assert done.returncode == 0, done.stderr
+    files = hub.repos["someone/fast-names"].files
+    assert set(files) == {
+        "README.md", ".gitattributes", "model.onnx", "compressed.json", "vocab.txt", "tokenizer_config.json",
+    }  # fmt: skip
+    head, text = head_and_text(files["README.md"])
+    assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "quantized"
+    assert head["pipeline_tag"] == "token-classification" and "library_name" not in head
+    assert "CPU で速く動くように変換した" in text
+    (tmp_path / "scripts").symlink_to(SCRIPTS)
+    beside = str(Path(sys.executable).parent)
+    variables = environment(hub, tmp_path) | {"PATH": f"{beside}{os.pathsep}{os.environ['PATH']}"}
+    commands = ["bash", "-ec", as_printed(text, "bash")]
+    read = subprocess.run(commands, capture_output=True, text=True, env=variables, cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    answer = load(folder).predict_one(EXAMPLE)
+    assert answer.entities  # the untrained model says something
+    assert json.loads(read.stdout.splitlines()[-1]) == dataclasses.asdict(answer)
+    snippet = [sys.executable, "-c", as_printed(text, "python")]
+    said = subprocess.run(snippet, capture_output=True, text=True, env=variables, cwd=tmp_path)
+    assert said.stdout.strip() == str(answer), said.stderr
 
 
 def test_no_card_for_what_is_no_model(tmp_path, original):

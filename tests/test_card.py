@@ -326,6 +326,19 @@ def add_cuts(folder: Path) -> None:
     (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
 
 
+def test_the_card_recipe_has_a_table(folder):
+    add_sped_up(folder)
+    assert "元のカードの高速化を変えてみたとき" not in rendered(folder)
+    facts = {"score": 0.5037, "median_ms": 7.13, "bytes": 39_300_000, "agreement": 0.9271, "sparsity": 0.2}
+    models = {"pruned-per_tensor": facts, "retrained-per_channel": facts | {"score": 0.5117, "agreement": 0.9719}}
+    record = {"settings": {"prune_epochs": 4}, "metrics": {"items": 200, "models": models}}
+    (folder / "card_recipe_ner.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    assert "| 枝刈りのみ、行列ごとの尺度(カードの方法) | 50.4 % | 7.13 ms | 39.3 MB | 92.7 % |" in text
+    assert "| 枝刈りの後に再学習、出力ごとの尺度 | 51.2 % | 7.13 ms | 39.3 MB | 97.2 % |" in text
+    assert "(4エポック)" in text
+
+
 def test_cuts_have_a_table(folder):
     add_sped_up(folder)
     assert "層を減らしたとき" not in rendered(folder)

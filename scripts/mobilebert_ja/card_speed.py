@@ -94,17 +94,32 @@ def default_cut() -> str:
     return cut_title(f"{settings.keep_layers}x{settings.keep_ffn:g}")
 
 
+CARD_VARIANTS = {
+    "pruned-per_tensor": "枝刈りのみ、行列ごとの尺度(カードの方法)",
+    "pruned-per_channel": "枝刈りのみ、出力ごとの尺度",
+    "retrained-per_tensor": "枝刈りの後に再学習、行列ごとの尺度",
+    "retrained-per_channel": "枝刈りの後に再学習、出力ごとの尺度",
+}
+
+
 def cut_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     """Each cut of sweep_compression.py: name, score and ms an item of the first seed, size, answers as before."""
+    models = _metrics(records, f"cuts_{task}").get("models", {})
+    return [[cut_title(name), *_sweep_cells(facts)] for name, facts in models.items()]
+
+
+def card_recipe_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """The same for the card's recipe: retrained after pruning or not, scales by matrix or by output."""
+    models = _metrics(records, f"card_recipe_{task}").get("models", {})
+    return [[CARD_VARIANTS[name], *_sweep_cells(facts)] for name, facts in models.items()]
+
+
+def _sweep_cells(facts: dict[str, Any]) -> list[str]:
     return [
-        [
-            cut_title(name),
-            f"{facts['score'] * 100:.1f} %",
-            f"{facts['median_ms']:.2f} ms",
-            f"{facts['bytes'] / 1e6:.1f} MB",
-            f"{facts['agreement'] * 100:.1f} %",
-        ]
-        for name, facts in _metrics(records, f"cuts_{task}").get("models", {}).items()
+        f"{facts['score'] * 100:.1f} %",
+        f"{facts['median_ms']:.2f} ms",
+        f"{facts['bytes'] / 1e6:.1f} MB",
+        f"{facts['agreement'] * 100:.1f} %",
     ]
 
 

@@ -226,7 +226,7 @@ def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
     record["metrics"]["before"] = {"mlm_loss": 11.73, "mlm_accuracy": 0.0, "nsp_accuracy": 0.5}
     (folder / "shallow_pretraining.json").write_text(json.dumps(record))
     grown = rendered(folder)
-    assert "7層のモデルで 25 分、6.2 百万トークン" in grown and "損失 11.73 → 4.93" in grown and "11.73" not in alone
+    assert "7層のモデルで 25 分、616 万トークン" in grown and "損失 11.73 → 4.93" in grown and "11.73" not in alone
     assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
 
 

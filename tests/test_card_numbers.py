@@ -26,7 +26,7 @@ NAMES = (
 )  # fmt: skip
 SETTINGS = r"\d+ ?(スレッド|threads?|bits?|ビット)"  # said of how something was run
 FORMATS = r"\$?%?\.[0-4][fg]"
-SHAPES = {0, 1, 2, 3, 10, 100}  # digits, slices, percent
+SHAPES = {0, 1, 2, 3, 100, 1e6}  # digits, slices, percent, millions
 
 
 def without_names(text: str) -> str:

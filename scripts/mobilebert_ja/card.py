@@ -68,9 +68,11 @@ def minutes(value: float | None) -> str:
     return MISSING if value is None else f"{value / 60:.0f} 分"
 
 
-def million(value: float | None, digits: int = 1) -> str:
-    """A count in units of a hundred myriads: 2500000 -> "2.5 百万"."""
-    return MISSING if value is None else f"{value / 1e6:,.{digits}f} 百万"
+def myriads(value: float | None) -> str:
+    """A large count in the units that Japanese counts in: 9854976 -> "985 万"."""
+    if value is None:
+        return MISSING
+    return f"{value / 1e8:,.1f} 億" if value >= 1e8 else f"{value / 1e4:,.0f} 万"
 
 
 def median(values: list[float]) -> float:
@@ -214,7 +216,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
     return template.render(
         metadata=metadata(records), practice=is_practice(records), figures=figures, tasks=TASKS,
         find=lambda path: find(records, path), percent=percent, number=number, megabytes=megabytes, minutes=minutes,
-        million=million, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
+        myriads=myriads, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
         ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint, speed=card_speed,

@@ -16,7 +16,7 @@ MASK = "[MASK]"
 SOURCES = {"wikipedia_jaquad": "SkelterLabsInc/JaQuAD"}
 EVALUATION = {"livedoor": "llm-book/livedoor-news-corpus", "ner": "stockmark/ner-wikipedia-dataset"}
 DATASETS = {"livedoor": "livedoor news corpus (titles)", "ner": "Wikipedia NER (ja)"}
-HELD_OUT = {
+HELD_OUT: dict[str, Any] = {
     "task_type": "fill-mask", "dataset_type": "held-out", "dataset_name": "held-out part of the pretraining corpus",
 }  # fmt: skip
 TASK_TYPES = {"livedoor": "text-classification", "ner": "token-classification"}
@@ -69,11 +69,8 @@ def eval_results(records: dict[str, Any]) -> list[EvalResult]:
             )
 
     for task, metric in METRICS.items():
-        place: dict[str, Any] = {
-            "task_type": TASK_TYPES[task],
-            "dataset_type": EVALUATION[task],
-            "dataset_name": DATASETS[task],
-        }
+        place: dict[str, Any] = {"task_type": TASK_TYPES[task], "dataset_type": EVALUATION[task]}
+        place["dataset_name"] = DATASETS[task]
         own = _metrics(records, task)
         add(place, metric, own.get("mean"))
         macro = [details["macro_f1"] for run in own.get("runs", []) if "macro_f1" in (details := run["details"])]

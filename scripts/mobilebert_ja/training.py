@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast
 from torch import nn
+from transformers import PreTrainedModel
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.files import write_json
@@ -126,6 +127,23 @@ def _as_handed_in(model: nn.Module) -> Iterator[None]:
         model.__dict__.update(wrapped)
 
 
+@contextmanager
+def attention_for_training(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """On a CPU, attention as single products instead of torch's fused kernel, whose backward pass is slow there for
+    heads as narrow as MobileBERT's. The model is left with the attention it had."""
+    changed = []
+    if device.type == "cpu":
+        for part in model.modules():
+            if isinstance(part, PreTrainedModel) and part.config._attn_implementation == "sdpa":
+                part.set_attn_implementation("eager")
+                changed.append(part)
+    try:
+        yield
+    finally:
+        for part in changed:
+            part.set_attn_implementation("sdpa")
+
+
 def run_training(
     accelerator: Accelerator,
     model: nn.Module,
@@ -205,7 +223,7 @@ def run_training(
     window: list[dict[str, torch.Tensor]] = []  # losses and values since the last point of the curve
     window_numbers: list[int] = []  # and the micro-batches that they come from
     last_save = time.monotonic()
-    with _stop_requests() as stop:
+    with _stop_requests() as stop, attention_for_training(bare_model, accelerator.device):
         while state.step < max_steps and share_done() < 1:
             if before_step is not None:
                 before_step(state.step, prepared)

@@ -227,7 +227,33 @@ def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
     (folder / "shallow_pretraining.json").write_text(json.dumps(record))
     grown = rendered(folder)
     assert "7層のモデルで 25 分、616 万トークン" in grown and "損失 11.73 → 4.93" in grown and "11.73" not in alone
+    assert "24層に増やして 60 分、505 万トークン" in grown and "合わせて 1,121 万トークンです。" in grown
+    assert "合わせて" not in alone and "- **学習量**: 60 分、505 万トークン(1,234ステップ)。" in alone
     assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_a_run_of_three_parts_tells_of_each(folder, tmp_path, monkeypatch):
+    last = json.loads((folder / "pretraining.json").read_text())
+    for name, blocks, length, rate, minutes in (("shallow", 6, 64, 0.0012, 31), ("short", 24, 64, 0.0009, 43)):
+        part = copy.deepcopy(last)
+        part["settings"] |= {"num_hidden_layers": blocks, "max_seq_length": length, "learning_rate": rate}
+        part["metrics"] |= {"train_seconds": 60.0 * minutes, "parameters": blocks * 1000}
+        (folder / f"{name}_pretraining.json").write_text(json.dumps(part))
+    last["metrics"]["parameters"] = 24_000
+    (folder / "pretraining.json").write_text(json.dumps(last))
+    text = rendered(folder)
+    assert "6層のモデルで 系列長 64 で 31 分、" in text and "24層に増やして 系列長 64 で 43 分、" in text
+    assert "さらに 系列長 128 で 60 分、505 万トークン(1,234ステップ)。合わせて 1,516 万トークンです。" in text
+    assert "学習率 0.0012、0.0009、0.001(段階ごとに)" in text
+    assert "学習時間は 2.2 時間" in text and "15.2 M tokens" in text
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
+    lines = drawn[0].axes[0].lines
+    assert [line.get_label() for line in lines if not line.get_label().startswith("_")] == [
+        "training, fewer blocks", "training", "held-out text",
+    ]  # fmt: skip
+    assert list(lines[-1].get_xdata()) == pytest.approx([0.0, 5.054464, 2 * 5.054464, 3 * 5.054464])
 
 
 def test_the_curve_shows_held_out_points_where_they_were_measured(folder, tmp_path, monkeypatch):

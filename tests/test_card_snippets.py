@@ -3,15 +3,12 @@
 Tiny models stand where the printed paths point, in a folder that is laid out as a clone in which the road was walked.
 """
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from mobilebert_ja import card
 from mobilebert_ja.compress_recipes import EXAMPLES
 from mobilebert_ja.files import read_json
 from mobilebert_ja.runtime import load
+from own_server import free_port, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ("livedoor", "ner")
@@ -115,24 +113,12 @@ def test_the_service_answers_its_own_curl_line(clone):
     assert model is not None and "localhost:8000" in ask
     if not (clone / model[1]).exists():  # the printed folder is of a recipe that trains
         (clone / model[1]).symlink_to(clone / "work/compressed/livedoor/onnx")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     # As printed, but on a port that is free.
     command = f"exec env {start.replace('uvicorn', f'{sys.executable} -m uvicorn --port {port}')}"
-    process = subprocess.Popen(["bash", "-c", command], cwd=clone, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+    with serving(port, ["bash", "-c", command], dict(os.environ), clone):
         asked = ask.replace("localhost:8000", f"127.0.0.1:{port}").replace("curl", "curl -s", 1)
         done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
-    finally:
-        process.terminate()
-        process.wait()
     assert done.returncode == 0, done.stderr
     (answer,) = json.loads(done.stdout)
     assert answer["label"] in answer["probabilities"]

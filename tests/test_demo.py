@@ -5,9 +5,7 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 import answers
 from fast_models import run_script, write_data, write_finetuned
 from mobilebert_ja.errors import UserError
+from own_server import free_port, serving
 
 APP = Path(answers.__file__).with_name("app.py")
 PHONE = {"width": 390, "height": 844}
@@ -41,23 +40,10 @@ def work(tmp_path_factory):
 @contextlib.contextmanager
 def running_page(work: Path, *app: str, **variables: str):
     """The page's address, for as long as the block lasts; `app`: arguments of Python, none for the page itself."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, *(app or (str(APP),)), "--port", str(port), "--work_dir", str(work)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+    with serving(port, command, os.environ | {"OMP_NUM_THREADS": "1"} | variables):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

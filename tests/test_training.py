@@ -11,11 +11,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
+from transformers import MobileBertModel
 
 from mobilebert_ja.errors import UserError
 from mobilebert_ja.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.resume import Checkpoints
 from mobilebert_ja.settings import TrainingSettings
+from mobilebert_ja.student import mobilebert_config
 from mobilebert_ja.training import constant_schedule, fingerprint_of, linear_schedule, run_training
 
 
@@ -147,6 +149,30 @@ def test_an_evaluation_sees_the_model_without_autocast(tmp_path):
         assert seen == {"training": {torch.bfloat16}, "evaluating": {torch.float32}}
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_path):
+    """While it trains, attention is taken as single products: faster to go back through, and the same to rounding."""
+    config = mobilebert_config(50, num_hidden_layers=1, hidden_size=32, intra_bottleneck_size=16, intermediate_size=32,
+                               embedding_size=16)  # fmt: skip
+    model = nn.ModuleDict({"bert": MobileBertModel(config).eval()})
+    bert, ids = model["bert"], torch.arange(20).reshape(2, 10)
+    seen = []
+
+    def loss(model, content):
+        hidden = model["bert"](ids).last_hidden_state
+        seen.append((model["bert"].config._attn_implementation, hidden.detach()))
+        return hidden.square().mean(), {}
+
+    settings = TrainingSettings(learning_rate=0.0)
+    with torch.no_grad():
+        before = bert(ids).last_hidden_state
+    assert bert.config._attn_implementation == "sdpa"
+    run_training(
+        Accelerator(), model, make_adamw(model, settings), batch, loss, settings, max_steps=2, folder=tmp_path,
+    )  # fmt: skip
+    assert [name for name, _ in seen] == ["eager", "eager"] and bert.config._attn_implementation == "sdpa"
+    assert torch.allclose(seen[0][1], before, atol=1e-5)
 
 
 def test_a_step_of_lamb_by_hand():

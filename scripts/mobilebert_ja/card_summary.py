@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mobilebert_ja.card_checkpoint import training_parts
 from mobilebert_ja.card_scores import distance_to_best_other
 from mobilebert_ja.card_speed import RECORDS
 
@@ -50,7 +51,7 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
         rows.append([title, value, best])
     pretraining = _metrics(records, "pretraining")
     if "after" in pretraining:
-        start = (_metrics(records, "shallow_pretraining") or pretraining)["before"]["mlm_accuracy"]
+        start = training_parts(records)[0]["metrics"]["before"]["mlm_accuracy"]
         value = pretraining["after"]["mlm_accuracy"]
         rows.append(["穴埋めの正解率(学習に使っていない文章)", f"{value * 100:.1f} %", f"学習前 {start * 100:.1f} %"])
     sizes = []

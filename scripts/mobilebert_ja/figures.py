@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mobilebert_ja.card import TASKS, contender, find
+from mobilebert_ja.card_checkpoint import training_parts
 from mobilebert_ja.card_speed import MODELS, UNCUT
 from mobilebert_ja.drawings import DRAWINGS
 
@@ -50,20 +51,19 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
     if not metrics or not metrics.get("history"):
         return None
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    shallow = find(records, "shallow_pretraining.metrics")
+    phases = [part["metrics"] for part in training_parts(records)]
     between: list[tuple[float, float]] = []
-    ends, heldout = [0.0], [(shallow or metrics)["before"]["mlm_loss"]]
-    for phase, label in ((shallow, "training, fewer blocks"), (metrics, "training")):
-        if phase:
-            tokens_a_step = phase["tokens_seen"] / phase["steps"] / 1e6
-            x = [ends[-1] + point["step"] * tokens_a_step for point in phase["history"]]
-            colour = COLOURS["mobilebert" if phase is metrics else "bert"]
-            axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
-            between += [
-                (ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])
-            ]
-            ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
-            heldout.append(phase["after"]["mlm_loss"])
+    ends, heldout = [0.0], [phases[0]["before"]["mlm_loss"]]
+    for phase in phases:
+        tokens_a_step = phase["tokens_seen"] / phase["steps"] / 1e6
+        x = [ends[-1] + point["step"] * tokens_a_step for point in phase["history"]]
+        fewer = phase.get("parameters", 0) < metrics.get("parameters", 0)
+        label = ("training, fewer blocks" if fewer else "training") if phase is phases[0] or phase is metrics else None
+        colour = COLOURS["bert" if fewer else "mobilebert"]
+        axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
+        between += [(ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])]
+        ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
+        heldout.append(phase["after"]["mlm_loss"])
     axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label="held-out text")
     if between:
         axes.plot(*zip(*between, strict=True), ".", color=COLOURS["compressed"])

@@ -13,6 +13,7 @@ import yaml
 
 from mobilebert_ja import card, card_speed, figures
 from mobilebert_ja.errors import UserError
+from mobilebert_ja.records import recorded_fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "scripts" / "mobilebert_ja" / "card_template.md"
@@ -350,6 +351,19 @@ def add_cuts(folder: Path) -> None:
     keys = ("score", "median_ms", "bytes", "agreement")
     models = {name: dict(zip(keys, each, strict=True)) for name, each in facts.items()}
     (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
+
+
+def test_a_sweep_over_another_model_says_so(folder):
+    add_sped_up(folder)
+    add_cuts(folder)
+    words = "以前のチェックポイントから微調整したモデルで測った値です"
+    assert words not in rendered(folder)
+    cuts, tuned = (json.loads((folder / f"{name}.json").read_text()) for name in ("cuts_ner", "ner"))
+    tuned["files"] = {"config.json": "0" * 64}
+    (folder / "ner.json").write_text(json.dumps(tuned))
+    for made_from, said in ((recorded_fingerprint(tuned), False), ("1" * 16, True)):
+        (folder / "cuts_ner.json").write_text(json.dumps(cuts | {"inputs": {"finetuned": made_from}}))
+        assert (words in rendered(folder)) is said
 
 
 def test_the_card_recipe_has_a_table(folder):

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja import card_checkpoint, card_comparison, card_scores, card_speed, card_summary
+from mobilebert_ja import card_checkpoint, card_comparison, card_scores, card_speed, card_summary, card_words
 from mobilebert_ja.card_ablations import ablation_tables
 from mobilebert_ja.card_metadata import metadata
 from mobilebert_ja.errors import UserError
@@ -220,7 +220,7 @@ def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
         published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
         removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
         ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint, speed=card_speed,
-        summary=card_summary, comparison=card_comparison,
+        summary=card_summary, comparison=card_comparison, words=card_words,
         records=records,
         contender=lambda task, name: contender(records, task, name), missing=MISSING,
     )  # fmt: skip

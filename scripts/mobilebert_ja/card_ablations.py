@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mobilebert_ja.card_words import in_japanese
+
 TITLES = {
     "embeddings": "単語ベクトルから始める",
     "initialisation": "初期値と学習率",
     "optimizer": "最適化の方法",
     "masking": "隠し方と次文予測",
-    "schedule": "学習率、バッチ、系列長、層の数、始めの単語ベクトル",
+    "schedule": "同じ時間の使い方",
     "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
 }
 
@@ -72,7 +74,7 @@ def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
                 "title": title,
                 "shared": shared_settings(every),
                 "columns": ["設定", "損失", "正解率", *(["トークン"] if timed else [])],
-                "rows": [[variant, *result_cells(seeds, timed)] for variant, seeds in rows.items()],
+                "rows": [[in_japanese(variant), *result_cells(seeds, timed)] for variant, seeds in rows.items()],
             }
         )
     return tables

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from mobilebert_ja.card_words import in_japanese
+from mobilebert_ja.records import recorded_fingerprint
 from mobilebert_ja.settings import CompressSettings
 
 MODELS = {
@@ -114,6 +116,13 @@ def card_recipe_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     return [[CARD_VARIANTS[name], *_sweep_cells(facts)] for name, facts in models.items()]
 
 
+def of_another_model(records: dict[str, Any], name: str, task: str) -> bool:
+    """Whether the record `name` was measured on another fine-tuned model than the one whose scores the card shows."""
+    inputs = records.get(name, {}).get("inputs", {})
+    measured = inputs.get("finetuned") or inputs.get("model_name_or_path")
+    return bool(measured and task in records and measured != recorded_fingerprint(records[task]))
+
+
 def _sweep_cells(facts: dict[str, Any]) -> list[str]:
     return [
         f"{facts['score'] * 100:.1f} %",
@@ -128,9 +137,10 @@ def variant_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     metrics = _metrics(records, f"onnx_variants_{task}")
     rows = []
     for name, facts in sorted(metrics.get("variants", {}).items(), key=lambda each: each[1]["median_ms"]):
+        words = in_japanese(name)
         rows.append(
             [
-                f"**{name}**" if name == metrics["kept"] else name,
+                f"**{words}**" if name == metrics["kept"] else words,
                 f"{facts['median_ms']:.2f} ms",
                 f"{facts['bytes'] / 1e6:.1f} MB",
                 f"{facts['agreement'] * 100:.1f} %",

@@ -44,12 +44,18 @@ def fingerprint(path: str | Path) -> str:
         return sha256_of(path)[:16]
     record = path / RECORD_NAME
     if record.is_file():
-        known = read_json(record)
-        if "fingerprint" in known:  # scored anew since: what others were made from, its models, is as it was
-            return known["fingerprint"]
-        files = known.get("files", {})
-    else:
-        files = {str(file.relative_to(path)): sha256_of(file) for file in list_files(path)}
+        return recorded_fingerprint(read_json(record))
+    return _digest({str(file.relative_to(path)): sha256_of(file) for file in list_files(path)})
+
+
+def recorded_fingerprint(record: dict[str, Any]) -> str:
+    """The fingerprint of the folder that a record tells of."""
+    if "fingerprint" in record:  # scored anew since: what others were made from, its models, is as it was
+        return record["fingerprint"]
+    return _digest(record.get("files", {}))
+
+
+def _digest(files: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 
 

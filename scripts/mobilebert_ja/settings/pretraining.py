@@ -32,7 +32,9 @@ class PretrainSettings(TrainingSettings):
 
     places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
     model: str = setting(
-        "student", "teacher | student | shallow (a student with fewer blocks, to be grown) | short (with short rows)"
+        "student",
+        "teacher | student | shallow (a student with fewer blocks, to be grown) | short (its first part, for "
+        "example on short rows)",
     )
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")

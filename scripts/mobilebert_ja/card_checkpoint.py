@@ -64,36 +64,6 @@ def training_parts(records: dict[str, Any]) -> list[dict[str, Any]]:
     return [records[name] for name in ("shallow_pretraining", "short_pretraining", "pretraining") if name in records]
 
 
-def amount_words(records: dict[str, Any]) -> str | None:
-    """What each part of the pretraining was, in the reader's words; None if nothing is known of it."""
-    parts = training_parts(records)
-    if not parts:
-        return None
-    depth = records.get("checkpoint", {}).get("config", {}).get("num_hidden_layers")
-    lengths = {part["settings"].get("max_seq_length") for part in parts}
-    words, before = [], None
-    for part in parts:
-        settings, metrics = part["settings"], part["metrics"]
-        blocks = settings.get("num_hidden_layers") or depth
-        if len(parts) == 1:
-            start = ""
-        elif before is None:
-            start = f"{blocks}層のモデルで "
-        else:
-            start = "さらに " if blocks == before else f"{blocks}層に増やして "
-        if len(lengths) > 1:
-            start += f"系列長 {settings.get('max_seq_length')} で "
-        words.append(
-            f"{start}{metrics['train_seconds'] / 60:,.0f} 分、{metrics['tokens_seen'] / 1e4:,.0f} 万トークン"
-            f"({metrics['steps']:,}ステップ)。"
-        )
-        before = blocks
-    if len(parts) > 1:
-        total = sum(part["metrics"]["tokens_seen"] for part in parts)
-        words.append(f"合わせて {total / 1e4:,.0f} 万トークンです。")
-    return "".join(words)
-
-
 def training_cost(records: dict[str, Any]) -> dict[str, Any] | None:
     """Hours of pretraining, on what, and an estimate of its energy (kWh) and emissions (g of CO2); None if unknown."""
     phases = training_parts(records)

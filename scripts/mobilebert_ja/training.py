@@ -128,7 +128,7 @@ def _as_handed_in(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def attention_for_training(model: nn.Module, device: torch.device) -> Iterator[None]:
+def _attention_for_training(model: nn.Module, device: torch.device) -> Iterator[None]:
     """On a CPU, attention as single products instead of torch's fused kernel, whose backward pass is slow there for
     heads as narrow as MobileBERT's. The model is left with the attention it had."""
     changed = []
@@ -223,7 +223,7 @@ def run_training(
     window: list[dict[str, torch.Tensor]] = []  # losses and values since the last point of the curve
     window_numbers: list[int] = []  # and the micro-batches that they come from
     last_save = time.monotonic()
-    with _stop_requests() as stop, attention_for_training(bare_model, accelerator.device):
+    with _stop_requests() as stop, _attention_for_training(bare_model, accelerator.device):
         while state.step < max_steps and share_done() < 1:
             if before_step is not None:
                 before_step(state.step, prepared)

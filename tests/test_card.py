@@ -212,6 +212,14 @@ def test_the_table(folder):
     assert "77.3 ± 1.2 %" in card.plain_table(card.load_records(folder))
 
 
+def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weights(folder):
+    record = json.loads((folder / "livedoor.json").read_text())
+    record["metrics"] |= {"mean": 0.612, "std": None, "train_seconds": 1234.0, "pretrained": False}
+    (folder / "livedoor-bert.json").write_text(json.dumps(record))
+    row = card.table_rows(card.load_records(folder), "livedoor")[0]
+    assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1234 秒", "35.61 秒", "71.37 ms"]
+
+
 def test_corpus_and_vocabulary(folder):
     text = rendered(folder)
     assert "| 短すぎる文 | 2,917 |" in text and "| `" not in text.split("| 除いた文 | 数 |")[1].split("\n\n")[0]

@@ -106,11 +106,13 @@ def table_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     rows = []
     for name, title in CONTENDERS.items():
         facts = contender(records, task, name)
-        score = "—" if facts["untrained"] and facts["score"] is None else percent(facts["score"], facts["std"])
-        trains = name != "compressed" and not facts["untrained"]
+        only_timed = facts["untrained"] and facts["score"] is None
+        score = "—" if only_timed else percent(facts["score"], facts["std"])
+        trains = name != "compressed" and not only_timed
         train = (MISSING if facts["train_seconds"] is None else f"{facts['train_seconds']:.0f} 秒") if trains else "—"
-        note = "(重みは乱数、時間だけ測定)" if facts["untrained"] else ""
-        note = "(事前学習なし)" if facts["from_scratch"] and not note else note
+        note = "(事前学習なし)" if facts["from_scratch"] else ""
+        if facts["untrained"]:  # fine-tuned elsewhere or not at all: the weights change the score, not the time
+            note = "(事前学習なし、時間は微調整前に測定)" if facts["from_scratch"] else "(重みは乱数、時間だけ測定)"
         rows.append(
             [
                 title + note,

@@ -216,8 +216,11 @@ def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weigh
     record = json.loads((folder / "livedoor.json").read_text())
     record["metrics"] |= {"mean": 0.612, "std": None, "train_seconds": 1234.0, "pretrained": False}
     (folder / "livedoor-bert.json").write_text(json.dumps(record))
-    row = card.table_rows(card.load_records(folder), "livedoor")[0]
+    records = card.load_records(folder)
+    row = card.table_rows(records, "livedoor")[0]
     assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1234 秒", "35.61 秒", "71.37 ms"]
+    assert "BERT(事前学習なし)" in card.run_rows(records)[0]
+    assert "BERT, not pretrained  61.2 %" in card.plain_table(records)
 
 
 def test_corpus_and_vocabulary(folder):

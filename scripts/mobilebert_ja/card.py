@@ -132,9 +132,10 @@ def run_rows(records: dict[str, Any]) -> list[list[str]]:
     rows = []
     for task, facts in TASKS.items():
         for name, title in CONTENDERS.items():
-            runs = contender(records, task, name)["runs"]
-            if runs:
-                rows.append([facts["title"], title, "、".join(percent(score) for score in runs)])
+            own = contender(records, task, name)
+            if own["runs"]:
+                note = "(事前学習なし)" if own["from_scratch"] else ""
+                rows.append([facts["title"], title + note, "、".join(percent(score) for score in own["runs"])])
     return rows
 
 
@@ -235,8 +236,12 @@ def plain_table(records: dict[str, Any]) -> str:
     for task, facts in TASKS.items():
         rows = [[cell.replace("未測定", "-").replace("秒", "s").replace("倍", "x") for cell in row[1:]]
                 for row in table_rows(records, task)]  # fmt: skip
-        names = ["BERT", "MobileBERT", "MobileBERT sped up"]
-        lines = [heads, *([name, *row] for name, row in zip(names, rows, strict=True))]
+        names = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT sped up"}
+        shown = [
+            name + (", not pretrained" if contender(records, task, key)["from_scratch"] else "")
+            for key, name in names.items()
+        ]
+        lines = [heads, *([name, *row] for name, row in zip(shown, rows, strict=True))]
         widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
         items = find(records, f"speed_{task}.metrics.items")
         blocks.append(f"{task} ({facts['metric']}; {number(items)} items timed)".replace(MISSING, "no"))

@@ -86,6 +86,7 @@ def contender(records: dict[str, Any], task: str, name: str) -> dict[str, Any]:
     own = (find(records, f"{RECORD_OF[name].format(task=task)}.metrics") or {}) if name in RECORD_OF else {}
     timed = find(records, f"speed_{task}.metrics.contenders.{name}") or {}
     speedup = 1.0 if name == "bert" and timed else find(records, f"speed_{task}.metrics.speedup.{name}.median")
+    from_scratch = own.get("pretrained") is False
     return {
         "score": own.get("mean"),
         "std": own.get("std"),
@@ -97,7 +98,9 @@ def contender(records: dict[str, Any], task: str, name: str) -> dict[str, Any]:
         "bytes": timed.get("bytes") or own.get("bytes"),
         "speedup": speedup,
         "untrained": bool(timed) and not timed.get("trained", True),
-        "from_scratch": own.get("pretrained") is False,
+        "from_scratch": from_scratch,
+        "note": "(事前学習なし)" if from_scratch else "",
+        "note_in_english": ", not pretrained" if from_scratch else "",
     }
 
 
@@ -110,7 +113,7 @@ def table_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         score = "—" if only_timed else percent(facts["score"], facts["std"])
         trains = name != "compressed" and not only_timed
         train = (MISSING if facts["train_seconds"] is None else f"{facts['train_seconds']:.0f} 秒") if trains else "—"
-        note = "(事前学習なし)" if facts["from_scratch"] else ""
+        note = facts["note"]
         if facts["untrained"]:  # fine-tuned elsewhere or not at all: the weights change the score, not the time
             note = "(事前学習なし、時間は微調整前に測定)" if facts["from_scratch"] else "(重みは乱数、時間だけ測定)"
         rows.append(
@@ -134,8 +137,7 @@ def run_rows(records: dict[str, Any]) -> list[list[str]]:
         for name, title in CONTENDERS.items():
             own = contender(records, task, name)
             if own["runs"]:
-                note = "(事前学習なし)" if own["from_scratch"] else ""
-                rows.append([facts["title"], title + note, "、".join(percent(score) for score in own["runs"])])
+                rows.append([facts["title"], title + own["note"], "、".join(percent(score) for score in own["runs"])])
     return rows
 
 
@@ -237,10 +239,7 @@ def plain_table(records: dict[str, Any]) -> str:
         rows = [[cell.replace("未測定", "-").replace("秒", "s").replace("倍", "x") for cell in row[1:]]
                 for row in table_rows(records, task)]  # fmt: skip
         names = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT sped up"}
-        shown = [
-            name + (", not pretrained" if contender(records, task, key)["from_scratch"] else "")
-            for key, name in names.items()
-        ]
+        shown = [name + contender(records, task, key)["note_in_english"] for key, name in names.items()]
         lines = [heads, *([name, *row] for name, row in zip(shown, rows, strict=True))]
         widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
         items = find(records, f"speed_{task}.metrics.items")

@@ -124,10 +124,9 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
     figure, panels = plt.subplots(1, len(points), figsize=(7, 3.4), layout="constrained", squeeze=False)
     for axes, (task, facts) in zip(panels[0], points.items(), strict=True):
         for name, each in facts.items():
-            label = NAMES[name] + (", not pretrained" if each["from_scratch"] else "")
             axes.errorbar(
                 each["median_ms"], each["score"] * 100, yerr=(each["std"] or 0) * 100, fmt="o", capsize=3,
-                color=COLOURS[name], label=label,
+                color=COLOURS[name], label=NAMES[name] + each["note_in_english"],
             )  # fmt: skip
         axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
         axes.margins(0.3)

@@ -4,7 +4,8 @@
 
 Reads WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/embeddings/word_embeddings.npy, float32 [vocabulary,
 --embedding_size]. `pretrain.py --word_embeddings embeddings` starts from them. Counting sees the whole corpus in
-seconds, where masked words would have to be read for hours before a rare one has been learned.
+seconds, where masked words would have to be read for hours before a rare one has been learned. With
+`--encoder_name_or_path` a larger encoder is asked what each entry means, and both kinds of vectors are put together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilebert_ja.cooccurrence import cooccurrence_counts, nearest, word_vectors
+from mobilebert_ja.encoder_vectors import encoder_word_vectors, joined
 from mobilebert_ja.errors import UserError, exit_on_user_error
 from mobilebert_ja.files import require_folder
 from mobilebert_ja.records import Stage
@@ -34,10 +36,12 @@ def main() -> None:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
     folder = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
+    inputs = {"shards_dir": folder, "tokenizer": tokenizer / "vocab.txt"}
+    if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
+        inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
     stage = Stage(
-        "word_vectors", vars(settings), Path(str(settings.output_dir)),
-        {"shards_dir": folder, "tokenizer": tokenizer / "vocab.txt"}, Path(str(settings.records_dir)),
-    )  # fmt: skip
+        "word_vectors", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
+    )
     if stage.is_done(settings.overwrite):
         return
     shards = Shards(folder, "train")
@@ -49,6 +53,11 @@ def main() -> None:
     stage.begin()
     counts, frequencies = cooccurrence_counts(shards, settings.window, settings.mixture)
     vectors = word_vectors(counts, settings.embedding_size, settings.seed)
+    if settings.encoder_name_or_path:
+        asked = encoder_word_vectors(
+            settings.encoder_name_or_path, vocabulary, settings.encoder_layer, settings.encoder_prefix
+        )
+        vectors = joined(vectors, asked, settings.embedding_size)
     np.save(stage.folder / WORD_EMBEDDINGS_NAME, vectors)
     # Whole words of more than one character, at even distances among the thousand most frequent.
     words = [

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import numpy as np  # noqa: E402
 
-from mobilebert_ja.errors import UserError  # noqa: E402
+from mobilebert_ja.common.errors import UserError  # noqa: E402
 
 MASK = "[MASK]"
 LONGEST = 2000  # characters that the page takes; the models read 128 tokens of a title, and all of a text with names
@@ -80,8 +80,8 @@ def timed(ask: Callable[[], Any]) -> Timed:
 @cache
 def plain_predictor(folder: Path, task: str) -> Any:
     """A fine-tuned model with torch, once for the whole process."""
-    from mobilebert_ja.files import read_json
-    from mobilebert_ja.finetuned import load_finetuned
+    from mobilebert_ja.common.files import read_json
+    from mobilebert_ja.finetuning.folder import load_finetuned
 
     record = folder / "record.json"
     settings = read_json(record).get("settings", {}) if record.is_file() else {}
@@ -141,8 +141,8 @@ def mask_session(root: Path, folder: Path) -> Any:
     """The int8 model that fills masks and its encoder; it is made from the checkpoint when first asked for."""
     import onnxruntime
 
-    from mobilebert_ja.files import write_atomically
-    from mobilebert_ja.tokenizer import FastEncoder
+    from mobilebert_ja.common.files import write_atomically
+    from mobilebert_ja.tokenization.encoder import FastEncoder
 
     weights = root / "pytorch_model.bin"
     model = folder / "model_quantized.onnx"
@@ -150,7 +150,7 @@ def mask_session(root: Path, folder: Path) -> Any:
         import torch
         from transformers import MobileBertForMaskedLM
 
-        from mobilebert_ja.onnx_models import to_onnx
+        from mobilebert_ja.compression.graphs import to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = MobileBertForMaskedLM.from_pretrained(str(root), dtype=torch.float32).eval()

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import answers
 from answers import ROOT, Models, Timed
-from mobilebert_ja.errors import UserError
+from mobilebert_ja.common.errors import UserError
 
 PLAIN, FAST = "そのまま(torch)", "高速化(int8、onnxruntime)"
 FIGURES = {

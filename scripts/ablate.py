@@ -16,10 +16,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.ablation import Variant, load_ablation, run_variants, summary
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.records import Stage, fingerprint
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_file, require_folder
+from mobilebert_ja.common.records import Stage, fingerprint
+from mobilebert_ja.measuring.ablation import Variant, load_ablation, run_variants, summary
 from mobilebert_ja.settings import AblationSettings, parse_settings
 
 

@@ -13,7 +13,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mobilebert_ja.baselines import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.answers import answer_and_score, write_answers
+from mobilebert_ja.finetuning.classical import (
     METHODS,
     CrfSettings,
     Trained,
@@ -22,13 +26,9 @@ from mobilebert_ja.baselines import (
     train_crf,
     train_svm,
 )
-from mobilebert_ja.comparison import score_intervals
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import BaselineSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task, own_data_settings_left_out, task_source
-from mobilebert_ja.tasks.answers import answer_and_score, write_answers
+from mobilebert_ja.tasks.intervals import score_intervals
 
 LIBRARIES = {"svm": {"sklearn": "scikit-learn"}, "crf": {"pycrfsuite": "python-crfsuite"}}
 

@@ -21,16 +21,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.cold_start import measure
-from mobilebert_ja.comparison import compare_command
-from mobilebert_ja.contenders import Contender, add_rivals, load_contenders
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder, write_json
-from mobilebert_ja.finetuned import FinishedRuns, read_runs
-from mobilebert_ja.records import Stage, fingerprint
-from mobilebert_ja.sample import resolve_data_dir
-from mobilebert_ja.settings import BenchmarkSettings, parse_settings
-from mobilebert_ja.speed_report import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_file, require_folder, write_json
+from mobilebert_ja.common.records import Stage, fingerprint
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.folder import FinishedRuns, read_runs
+from mobilebert_ja.measuring.cold_start import measure
+from mobilebert_ja.measuring.contenders import Contender, add_rivals, load_contenders
+from mobilebert_ja.measuring.speed import (
     BASELINES,
     TOKENIZER,
     by_baseline,
@@ -40,8 +38,10 @@ from mobilebert_ja.speed_report import (
     time_all,
     timing_facts,
 )
+from mobilebert_ja.settings import BenchmarkSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, data_file, load_task
-from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.tasks.intervals import compare_command
+from mobilebert_ja.tokenization.encoder import FastEncoder
 
 MAKERS = {
     "bert": "finetune.py --random_weights bert",

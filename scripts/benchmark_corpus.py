@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import list_files, read_json, read_lines, require_folder
-from mobilebert_ja.progress import progress_bar
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import list_files, read_json, read_lines, require_folder
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.settings import CorpusScalingSettings, parse_settings
 
 KANJI = range(0x4E00, 0x9FA6)

@@ -26,16 +26,16 @@ from transformers import (
     TrainingArguments,
 )
 
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.finetuning import Job, train
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.heads import make_model, model_config
+from mobilebert_ja.finetuning.rows import training_rows
+from mobilebert_ja.finetuning.run import Job, train
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, task_source
-from mobilebert_ja.tasks.batches import training_rows
-from mobilebert_ja.tasks.models import make_model, model_config
-from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
-from mobilebert_ja.training import make_accelerator
+from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.training.loop import make_accelerator
 
 
 class Clock(TrainerCallback):

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.artefacts import ONNX, read_facts
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.inference.folder import ONNX, read_facts
 from mobilebert_ja.runtime import ClassAnswer, load
-from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import ServiceLoadSettings, parse_settings
 from mobilebert_ja.tasks import load_task
 

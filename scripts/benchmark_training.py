@@ -27,17 +27,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import require_folder
-from mobilebert_ja.optimizers import make_optimizers
-from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, pretraining_loss
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.model.flops import utilisation
+from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
+from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits, pretraining_loss
+from mobilebert_ja.pretraining.shards import Rows, Shards
 from mobilebert_ja.settings import TrainingSpeedSettings, parse_settings
-from mobilebert_ja.shards import Rows, Shards
-from mobilebert_ja.student import initialise_student, mobilebert_config
-from mobilebert_ja.throughput import utilisation
-from mobilebert_ja.tokenizer import load_tokenizer, locate_tokenizer
-from mobilebert_ja.training import make_accelerator, run_training
+from mobilebert_ja.tokenization.encoder import load_tokenizer, locate_tokenizer
+from mobilebert_ja.training.loop import make_accelerator, run_training
+from mobilebert_ja.training.optimizers import make_optimizers
 
 WARM_UP = 2  # steps before the clock starts
 

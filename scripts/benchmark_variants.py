@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.finetuned import load_finetuned, read_runs
-from mobilebert_ja.latency import time_one_by_one
-from mobilebert_ja.onnx_variants import KEPT, make_variants
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_file, require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.folder import load_finetuned, read_runs
+from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.speed import spread_subset, timing_facts
+from mobilebert_ja.measuring.variants import KEPT, make_variants
 from mobilebert_ja.settings import VariantSettings, parse_settings
-from mobilebert_ja.speed_report import spread_subset, timing_facts
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
-from mobilebert_ja.tokenizer import FastEncoder
+from mobilebert_ja.tokenization.encoder import FastEncoder
 
 
 def agreement(answers: dict[str, Any], wanted: dict[str, Any]) -> float:

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilebert_ja.corpus import CorpusBuild, excluded_texts
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.executors import EXECUTORS
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.news_archive import LIVEDOOR_FILE
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_file, require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
+from mobilebert_ja.corpus.executors import EXECUTORS
+from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.data.sources import SOURCES, parts_of
 from mobilebert_ja.settings import CorpusSettings, parse_settings
-from mobilebert_ja.sources import SOURCES, parts_of
 
 
 def inputs_of(settings: CorpusSettings) -> tuple[str, list[Path]]:

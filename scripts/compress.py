@@ -25,11 +25,15 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from mobilebert_ja.compress_recipes import RECIPES, Source, make, predictor_of, training_accelerator
-from mobilebert_ja.compression import select_engine
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_folder
-from mobilebert_ja.finetuned import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.compression.recipes import RECIPES, Source, make, predictor_of, training_accelerator
+from mobilebert_ja.compression.torchscript import select_engine
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.answers import Answered, write_answers
+from mobilebert_ja.finetuning.folder import (
     FinishedRuns,
     load_finetuned,
     read_runs,
@@ -37,14 +41,10 @@ from mobilebert_ja.finetuned import (
     stored_answers,
     task_source_of,
 )
-from mobilebert_ja.metrics import mean_and_std
-from mobilebert_ja.progress import progress_bar
-from mobilebert_ja.records import Stage
-from mobilebert_ja.resume import CHOICES, Checkpoints
-from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, Task
-from mobilebert_ja.tasks.answers import Answered, write_answers
+from mobilebert_ja.tasks.metrics import mean_and_std
+from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
 
 
 def recipe_section(argv: list[str]) -> str:

@@ -17,21 +17,15 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.checkpoint import save_model
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_folder
-from mobilebert_ja.optimizers import make_optimizers
-from mobilebert_ja.pretraining import PretrainingModel, batch_function, check_fits, evaluate_pretraining
-from mobilebert_ja.records import Stage
-from mobilebert_ja.resume import Checkpoints, TrainState
-from mobilebert_ja.road import walk
-from mobilebert_ja.settings import DistillSettings, parse_settings
-from mobilebert_ja.shards import Shards
-from mobilebert_ja.student import mobilebert_config, parameter_counts
-from mobilebert_ja.teacher import load_teacher, require_same_maps
-from mobilebert_ja.tokenizer import locate_tokenizer
-from mobilebert_ja.training import BatchFunction, make_accelerator, run_training
-from mobilebert_ja.transfer import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.model.checkpoint import save_model
+from mobilebert_ja.model.ib_bert import load_teacher, require_same_maps
+from mobilebert_ja.model.mobilebert import mobilebert_config, parameter_counts
+from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits, evaluate_pretraining
+from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.pretraining.transfer import (
     STRATEGIES,
     ProgressivePhases,
     TransferModel,
@@ -39,6 +33,12 @@ from mobilebert_ja.transfer import (
     transfer_loss_function,
     transfer_optimizers,
 )
+from mobilebert_ja.road import walk
+from mobilebert_ja.settings import DistillSettings, parse_settings
+from mobilebert_ja.tokenization.encoder import locate_tokenizer
+from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
+from mobilebert_ja.training.loop import BatchFunction, make_accelerator, run_training
+from mobilebert_ja.training.optimizers import make_optimizers
 
 
 def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -> MobileBertForPreTraining:

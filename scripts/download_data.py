@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilebert_ja.download import download
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import sha256_of
-from mobilebert_ja.news_archive import LIVEDOOR_FILE, articles_digest
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import sha256_of
+from mobilebert_ja.data.download import download
+from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE, articles_digest
 from mobilebert_ja.settings import DownloadDataSettings, parse_settings
 from mobilebert_ja.tasks.ner import NER_FILE
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilebert_ja.cooccurrence import cooccurrence_counts, nearest, word_vectors
-from mobilebert_ja.encoder_vectors import encoder_word_vectors, joined
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_folder
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.model.mobilebert import WORD_EMBEDDINGS_NAME
+from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
+from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, nearest, word_vectors
 from mobilebert_ja.settings import WordVectorSettings, parse_settings
-from mobilebert_ja.shards import Shards
-from mobilebert_ja.student import WORD_EMBEDDINGS_NAME
-from mobilebert_ja.tokenizer import locate_tokenizer, read_vocabulary
+from mobilebert_ja.tokenization.encoder import locate_tokenizer, read_vocabulary
 
 SHOWN_WORDS = 12  # words whose neighbours the record holds, so that a reader can judge the vectors
 SHOWN_NEIGHBOURS = 5

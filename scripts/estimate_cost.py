@@ -16,9 +16,12 @@ from typing import Any
 import torch
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import read_json, write_json
-from mobilebert_ja.records import same_command_line
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import read_json, write_json
+from mobilebert_ja.common.records import same_command_line
+from mobilebert_ja.model.flops import training_flops_per_token
+from mobilebert_ja.model.ib_bert import IBBertForPreTraining
+from mobilebert_ja.model.mobilebert import forward_flops, mobilebert_config
 from mobilebert_ja.settings import (
     CostSettings,
     DistillSettings,
@@ -27,9 +30,6 @@ from mobilebert_ja.settings import (
     load_recipe,
     parse_settings,
 )
-from mobilebert_ja.student import forward_flops, mobilebert_config
-from mobilebert_ja.teacher import IBBertForPreTraining
-from mobilebert_ja.throughput import training_flops_per_token
 
 ROOT = Path(__file__).resolve().parents[1]
 H100_PEAK = 989.4e12  # dense bf16, data sheet

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobilebert_ja.checkpoint import load_pretrained
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_folder
-from mobilebert_ja.masking import IGNORED
-from mobilebert_ja.pretraining import PretrainingModel, check_fits, evaluate_pretraining, heldout_batches
-from mobilebert_ja.progress import progress_bar
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.model.checkpoint import load_pretrained
+from mobilebert_ja.pretraining.masked_lm import PretrainingModel, check_fits, evaluate_pretraining, heldout_batches
+from mobilebert_ja.pretraining.masking import IGNORED
+from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import CheckpointEvaluationSettings, PretrainSettings, parse_settings
-from mobilebert_ja.shards import Shards
 
 UNIT = 128  # eval_rows counts rows of this many tokens: every length is measured on equally many
 

@@ -20,16 +20,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import list_files, read_lines, require_folder, write_json
-from mobilebert_ja.mecab import words_of
-from mobilebert_ja.progress import progress_bar
-from mobilebert_ja.records import Stage
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import list_files, read_lines, require_folder, write_json
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.settings import TokenizerEvaluationSettings, parse_settings
 from mobilebert_ja.tasks import data_file, load_task
-from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer, locate_tokenizer, save_tokenizer
-from mobilebert_ja.vocabulary import count_all_words, sample_lines, train_vocabulary
+from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer, locate_tokenizer, save_tokenizer
+from mobilebert_ja.tokenization.mecab import words_of
+from mobilebert_ja.tokenization.vocabulary import count_all_words, sample_lines, train_vocabulary
 
 UNLIMITED = 10**9  # characters in an alphabet without a limit
 

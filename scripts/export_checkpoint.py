@@ -12,18 +12,18 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from mobilebert_ja.checkpoint import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import read_json, require_folder, sha256_of, write_json
+from mobilebert_ja.common.records import fingerprint, git_commit, hardware, library_versions, same_command_line
+from mobilebert_ja.model.checkpoint import (
     RELEASED_FILES,
     WEIGHTS_NAME,
     export_checkpoint,
     fill_mask_examples,
     load_pretrained,
 )
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json, require_folder, sha256_of, write_json
-from mobilebert_ja.records import fingerprint, git_commit, hardware, library_versions, same_command_line
+from mobilebert_ja.model.mobilebert import forward_flops, parameter_counts
 from mobilebert_ja.settings import ExportSettings, parse_settings
-from mobilebert_ja.student import forward_flops, parameter_counts
 
 SENTENCES = [  # chosen before any answer was looked at
     "東京は日本の[MASK]です。",

@@ -27,21 +27,21 @@ from typing import Any
 
 import torch
 
-from mobilebert_ja.decoding import DECODINGS
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json
-from mobilebert_ja.finetuned import model_input
-from mobilebert_ja.finetuning import Job, choose_decoding, run_seed, warn_of_losses
-from mobilebert_ja.metrics import mean_and_std
-from mobilebert_ja.records import Stage
-from mobilebert_ja.rescoring import rescore
-from mobilebert_ja.resume import CHOICES, Checkpoints
-from mobilebert_ja.sample import resolve_data_dir
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.folder import model_input
+from mobilebert_ja.finetuning.heads import check_tokenizer, model_config
+from mobilebert_ja.finetuning.rescore import rescore
+from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
+from mobilebert_ja.inference.decoding import DECODINGS
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import JGLUE, TASKS, own_data_settings_left_out, task_source
-from mobilebert_ja.tasks.models import check_tokenizer, model_config
-from mobilebert_ja.tokenizer import FastEncoder, load_tokenizer
-from mobilebert_ja.training import make_accelerator
+from mobilebert_ja.tasks.metrics import mean_and_std
+from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
+from mobilebert_ja.training.loop import make_accelerator
 
 ENTITY_TASKS = ("ner", "entities")
 FOLDER_ENDINGS = {"": "", "bert": "_bert", "mobilebert": "_random"}  # of sections; of folders with a hyphen

@@ -13,13 +13,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.baselines import suitable_method
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json
-from mobilebert_ja.finetuned import model_input
-from mobilebert_ja.records import RECORD_NAME, Stage
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.records import RECORD_NAME, Stage
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.classical import suitable_method
+from mobilebert_ja.finetuning.folder import model_input
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import LearningCurveSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file
 

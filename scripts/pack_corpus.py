@@ -14,15 +14,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import list_files, read_json, require_folder, write_json
-from mobilebert_ja.parallel import bounded_map
-from mobilebert_ja.progress import progress_bar
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import list_files, read_json, require_folder, write_json
+from mobilebert_ja.common.parallel import bounded_map
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.data.sources import text_documents
+from mobilebert_ja.pretraining.shards import check_vocabulary, write_index, write_source
 from mobilebert_ja.settings import PackSettings, parse_settings
-from mobilebert_ja.shards import check_vocabulary, write_index, write_source
-from mobilebert_ja.sources import text_documents
-from mobilebert_ja.tokenizer import FastEncoder, locate_tokenizer
+from mobilebert_ja.tokenization.encoder import FastEncoder, locate_tokenizer
 
 encoder_of = cache(FastEncoder)  # one a worker process
 

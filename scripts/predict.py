@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.runtime import load
 
 

@@ -20,22 +20,13 @@ import numpy as np
 import torch
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.checkpoint import SAVED_DTYPES, load_pretrained, save_model
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import require_file, require_folder
-from mobilebert_ja.optimizers import make_optimizers
-from mobilebert_ja.pretraining import (
-    PretrainingModel,
-    batch_function,
-    check_fits,
-    evaluate_pretraining,
-    pretraining_loss,
-)
-from mobilebert_ja.records import Stage
-from mobilebert_ja.resume import Checkpoints
-from mobilebert_ja.settings import PretrainSettings, parse_settings
-from mobilebert_ja.shards import Shards
-from mobilebert_ja.student import (
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import require_file, require_folder
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.model.checkpoint import SAVED_DTYPES, load_pretrained, save_model
+from mobilebert_ja.model.flops import utilisation
+from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
+from mobilebert_ja.model.mobilebert import (
     WORD_EMBEDDINGS_NAME,
     grow,
     initialise_student,
@@ -43,10 +34,19 @@ from mobilebert_ja.student import (
     parameter_counts,
     set_word_embeddings,
 )
-from mobilebert_ja.teacher import IBBertForPreTraining, load_teacher
-from mobilebert_ja.throughput import utilisation
-from mobilebert_ja.tokenizer import locate_tokenizer
-from mobilebert_ja.training import SCHEDULES, make_accelerator, run_training
+from mobilebert_ja.pretraining.masked_lm import (
+    PretrainingModel,
+    batch_function,
+    check_fits,
+    evaluate_pretraining,
+    pretraining_loss,
+)
+from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.settings import PretrainSettings, parse_settings
+from mobilebert_ja.tokenization.encoder import locate_tokenizer
+from mobilebert_ja.training.checkpoints import Checkpoints
+from mobilebert_ja.training.loop import SCHEDULES, make_accelerator, run_training
+from mobilebert_ja.training.optimizers import make_optimizers
 
 RECORD_NAMES = {
     "teacher": "teacher",

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from mobilebert_ja.derived_card import render_derived_card
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.hub import Plan, make_plan, plan_without_hub, upload
-from mobilebert_ja.hub_folder import build_model, build_root, require_no_secrets
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.publishing.derived_card import render_derived_card
+from mobilebert_ja.publishing.hub import Plan, make_plan, plan_without_hub, upload
+from mobilebert_ja.publishing.upload_folder import build_model, build_root, require_no_secrets
 from mobilebert_ja.settings import PublishSettings, parse_settings
 
 ROOT = Path(__file__).resolve().parents[1]

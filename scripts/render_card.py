@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilebert_ja.card import load_records, plain_table, relative_address, render_card
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.figures import draw_figures
-from mobilebert_ja.files import require_folder, write_atomically
+from mobilebert_ja.card.figures import draw_figures
+from mobilebert_ja.card.render import load_records, plain_table, relative_address, render_card
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import require_folder, write_atomically
 from mobilebert_ja.settings import CardSettings, parse_settings
 
 

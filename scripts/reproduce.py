@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 import time
 
-from mobilebert_ja.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.road import walk
 from mobilebert_ja.settings import StageSettings, parse_settings
 

@@ -17,17 +17,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.card_speed import UNCUT
-from mobilebert_ja.compress_recipes import predictor_of
-from mobilebert_ja.errors import UserError, exit_on_user_error
-from mobilebert_ja.files import read_json, require_file, require_folder
-from mobilebert_ja.finetuned import read_runs
-from mobilebert_ja.latency import time_one_by_one
-from mobilebert_ja.records import RECORD_NAME, Stage
+from mobilebert_ja.card.speed import UNCUT
+from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.records import RECORD_NAME, Stage
+from mobilebert_ja.compression.recipes import predictor_of
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.folder import read_runs
+from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.speed import spread_subset, timing_facts
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.sample import resolve_data_dir
 from mobilebert_ja.settings import CompressionSweepSettings, parse_settings
-from mobilebert_ja.speed_report import spread_subset, timing_facts
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
 
 ONNX = {"recipe": "onnx"}  # which trains nothing

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilebert_ja.errors import exit_on_user_error
-from mobilebert_ja.files import list_files, require_folder
-from mobilebert_ja.records import Stage
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import list_files, require_folder
+from mobilebert_ja.common.records import Stage
 from mobilebert_ja.settings import TokenizerSettings, parse_settings
-from mobilebert_ja.tokenizer import FastEncoder, copy_tokenizer, locate_tokenizer, save_tokenizer
-from mobilebert_ja.vocabulary import count_all_words, sample_lines, train_vocabulary
+from mobilebert_ja.tokenization.encoder import FastEncoder, copy_tokenizer, locate_tokenizer, save_tokenizer
+from mobilebert_ja.tokenization.vocabulary import count_all_words, sample_lines, train_vocabulary
 
 
 @exit_on_user_error

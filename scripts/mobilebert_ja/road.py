@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.settings import load_recipe
 from mobilebert_ja.tasks import JGLUE, PUBLIC_TASKS
 

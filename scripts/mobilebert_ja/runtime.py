@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.artefacts import (
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.inference.folder import (
     ANEW,
     FACTS_NAME,
     ONNX,
@@ -27,10 +28,9 @@ from mobilebert_ja.artefacts import (
     require_unchanged,
     with_default_recipe,
 )
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.spans import spans_of_tags
-from mobilebert_ja.tokenizer import FastEncoder
-from mobilebert_ja.windows import stitch, window_starts
+from mobilebert_ja.inference.spans import spans_of_tags
+from mobilebert_ja.inference.windows import stitch, window_starts
+from mobilebert_ja.tokenization.encoder import FastEncoder
 
 # A MeCab tagger must not be used by two threads at a time, and one serves the whole process. Splitting a text takes a
 # hundredth of the time of a model call, so that threads hardly ever wait for each other here.

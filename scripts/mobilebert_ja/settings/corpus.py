@@ -115,8 +115,8 @@ class WordVectorSettings(StageSettings):
     mixture: str = setting("", "Weights of sources, for example 'aozora=0.3'; the others have 1.")
     encoder_name_or_path: str | None = setting(
         None,
-        "A larger encoder (folder or Hub name, with a fast tokenizer) that is asked what each entry means; its vectors "
-        "are joined with the counted ones. None: counted ones alone.",
+        "A larger encoder (folder or Hub name, with a fast tokenizer) that is asked what each entry means; its "
+        "vectors are joined with the counted ones. None: counted ones alone.",
     )
     encoder_layer: int = setting(4, "The encoder's hidden layer that is read; 0: its embeddings.")
     encoder_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_file
 from mobilebert_ja.settings.base import StageSettings
 from mobilebert_ja.settings.corpus import (
     CorpusSettings,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file
-from mobilebert_ja.news_archive import LIVEDOOR_FILE
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_file
+from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
 from mobilebert_ja.tasks.livedoor import load_livedoor

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.jglue_metrics import answer_scores, similarity_scores
-from mobilebert_ja.metrics import classification_scores, entity_scores, load_metric
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.tasks.jglue_metrics import answer_scores, similarity_scores
+from mobilebert_ja.tasks.metrics import classification_scores, entity_scores, load_metric
 
 
 @dataclass(frozen=True)

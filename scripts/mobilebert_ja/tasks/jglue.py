@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.news_archive import read_articles
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.data.livedoor_archive import read_articles
 from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 
 TEST_PERCENT = 20

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import read_json
-from mobilebert_ja.metrics import Span
-from mobilebert_ja.spans import spans_of_tags
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json
+from mobilebert_ja.inference.spans import spans_of_tags
 from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
+from mobilebert_ja.tasks.metrics import Span
 
 NER_FILE = "ner/ner.json"
 TEST_PERCENT = 40

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_file
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes
 from mobilebert_ja.tasks.ner import bio_labels

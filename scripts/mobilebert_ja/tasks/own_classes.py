@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks.base import Example
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.metrics import Span
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks.base import Example
+from mobilebert_ja.tasks.metrics import Span
 from mobilebert_ja.tasks.ner import spans_of_item
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 

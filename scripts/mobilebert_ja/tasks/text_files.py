@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.errors import UserError
-from mobilebert_ja.files import require_file
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_file
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -1,7 +1,7 @@
 """Accuracy, scores by class, confusion counts: plain functions of class names.
 
 They stand beside the metric because `evaluate` copies its script and the files next to that, and nothing else;
-`mobilebert_ja.metrics` has them for everybody else.
+`mobilebert_ja.tasks.metrics` has them for everybody else.
 """
 
 from __future__ import annotations

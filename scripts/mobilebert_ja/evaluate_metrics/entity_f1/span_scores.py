@@ -1,8 +1,8 @@
 """Exact-match F1 of entities: plain functions of character spans.
 
 They stand beside the metric because `evaluate` copies its script and the files next to that, and nothing else;
-`mobilebert_ja.metrics` has them for everybody else. The first two are also in `class_scores` of the other metric; a
-test compares them.
+`mobilebert_ja.tasks.metrics` has them for everybody else. The first two are also in `class_scores` of the other
+metric; a test compares them.
 """
 
 from __future__ import annotations

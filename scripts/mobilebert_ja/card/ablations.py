@@ -1,0 +1,80 @@
+"""The card's tables of what was compared before settings were chosen, from records/ablation_*.json."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mobilebert_ja.card.names import in_japanese
+
+TITLES = {
+    "embeddings": "単語ベクトルから始める",
+    "initialisation": "初期値と学習率",
+    "optimizer": "最適化の方法",
+    "masking": "隠し方と次文予測",
+    "schedule": "同じ時間の使い方",
+    "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
+}
+
+
+def variant_of(run: str) -> str:
+    """The variant's name without the seed that is part of a run's name."""
+    return re.sub(r", seed \d+$", "", run)
+
+
+def seconds_of(runs: list[dict[str, Any]]) -> float | None:
+    """The time that every run was given; None unless it was the same for all, and the clock what ended them."""
+    limits = {each.get("settings", {}).get("max_train_seconds") or None for each in runs}
+    return limits.pop() if len(limits) == 1 else None
+
+
+def shared_settings(runs: list[dict[str, Any]]) -> str:
+    """The sizes that all runs have in common, in words, and on how much they were trained."""
+    words = {"num_hidden_layers": "{}層", "per_device_train_batch_size": "バッチ {}", "max_seq_length": "系列長 {}"}
+    shown = []
+    for key, form in words.items():
+        values = {each.get("settings", {}).get(key) for each in runs}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            shown.append(form.format(value))
+    if seconds := seconds_of(runs):
+        return "、".join([*shown, f"同じ時間({seconds:,.0f} 秒)"])
+    tokens = max((each.get("tokens_seen", 0) for each in runs), default=0)
+    return "、".join([*shown, f"{tokens:,}トークン"])
+
+
+def result_cells(seeds: list[dict[str, Any]], timed: bool) -> list[str]:
+    """Loss, accuracy and, if `timed`, tokens seen of a variant's runs, those of several seeds side by side."""
+    cells = [
+        [f"{each['mlm_loss']:.3f}", f"{each['mlm_accuracy'] * 100:.1f} %", f"{each['tokens_seen']:,}"]
+        if each["finished"]
+        else [f"発散({each['diverged_at_step']}ステップ)", "-", "-"]
+        for each in seeds
+    ]
+    return [" / ".join(column) for column in zip(*cells, strict=True)][: 3 if timed else 2]
+
+
+def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each ablation with a record: its title, what all runs share, the columns, and a row for each variant.
+
+    Where runs had the same time instead of the same text, the tokens that they saw are a result, too. A run whose loss
+    stopped being finite shows the step at which that was seen.
+    """
+    tables = []
+    for name, title in TITLES.items():
+        runs: dict[str, Any] = records.get(f"ablation_{name}", {}).get("metrics", {}).get("runs", {})
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for run, facts in runs.items():
+            rows.setdefault(variant_of(run), []).append(facts)
+        if not rows:
+            continue
+        every = list(runs.values())
+        timed = seconds_of(every) is not None
+        tables.append(
+            {
+                "title": title,
+                "shared": shared_settings(every),
+                "columns": ["設定", "損失", "正解率", *(["トークン"] if timed else [])],
+                "rows": [[in_japanese(variant), *result_cells(seeds, timed)] for variant, seeds in rows.items()],
+            }
+        )
+    return tables

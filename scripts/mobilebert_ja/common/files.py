@@ -1,0 +1,150 @@
+"""Reading text in any of the usual compressions, writing so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mobilebert_ja.common.errors import UserError
+
+
+def _open_zstandard(path: Path, _mode: str) -> Any:
+    from backports import zstd  # here, so that a machine that only trains does without it
+
+    return zstd.open(path, "rb")
+
+
+def _zstandard_error() -> type[Exception]:
+    """What reading a damaged .zst file raises; known only once its library is loaded."""
+    library = sys.modules.get("backports.zstd")
+    return library.ZstdError if library is not None else EOFError
+
+
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open, ".zst": _open_zstandard}
+COMPRESSIONS = tuple(_OPENERS)
+
+
+def require_file(path: str | Path, hint: str = "") -> Path:
+    """Return `path` if it is a file that can be read, else raise `UserError` with `hint` as the way out."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    what = "is a folder, a file was expected" if path.is_dir() else "does not exist"
+    raise UserError(f"{path} {what}." + (f" {hint}" if hint else ""))
+
+
+def require_folder(path: str | Path, hint: str = "") -> Path:
+    """Return `path` if it is a folder, else raise `UserError` with `hint` as the way out."""
+    path = Path(path)
+    if path.is_dir():
+        return path
+    what = "is a file, a folder was expected" if path.is_file() else "does not exist"
+    raise UserError(f"{path} {what}." + (f" {hint}" if hint else ""))
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file (plain, .gz, .xz, .bz2 or .zst) without their line ends.
+
+    Raises `UserError` naming the file and the byte where it stops being UTF-8, or where its compression is damaged.
+    """
+    path = require_file(path)
+    opener = _OPENERS.get(path.suffix, open)
+    offset = 0
+    try:
+        with opener(path, "rb") as stream:
+            for raw in stream:
+                try:
+                    line = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path} is not UTF-8: byte {offset + error.start} is 0x{raw[error.start]:02x}. "
+                        "Convert it first (for example: iconv -f SHIFT_JIS -t UTF-8)."
+                    ) from None
+                if offset == 0:
+                    line = line.removeprefix("\ufeff")
+                offset += len(raw)
+                yield line.rstrip("\r\n")
+    except (EOFError, lzma.LZMAError, zlib.error, _zstandard_error(), OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path} is damaged: it cannot be decompressed past byte {offset} of its text.") from None
+
+
+@contextmanager
+def write_atomically(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`; rename it to `path` when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    os.replace(temporary, path)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically."""
+    with write_atomically(path) as stream:
+        json.dump(value, stream, ensure_ascii=False, indent=2)
+        stream.write("\n")
+
+
+def read_json(path: str | Path, hint: str = "") -> Any:
+    """Read a JSON file; a missing or damaged one raises `UserError`."""
+    path = require_file(path, hint)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}.") from None
+    except ValueError:  # Python's limit for digits
+        raise UserError(f"{path} holds a number of too many digits to be read.") from None
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Put folder `new` in the place of `old`; at every moment one of the two is complete on disk."""
+    if old.exists():
+        aside = old.with_name(old.name + ".replaced")
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(old, aside)
+        os.rename(new, old)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        os.rename(new, old)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A second name for a file, or, where the file system has no such thing, a copy; for `shutil.copytree`.
+
+    Only for files that are replaced and never changed, as `write_atomically` does.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_files(folder: str | Path) -> list[Path]:
+    """Every file below `folder`, sorted by its path."""
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())

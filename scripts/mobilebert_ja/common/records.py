@@ -1,0 +1,248 @@
+"""What a stage did: one `record.json` beside its output, and the output itself appears only when it is complete.
+
+A stage works in `OUTPUT.partial` and renames it to `OUTPUT` at the end, so that a folder without `.partial` is always
+whole. A stage that is run again with the same settings and inputs finds its record and has nothing to do; with other
+settings it refuses, unless `--overwrite` is given.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import list_files, read_json, replace_folder, sha256_of, write_json
+
+RECORD_NAME = "record.json"
+_PACKAGES = (
+    "torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate", "onnx",
+    "onnxruntime",
+)  # fmt: skip
+_LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
+# Settings that say how to run, not what to make: two runs that differ in them make the same output.
+_RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}
+_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options"}
+_RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
+
+
+def fingerprint(path: str | Path) -> str:
+    """A short content hash of a file or folder; a finished stage's folder answers from its own record."""
+    path = Path(path)
+    if path.is_file():
+        return sha256_of(path)[:16]
+    record = path / RECORD_NAME
+    if record.is_file():
+        return recorded_fingerprint(read_json(record))
+    return _digest({str(file.relative_to(path)): sha256_of(file) for file in list_files(path)})
+
+
+def recorded_fingerprint(record: dict[str, Any]) -> str:
+    """The fingerprint of the folder that a record tells of."""
+    if "fingerprint" in record:  # scored anew since: what others were made from, its models, is as it was
+        return record["fingerprint"]
+    return _digest(record.get("files", {}))
+
+
+def _digest(files: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Checksum of each file of a folder; of one subfolder or kind of many files, one checksum of all of theirs."""
+    groups: dict[str, dict[str, str]] = {}
+    for file in list_files(folder):
+        place = file.relative_to(folder)
+        groups.setdefault(str(place.parent / f"*{file.suffix}"), {})[str(place)] = sha256_of(file)
+    listed = {}
+    for group, files in groups.items():
+        if len(files) > _LISTED_FILES:
+            combined = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+            listed[f"{group} ({len(files)} files)"] = combined
+        else:
+            listed |= files
+    return listed
+
+
+def hardware() -> dict[str, Any]:
+    """What the run ran on: processor, cores, memory in GiB, accelerator if any."""
+    described: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
+    if Path("/proc/cpuinfo").is_file():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                described["processor"] = line.split(":", 1)[1].strip()
+            elif line.startswith("flags"):
+                flags = set(line.split(":", 1)[1].split())
+                described["instructions"] = sorted(
+                    flags & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"}
+                )
+                break
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        described["memory_gib"] = round(memory / 2**30, 1)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        described["accelerator"] = torch.cuda.get_device_name(0)
+    return described
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries whose behaviour can change a number."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that holds these scripts, marked when it has changes; None outside git."""
+    root = Path(__file__).resolve().parents[3]
+    try:
+        run = ["git", "-C", str(root)]
+        commit = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*run, "status", "--porcelain", "-uno"], capture_output=True, text=True
+        ).stdout.strip()
+        return commit + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def same_command_line() -> str:
+    """The command as typed, with the interpreter left out."""
+    return " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+
+
+def command_and_time() -> dict[str, str]:
+    """{"command", "finished"} of a run that ends now, as records have them."""
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"command": same_command_line(), "finished": finished}
+
+
+def circumstances() -> dict[str, Any]:
+    """{"git_commit", "versions", "hardware"} of this run, as records have them."""
+    return {"git_commit": git_commit(), "versions": library_versions(), "hardware": hardware()}
+
+
+@dataclass
+class Stage:
+    """One stage of the road at work.
+
+    Args:
+        name: what the record is called in `records_dir`, for example "corpus" or "livedoor".
+        settings: the resolved settings as a flat dictionary.
+        output_dir: the folder the stage makes.
+        inputs: paths the stage reads; their fingerprints go into the record. A missing one raises `UserError`.
+        records_dir: where a copy of the record goes, for the card.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    output_dir: Path
+    inputs: dict[str, Path]
+    records_dir: Path | None = None
+    started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.output_dir = Path(self.output_dir)
+        for label, path in self.inputs.items():
+            if not Path(path).exists():
+                raise UserError(f"{path} ({label}, needed by this stage) does not exist.")
+        self._fingerprints = {label: fingerprint(path) for label, path in self.inputs.items()}
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage writes until it is complete."""
+        return self.output_dir.with_name(self.output_dir.name + ".partial")
+
+    def _identity(self) -> dict[str, Any]:
+        relevant = {key: value for key, value in self.settings.items() if key not in _RUN_ONLY}
+        return json.loads(json.dumps({"settings": relevant, "inputs": self._fingerprints}, default=str))
+
+    @staticmethod
+    def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+        for part in ("settings", "inputs"):
+            for key in sorted(mine[part].keys() | theirs.get(part, {}).keys()):
+                new, old = mine[part].get(key), theirs.get(part, {}).get(key)
+                # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
+                # nothing of data_dir there, training for example, does not read it.
+                if new != old and not (part == "settings" and (key == "data_dir" or key in mine["inputs"])):
+                    return f"{key} was {old!r}, is now {new!r}"
+        return ""
+
+    def is_done(self, overwrite: bool = False) -> bool:
+        """True if the output stands already, made from the same settings and inputs.
+
+        Raises `UserError` if it stands but was made otherwise and `overwrite` is not given.
+        """
+        record = self.output_dir / RECORD_NAME
+        if overwrite or not self.output_dir.exists():
+            return False
+        if not record.is_file():
+            raise UserError(f"{self.output_dir} exists and was not made by this stage; --overwrite replaces it.")
+        difference = self._difference(self._identity(), read_json(record))
+        if difference:
+            raise UserError(f"{self.output_dir} was made otherwise ({difference}); --overwrite makes it anew.")
+        if self.records_dir is not None and not (self.records_dir / f"{self.name}.json").exists():
+            write_json(self.records_dir / f"{self.name}.json", read_json(record))
+        print(f"{self.output_dir} is already there, nothing to do (--overwrite makes it anew)")
+        return True
+
+    def begin(self, resume: bool = False, overwrite: bool = False) -> bool:
+        """Make the working folder. Returns True if it holds an interrupted run that can be continued.
+
+        With `resume` false an interrupted run's leftovers are removed. With `resume` true they are kept if they come
+        from the same settings and inputs, else `UserError` is raised unless `overwrite` is given.
+        """
+        identity_file = self.folder / "identity.json"
+        if resume and identity_file.is_file():
+            difference = self._difference(self._identity(), read_json(identity_file))
+            if not difference:
+                return True
+            if not overwrite:
+                raise UserError(
+                    f"{self.folder} holds an interrupted run with other settings ({difference}); "
+                    "--overwrite discards it, or run it again with its own settings."
+                )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        write_json(identity_file, self._identity())
+        return False
+
+    def finish(self, metrics: dict[str, Any], **extra: Any) -> dict[str, Any]:
+        """Write the record, give the output its final name and return the record."""
+        (self.folder / "identity.json").unlink(missing_ok=True)
+        record = {
+            "stage": self.name,
+            **command_and_time(),
+            "wall_seconds": round(time.time() - self.started, 2),
+            "peak_memory_mib": peak_memory_mib(),
+            **self._identity(),
+            "metrics": metrics,
+            **extra,
+            **circumstances(),
+            "files": digests(self.folder),
+        }
+        write_json(self.folder / RECORD_NAME, record)
+        replace_folder(self.folder, self.output_dir)
+        if self.records_dir is not None:
+            write_json(self.records_dir / f"{self.name}.json", record)
+        return record

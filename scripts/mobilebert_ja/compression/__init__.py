@@ -1,0 +1,8 @@
+"""Making a fine-tuned model small and fast: folding, int8, ONNX, fewer blocks, and the published recipe.
+
+May import: finetuning and below.
+"""
+
+from mobilebert_ja.compression.torchscript import load_compressed
+
+__all__ = ["load_compressed"]

@@ -1,0 +1,4 @@
+"""From raw text to clean sentences, on one machine or a cluster.
+
+May import: common, settings and data.
+"""

@@ -1,0 +1,4 @@
+"""Raw data: downloads, streams of text, the livedoor archive, the embedded sample.
+
+May import: common and settings.
+"""

@@ -1,0 +1,68 @@
+"""The livedoor news corpus as its maker packs it: the articles' categories and titles."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_file
+
+LIVEDOOR_FILE = "livedoor/ldcc-20140209.tar.gz"
+_NOT_ARTICLES = {"LICENSE.txt", "README.txt", "CHANGES.txt"}
+_HINT = (
+    "python scripts/download_data.py fetches it (https://www.rondhuit.com/download.html#ldcc); --data_dir names the "
+    "folder above livedoor/."
+)
+
+
+def read_articles(path: Path) -> list[tuple[str, str]]:
+    """(category, title) of every article in the archive, in the order of their file names.
+
+    An article is a file text/CATEGORY/NAME.txt: line 1 its address, line 2 its date, line 3 its title, then its text.
+    Raises `UserError` naming the archive, and the file within, that is not as it should be.
+    """
+    articles = []
+    for category, name, content in _files(path):
+        articles.append((category, name, _title(content, path, f"{category}/{name}")))
+    return [(category, title) for category, _, title in sorted(articles)]
+
+
+def articles_digest(path: Path) -> str:
+    """SHA-256 over names and contents of the articles: the same however the archive was packed.
+
+    Raises `UserError` if it is no such archive.
+    """
+    lines = sorted(f"{category}/{name} {sha256(content).hexdigest()}\n" for category, name, content in _files(path))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """(category, file name, content) of every article, in the archive's order."""
+    require_file(path, _HINT)
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                place = PurePosixPath(member.name)
+                if not member.isfile() or place.suffix != ".txt" or place.name in _NOT_ARTICLES:
+                    continue
+                stream = archive.extractfile(member)
+                assert stream is not None  # only links and folders have none
+                yield place.parent.name, place.name, stream.read()
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path} is not a complete tar archive: {error}. {_HINT}") from None
+
+
+def _title(content: bytes, path: Path, name: str) -> str:
+    try:
+        lines = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {name} is not UTF-8 (byte {error.start}).") from None
+    if len(lines) < 3 or not lines[2].strip():
+        raise UserError(f"{path}: {name} has no title; line 3 of an article is its title.")
+    return lines[2].strip()

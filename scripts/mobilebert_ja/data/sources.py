@@ -1,0 +1,168 @@
+"""Where raw text comes from: text files, a CirrusSearch dump, a data set on the Hub; each read as a stream."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_file
+from mobilebert_ja.data.download import download, is_url
+
+SOURCES = ("text", "cirrussearch", "hub")
+SUFFIXES = (".txt", ".jsonl")
+# A text file without blank lines would otherwise be one document of any size.
+MAX_DOCUMENT_CHARS = 1_000_000
+HUB_TIMEOUT_SECONDS = 5.0
+Document = list[str]  # paragraphs
+
+
+def bare_name(path: Path) -> str:
+    """The file's name without the endings that say how it is stored."""
+    name = path.name
+    for suffix in (*COMPRESSIONS, *SUFFIXES, ".json"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def find_text_files(patterns: str) -> list[Path]:
+    """The text files that comma separated files, folders and globs name, sorted. Raises `UserError` if none."""
+    found: set[Path] = set()
+    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+        path = Path(pattern)
+        if path.is_dir():
+            inside = [each for each in path.rglob("*") if each.is_file()]
+            found.update(each for each in inside if each.name != bare_name(each))
+        elif path.is_file():
+            found.add(path)
+        else:
+            matches = [Path(each) for each in glob.glob(pattern) if Path(each).is_file()]
+            if not matches:
+                raise UserError(f"{pattern} does not exist (--input takes files, folders or glob patterns).")
+            found.update(matches)
+    if not found:
+        raise UserError(
+            f"{patterns} holds no text: expected .txt or .jsonl files, plain or {', '.join(COMPRESSIONS)}."
+        )
+    return sorted(found)
+
+
+def _paragraphs(text: object) -> Document:
+    """The lines of a text out of JSON, which may hold halves of surrogate pairs that UTF-8 cannot."""
+    return str(text).encode("utf-8", "replace").decode("utf-8").splitlines()
+
+
+def text_documents(path: Path) -> Iterator[Document]:
+    """Documents of a text file (a blank line between them) or a .jsonl file (one in "text" of each line)."""
+    if ".jsonl" in path.name:
+        for number, line in enumerate(read_lines(path), start=1):
+            try:
+                yield _paragraphs(json.loads(line)["text"])
+            except (json.JSONDecodeError, KeyError, TypeError):
+                raise UserError(f'{path}, line {number}: expected a JSON object with the key "text".') from None
+        return
+    document: Document = []
+    size = 0
+    for line in read_lines(path):
+        if line.strip():
+            document.append(line)
+            size += len(line)
+        if document and (not line.strip() or size >= MAX_DOCUMENT_CHARS):
+            yield document
+            document, size = [], 0
+    if document:
+        yield document
+
+
+def cirrussearch_documents(path: Path) -> Iterator[Document]:
+    """Articles of a Wikimedia CirrusSearch content dump: alternating lines of index and content."""
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            article = json.loads(line)
+        except json.JSONDecodeError:
+            raise UserError(f"{path}, line {number} is not JSON; expected a CirrusSearch content dump.") from None
+        if "index" not in article and article.get("text"):
+            # The dump puts "parent > title" before the text of a subpage.
+            text, title = article["text"], article.get("title", "")
+            yield _paragraphs(text.partition(f"> {title} ")[2] or text)
+
+
+_BY_HAND = "download its files by hand and give them with --source text --input FILE.jsonl"
+
+
+def require_hub(name: str) -> None:
+    """Ask the Hub once for the data set "NAME" or "NAME:CONFIGURATION", before anything retries for minutes.
+
+    Raises `UserError` if it cannot be reached or has no such data set. A local folder is taken as it is.
+    """
+    from huggingface_hub import HfApi
+
+    dataset = name.partition(":")[0]
+    if Path(dataset).is_dir():
+        return
+    try:
+        HfApi().dataset_info(dataset, timeout=HUB_TIMEOUT_SECONDS)
+    except Exception as error:  # every HTTP library below has exceptions of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The Hub data set {dataset} cannot be read ({reason}); {_BY_HAND}.") from None
+
+
+def hub_documents(name: str) -> Iterator[Document]:
+    """Articles of a data set on the Hub, "NAME" or "NAME:CONFIGURATION", streamed."""
+    from datasets import load_dataset
+
+    dataset, _, configuration = name.partition(":")
+    try:
+        for row in load_dataset(dataset, configuration or None, split="train", streaming=True):
+            yield _paragraphs(row["text"])
+    except (OSError, ValueError, RuntimeError) as error:  # what the libraries below raise for a network or a name
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The Hub data set {name} cannot be read ({reason}); {_BY_HAND}.") from None
+    except KeyError:
+        raise UserError(f'The Hub data set {name} has no column "text".') from None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named input of the corpus. Read by worker processes, so it holds where to read, not an open file."""
+
+    name: str
+    source: str
+    location: str
+
+    def documents(self) -> Iterator[Document]:
+        if self.source == "hub":
+            return hub_documents(self.location)
+        read: Callable[[Path], Iterator[Document]]
+        read = cirrussearch_documents if self.source == "cirrussearch" else text_documents
+        return read(Path(self.location))
+
+
+def parts_of(source: str, given: str, downloads: Path, checksum: str | None = None) -> list[Part]:
+    """The inputs that --source and --input name, sorted by name. Raises `UserError` for a missing one.
+
+    Args:
+        source: one of `SOURCES`.
+        given: --input: comma separated files, folders, globs or URLs; for "hub" NAME or NAME:CONFIGURATION.
+        downloads: folder that keeps what is fetched from URLs.
+        checksum: ALGORITHM:HEX that a single downloaded file must have.
+    """
+    if source == "hub":
+        require_hub(given)
+        return [Part(given.replace("/", "_").replace(":", "_"), source, given)]
+    pieces = [piece.strip() for piece in given.split(",") if piece.strip()]
+    local = [str(download(piece, downloads, checksum)) if is_url(piece) else piece for piece in pieces]
+    if source == "cirrussearch":
+        hint = "Download a dump from https://dumps.wikimedia.org/other/cirrussearch/ and give it with --input."
+        files = [require_file(each, hint) for each in local]
+    else:
+        files = find_text_files(",".join(local))
+    names = Counter(bare_name(path) for path in files)
+    doubled = [name for name, count in names.items() if count > 1]
+    if doubled:
+        raise UserError(f"Two input files are both called {doubled[0]}; sources need distinct names.")
+    return sorted((Part(bare_name(path), source, str(path)) for path in files), key=lambda part: part.name)

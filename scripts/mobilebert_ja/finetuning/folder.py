@@ -1,0 +1,234 @@
+"""Fine-tuned folders as they are read again: what their record says, and each seed's model, ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers.utils import logging as transformers_logging
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
+from mobilebert_ja.common.records import RECORD_NAME, fingerprint
+from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
+from mobilebert_ja.inference.decoding import Decoder, read_decoder
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks import OWN_TASKS, Task, TaskSource, task_source
+from mobilebert_ja.tokenization.encoder import FastEncoder, read_vocabulary
+
+_DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
+_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, *_DAMAGED)
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """A model of a task, ready to answer.
+
+    Attributes:
+        labels: what its outputs stand for, in order.
+        folder: where it came from; its tokenizer stands there too.
+        max_seq_length: longer inputs are cut (tokens).
+        bytes: size of the weights file.
+        decoder: for ner, how a sequence of tags is chosen; None: the best tag of each token by itself.
+        positions: the longest input that the model's position table allows (tokens); None: not known.
+    """
+
+    model: LogitsFunction
+    labels: list[str]
+    folder: Path
+    task: str
+    max_seq_length: int
+    description: str
+    parameters: int
+    bytes: int
+    decoder: Decoder | None = None
+    positions: int | None = None
+
+    def predictor(self) -> Predictor:
+        """A predictor with an encoder of its own."""
+        encoder = FastEncoder(self.folder)
+        return Predictor(self.model, encoder, self.task, self.labels, self.max_seq_length, self.decoder)
+
+
+@dataclass(frozen=True)
+class FinishedRuns:
+    """What the record of a fine-tuned or sped-up folder says; a folder without one has the defaults and no score."""
+
+    folder: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds in their order; the first one's model stands in the folder itself, the others in seed-N/."""
+        return [run["seed"] for run in self.metrics["runs"]] if self.metrics else [0]
+
+    def folder_of(self, place: int) -> Path:
+        """The folder of the run at `place` in `seeds`."""
+        return self.folder if place == 0 else self.folder / f"seed-{self.seeds[place]}"
+
+    @property
+    def max_seq_length(self) -> int:
+        return int(self.settings.get("max_seq_length", FinetuneSettings().max_seq_length))
+
+    @property
+    def split_seed(self) -> int:
+        return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
+
+
+def model_input(folder: Path) -> Path:
+    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
+    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
+    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
+    return folder if found == RECORD_NAME else folder / found
+
+
+def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> TaskSource:
+    """Where the task of a fine-tuned folder is read from: the user's own files that its record names, or public data.
+
+    Raises `UserError` if the record names no files though the task is a user's own, or if they changed since.
+    """
+    if task not in OWN_TASKS:
+        known = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else {}
+        share = known.get("settings", {}).get("train_share", 1.0)
+        return task_source({"task": task, "train_share": share}, data_dir)
+    maker = f"finetune.py --task {task}"
+    record = read_json(folder / RECORD_NAME, f"{maker} --train_file FILE makes one, and says there what it read.")
+    if record.get("settings", {}).get("task") != task:
+        raise UserError(f"{folder} was not made by {maker}.")
+    source = task_source(record["settings"], data_dir)
+    for name, path in source.files.items():
+        if record["inputs"].get(name) != fingerprint(path):
+            raise UserError(f"{folder} was made from another {path} than is there now; {maker} --overwrite mends it.")
+    return source
+
+
+def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
+    """Read a folder's record and check that its scores, if any, are of this task and these data.
+
+    Args:
+        data: the file that the task is read from.
+        maker: the command that makes such folders, for the messages.
+
+    Raises `UserError` if the folder is missing, or was made for another task or from other data: then the test part
+    would not be the one that its model never saw; or if its vocabulary is no longer the one that it was made with.
+    """
+    require_folder(folder, f"{maker} --task {task} makes it.")
+    if not (folder / RECORD_NAME).is_file():
+        return FinishedRuns(folder)
+    record = read_json(folder / RECORD_NAME)
+    try:
+        runs = FinishedRuns(folder, record["metrics"], record["settings"], record["inputs"])
+        made_for, seeds = runs.settings["task"], runs.seeds
+    except (KeyError, TypeError):
+        raise UserError(f"{folder / RECORD_NAME} is no record of {maker}; {maker} --task {task} makes one.") from None
+    if made_for != task:
+        raise UserError(f"{folder} was made for {made_for}, not for {task}; {maker} --task {task} makes one.")
+    if runs.inputs.get("data_dir", runs.inputs.get("train_file")) != fingerprint(data):
+        raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
+    for place in range(len(seeds)):
+        require_folder(runs.folder_of(place), f"{maker} --task {task} --overwrite makes it anew.")
+        vocabulary = runs.folder_of(place) / "vocab.txt"
+        known = record.get("files", {}).get(str(vocabulary.relative_to(folder)))
+        if known and vocabulary.is_file() and sha256_of(vocabulary) != known:
+            raise UserError(
+                f"{vocabulary} is not the vocabulary that the model was made with; "
+                f"{maker} --task {task} --overwrite mends it."
+            )
+    return runs
+
+
+def stored_answers(runs: FinishedRuns, place: int, task: Task) -> list[Any] | None:
+    """The answers for the test part that finetune.py kept for the run at `place`; None if it kept none.
+
+    They were made in batches, in accelerate's precision; the same model answers the same one by one but for rounding.
+    """
+    path = runs.folder / f"predictions-seed-{runs.seeds[place]}.json"
+    if not path.is_file():
+        return None
+    stored = read_json(path)["test"]
+    if [item["text"] for item in stored] != [example.text for example in task.test]:
+        return None
+    answers = [item["prediction"] for item in stored]
+    return answers if task.metric == "accuracy" else [[tuple(span) for span in spans] for spans in answers]
+
+
+def require_labels(labels: Iterable[str], task: Task, folder: Path) -> None:
+    """Raise `UserError` unless a model's labels are those of the task (in any order)."""
+    if set(labels) != set(task.labels):
+        different = sorted(set(labels) ^ set(task.labels))
+        raise UserError(f"{folder} has other labels than the task {task.name}: {', '.join(map(str, different[:5]))}.")
+
+
+def describe(model: Any) -> str:
+    """The structure in one phrase, for example "MobileBertForTokenClassification, 24 layers of width 512"."""
+    return f"{type(model).__name__}, {model.config.num_hidden_layers} layers of width {model.config.hidden_size}"
+
+
+def weights_bytes(folder: Path) -> int:
+    """Bytes of the weights in a `save_pretrained` folder. Raises `UserError` if there are none."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        files = list(folder.glob(pattern))
+        if files:
+            return sum(file.stat().st_size for file in files)
+    raise UserError(f"{folder} holds no weights (model.safetensors or pytorch_model.bin).")
+
+
+def require_fitting(config: Any, source: TaskModel) -> None:
+    """Raise `UserError` unless the tokenizer and the longest text fit the model, or it would fail at some text."""
+    entries = len(read_vocabulary(source.folder / "vocab.txt"))
+    if entries > config.vocab_size:
+        raise UserError(
+            f"The vocabulary does not fit: {source.folder / 'vocab.txt'} has {entries} entries, the model embeds "
+            f"{config.vocab_size}."
+        )
+    if source.max_seq_length > config.max_position_embeddings:
+        raise UserError(
+            f"max_seq_length {source.max_seq_length} is more than the model's {config.max_position_embeddings} "
+            "positions."
+        )
+
+
+def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = None) -> tuple[Any, TaskModel]:
+    """The transformers model of a fine-tuned folder, in float32 with sdpa attention, and the same ready to answer.
+
+    Args:
+        auto: class of transformers with the head; none: the one for entities ("ner") or for classes.
+
+    Raises `UserError` if the folder holds no whole model for this kind of task.
+    """
+    hint = f"finetune.py --task {task} makes one."
+    require_file(folder / "config.json", hint)
+    auto = auto or (AutoModelForTokenClassification if task == "ner" else AutoModelForSequenceClassification)
+    size = weights_bytes(folder)
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # missing weights are told below, in one sentence
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = auto.from_pretrained(
+            str(folder), dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
+        )
+    except _NO_MODEL as error:
+        damaged = isinstance(error, _DAMAGED)
+        reason = "the weights are damaged" if damaged else (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder} holds no model that can be loaded: {reason}") from None
+    finally:
+        transformers_logging.set_verbosity(level)
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise UserError(f"{folder} is not a model fine-tuned for {task}: it lacks {absent[0]}. {hint}")
+    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    parameters = sum(each.numel() for each in model.parameters())
+    decoder = read_decoder(folder, labels) if task == "ner" else None
+    ready = TaskModel(
+        LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size, decoder,
+        model.config.max_position_embeddings,
+    )  # fmt: skip
+    return model.eval(), ready

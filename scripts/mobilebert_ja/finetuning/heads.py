@@ -1,0 +1,134 @@
+"""The model to fine-tune: pretrained or random weights under a fresh head, with the user's label names."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    BertConfig,
+    PretrainedConfig,
+)
+from transformers.utils import logging as transformers_logging
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.finetuning.forms import FORMS
+from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks.base import Task
+from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, FastEncoder
+
+EMBEDDING_GAIN = 33.0  # see `initialise_student`
+SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+# Kinds whose outputs have names; transformers knows no type of problem for tags.
+_PROBLEM_TYPES: dict[str, Any] = {"classes": "single_label_classification", "number": "regression", "entities": None}
+_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+
+
+def _sizes(settings: FinetuneSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in SIZES if getattr(settings, name) is not None}
+
+
+def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfig:
+    """The configuration of the model to start from, checked against the tokenizer and the settings.
+
+    Raises `UserError` if there is no such model, or if its vocabulary or positions do not suffice.
+    """
+    config: Any
+    if settings.random_weights == "mobilebert":
+        config = mobilebert_config(vocab_size, **_sizes(settings))
+    elif settings.random_weights == "bert":
+        config = BertConfig(vocab_size=vocab_size, **_sizes(settings))  # BERT-base, unless told otherwise
+        if config.hidden_size % config.num_attention_heads:
+            raise UserError(
+                f"--hidden_size {config.hidden_size} is no multiple of "
+                f"--num_attention_heads {config.num_attention_heads}."
+            )
+    else:
+        name = str(settings.model_name_or_path)
+        if _sizes(settings):
+            raise UserError(f"--{next(iter(_sizes(settings)))} goes with --random_weights; {name} has its own sizes.")
+        if name == str(Path(settings.work_dir) / FinetuneSettings.places["model_name_or_path"]):
+            require_folder(name, "pretrain.py --model student makes it; --model_name_or_path names another model.")
+        try:
+            config = AutoConfig.from_pretrained(name)
+        except _NO_MODEL as error:
+            raise UserError(f"No model at {name}: {_first_line(error)}") from None
+    if vocab_size > config.vocab_size:
+        raise UserError(
+            f"The vocabulary does not fit: the tokenizer has {vocab_size} entries, "
+            f"{settings.model_name_or_path} embeds {config.vocab_size}."
+        )
+    if settings.max_seq_length > config.max_position_embeddings:
+        raise UserError(
+            f"--max_seq_length {settings.max_seq_length} is more than the model's "
+            f"{config.max_position_embeddings} positions."
+        )
+    return config
+
+
+def make_model(settings: FinetuneSettings, config: PretrainedConfig, task: Task) -> Any:
+    """A classifier in float32 on the CPU; its new weights depend on `settings.seed` alone.
+
+    Raises `UserError` if the pretrained weights are not those of the structure in their config.json.
+    """
+    auto: Any = FORMS[task.kind].auto
+    config = copy.deepcopy(config)  # each seed has its own
+    if task.kind in _PROBLEM_TYPES:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {label: number for number, label in enumerate(task.labels)}
+        config.problem_type = _PROBLEM_TYPES[task.kind]
+    config.dtype = torch.float32
+    torch.manual_seed(settings.seed)
+    if settings.random_weights:
+        model = auto.from_config(config)
+        if settings.random_weights == "mobilebert":
+            initialise_student(model, EMBEDDING_GAIN)
+    else:
+        model = _pretrained(auto, str(settings.model_name_or_path), config)
+    if "token_type_ids" not in inspect.signature(model.forward).parameters:
+        raise UserError(f"{settings.model_name_or_path} is a {config.model_type}; a MobileBERT or BERT is expected.")
+    return model
+
+
+def _pretrained(auto: Any, name: str, config: PretrainedConfig) -> Any:
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would list the pretraining heads, which are left out on purpose
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = auto.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True)
+    except _NO_MODEL as error:
+        raise UserError(f"The weights of {name} cannot be loaded: {_first_line(error)}") from None
+    finally:
+        transformers_logging.set_verbosity(level)
+    backbone = f"{model.base_model_prefix}."
+    absent = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
+    if absent:
+        raise UserError(f"{name} lacks {len(absent)} weights of its own structure, for example {absent[0]}.")
+    return model
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def check_tokenizer(tokenizer: Any, encoder: FastEncoder, texts: list[str]) -> None:
+    """Raise `UserError` unless the fast encoder gives the ids that `tokenizer` gives for `texts`.
+
+    It is made for NFKC, MeCab and WordPiece; another kind of tokenizer would be misread in silence.
+    Texts that spell a special token, such as "[SEP]", are passed over: there the two differ on purpose.
+    """
+    for text in texts:
+        if any(token in text for token in SPECIAL_TOKENS):
+            continue
+        if tokenizer(text)["input_ids"] != [encoder.vocab["[CLS]"], *encoder.ids(text), encoder.vocab["[SEP]"]]:
+            raise UserError(
+                f"The tokenizer {tokenizer.name_or_path} does not split text as this repository's own does "
+                "(BertJapaneseTokenizer with mecab and wordpiece); --tokenizer names another."
+            )

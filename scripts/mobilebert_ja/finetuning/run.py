@@ -1,0 +1,205 @@
+"""Fine-tuning on a task: one training run, its answers and scores, and the choice of how entities are decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from transformers import PretrainedConfig
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, write_json
+from mobilebert_ja.finetuning.answers import AnswerFunction, answer_and_score, write_answers
+from mobilebert_ja.finetuning.crf import LinearChainCRF, crf_loss
+from mobilebert_ja.finetuning.forms import FORMS, answer_examples, choice_row, windows_of
+from mobilebert_ja.finetuning.heads import make_model
+from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
+from mobilebert_ja.finetuning.rows import (
+    batch_function,
+    batches_an_epoch,
+    make_row,
+    spans_lost_in_tags,
+    with_hidden_tokens,
+)
+from mobilebert_ja.inference.decoding import DECODINGS, Decoder, constrained_decoder
+from mobilebert_ja.model.checkpoint import save_model
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks import OWN_TASKS, Example, Task
+from mobilebert_ja.tasks.intervals import score_intervals
+from mobilebert_ja.tokenization.encoder import FastEncoder
+from mobilebert_ja.training.checkpoints import TrainState
+from mobilebert_ja.training.loop import run_training
+from mobilebert_ja.training.optimizers import make_adamw
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all runs of one command share. `settings.seed` is the first run's."""
+
+    accelerator: Accelerator
+    settings: FinetuneSettings
+    task: Task
+    config: PretrainedConfig
+    tokenizer: Any
+    encoder: FastEncoder
+
+    def with_seed(self, seed: int) -> Job:
+        """The same with another seed."""
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, seed=seed))
+
+    def answers_of(self, model: Any, decoder: Decoder | None = None) -> AnswerFunction:
+        """A trained model as a function from examples to answers, in batches."""
+        settings, size = self.settings, self.settings.per_device_eval_batch_size
+        if self.task.kind in ("classes", "entities"):
+            predictor = Predictor(
+                LogitsOf(model), self.encoder, self.task.name, self.task.labels, settings.max_seq_length, decoder
+            )
+            return lambda examples, what: predictor.predict([each.input for each in examples], size, what)
+        return lambda examples, what: answer_examples(
+            self.task, model, self.encoder, examples, settings.max_seq_length, settings.doc_stride, size, what
+        )
+
+
+def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainState]:
+    """Train on the training part with `job.settings.seed`. With `crf` the model has a `LinearChainCRF` as `crf`."""
+    settings = job.settings
+    form = FORMS[job.task.kind]
+    rows = form.rows(job.task, job.encoder, settings.max_seq_length, settings.doc_stride)
+    model = make_model(settings, job.config, job.task)
+    if crf:
+        model.crf = LinearChainCRF(job.task.labels, settings.crf_gain)
+    batch = batch_function(
+        rows, settings.per_device_train_batch_size, settings.seed, job.encoder.vocab["[PAD]"], form.collate
+    )
+    batch = with_hidden_tokens(batch, settings.token_masking, settings.seed, job.encoder.vocab)
+    an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
+    a_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
+    steps = math.ceil(settings.num_train_epochs * an_epoch / a_step)
+    model.train()
+    state = run_training(
+        job.accelerator, model, make_adamw(model, settings), batch, crf_loss if crf else form.loss, settings,
+        max_steps=steps, warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps),
+        folder=folder, describe=describe,
+    )  # fmt: skip
+    return model, state
+
+
+def taken_decoder(model: Any, decoding: str, labels: list[str]) -> Decoder | None:
+    """The decoder for a trained model. A CRF is taken off it: what is left is an ordinary model."""
+    if decoding == "crf":
+        decoder: Decoder = model.crf.decoder()
+        del model.crf
+        return decoder
+    return constrained_decoder(labels) if decoding == "constrained" else None
+
+
+def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
+    """F1 of each decoding on a part of the training data that is held out for this, and the best one as "chosen".
+
+    A model with and a model without a CRF are trained on the rest, with the first seed. The test part is not looked
+    at. The choice is kept in `folder`, so that an interrupted command goes on with the same.
+    """
+    result = folder / "choice.json"
+    settings, task = job.settings, job.task
+    order = np.random.default_rng(settings.split_seed).permutation(len(task.train))
+    held = math.ceil(settings.validation_share * len(order))
+    if held >= len(order):
+        raise UserError("--decoding auto needs two sentences to train on; --decoding plain does without.")
+    validation, rest = ([task.train[place] for place in part] for part in (order[:held], order[held:]))
+    job = dataclasses.replace(job, task=dataclasses.replace(task, train=rest, test=validation))
+    scores: dict[str, float] = {}
+    for crf in (False, True):
+        trial = folder / ("choice-crf" if crf else "choice-tokens")
+        kept = trial.with_suffix(".json")
+        if not kept.is_file():
+            model, _ = train(job, trial, f"{task.name}, {'with' if crf else 'without'} a CRF, for the choice", crf)
+            if job.accelerator.is_main_process:
+                found = {}
+                for decoding in ("crf",) if crf else ("plain", "constrained"):
+                    answers = job.answers_of(model, taken_decoder(model, decoding, task.labels))(validation, "")
+                    found[decoding] = job.task.score(answers)["f1"]
+                write_json(kept, found)
+                shutil.rmtree(trial, ignore_errors=True)
+            job.accelerator.wait_for_everyone()
+        scores |= read_json(kept)
+    chosen = max(DECODINGS, key=scores.__getitem__)  # the simplest of those that are equal: `max` keeps the first
+    if job.accelerator.is_main_process:
+        write_json(result, {"chosen": chosen, "f1": scores, "validation_size": held})
+        shown = ", ".join(f"{name} {score:.2%}" for name, score in scores.items())
+        print(f"{task.name}: {chosen} decoding, by {held} held-out training sentences ({shown})")
+    job.accelerator.wait_for_everyone()
+    return read_json(result)
+
+
+def run_seed(job: Job, decoding: str, folder: Path, result: Path) -> None:
+    """Train with `job.settings.seed`, save the model to `folder`, and last, as the sign of completion, `result`.
+
+    Args:
+        decoding: one of `DECODINGS`; for other tasks than entities "plain".
+    """
+    settings, task = job.settings, job.task
+    model, state = train(job, folder, f"{task.name}, seed {settings.seed}", decoding == "crf")
+    if not job.accelerator.is_main_process:
+        return  # the test part is small: one process scores it, the others wait
+    decoder = taken_decoder(model, decoding, task.labels)
+    answered = answer_and_score(task, job.answers_of(model, decoder), task.score_with_evaluate)
+    details = answered.details
+    save_model(model.cpu(), job.tokenizer, folder)
+    if decoder is not None:
+        decoder.save(folder, task.labels)
+    run = {
+        "seed": settings.seed,
+        "score": details[task.metric],
+        "intervals": score_intervals(task.metric, answered.predictions, task.references()),
+        "train_seconds": round(state.seconds, 2),
+        "examples_per_second": round(len(task.train) * settings.num_train_epochs / state.seconds, 1),
+        "steps": state.step,
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "details": details,
+        "history": state.history,
+    }
+    write_answers(result, run, task, answered)
+    print(
+        f"{task.name}, seed {settings.seed}: {task.metric} {details[task.metric]:.2%} of {len(task.test)} test items"
+    )
+
+
+def warn_of_losses(job: Job) -> None:
+    """Say how many inputs are longer than the model is given, and how many of a user's entities no answer matches."""
+    task = job.task
+    for part, examples in (("training", task.train), ("test", task.test)):
+        cut = sum(is_cut(task, example, job) for example in examples)
+        if cut:
+            print(
+                f"warning: {cut} of {len(examples)} inputs of the {part} part are longer than --max_seq_length "
+                f"{job.settings.max_seq_length} tokens and are cut",
+                file=sys.stderr,
+            )
+        if job.settings.task not in OWN_TASKS or task.kind != "entities":
+            continue
+        lost = spans_lost_in_tags(examples, job.encoder)
+        if lost:
+            print(
+                f"warning: {lost} of {sum(len(example.target) for example in examples)} entities of the {part} part "
+                "begin or end within a token; no answer can match them exactly",
+                file=sys.stderr,
+            )
+
+
+def is_cut(task: Task, example: Example, job: Job) -> bool:
+    """Whether the model is not given all of an example. Contexts and texts with entities are read in windows."""
+    limit = job.settings.max_seq_length
+    if task.kind == "choices":
+        return any(row.cut for row in choice_row(example, job.encoder, limit).rows)
+    if task.kind == "entities":
+        return False
+    if task.kind == "answers":
+        return windows_of(example, 0, job.encoder, limit, job.settings.doc_stride)[0].cut
+    return make_row(example.input, job.encoder, limit).cut

@@ -1,0 +1,114 @@
+"""From the scores of tags to the best sequence: no I- without its B-, and learned transitions, if any are kept.
+
+Needs numpy alone, so that answers can be given without torch. A model's folder holds its decoding in decoding.json; a
+folder without one takes the best tag of each token by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, write_json
+
+DECODING_NAME = "decoding.json"
+DECODINGS = ("plain", "constrained", "crf")
+
+
+def allowed_transitions(labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which tag may begin a sentence [labels], and which may follow which [from, to]: I-X only after B-X or I-X."""
+    begins = np.array([not label.startswith("I-") for label in labels])
+    follows = np.array(
+        [[not after.startswith("I-") or before[1:] == after[1:] for after in labels] for before in labels]
+    )  # fmt: skip
+    return begins, follows
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The best sequence of tags by Viterbi's algorithm.
+
+    Attributes:
+        method: "constrained" or "crf", for the record.
+        start: [labels] added to the scores of the first token; -inf where a tag may not stand.
+        transitions: [labels, labels] added for a tag (row) followed by another (column).
+        end: [labels] added to the scores of the last token.
+    """
+
+    method: str
+    start: np.ndarray
+    transitions: np.ndarray
+    end: np.ndarray
+
+    def best(self, scores: np.ndarray) -> list[int]:
+        """Numbers of the tags for scores [tokens, labels], normalized or not: that shifts every path alike."""
+        if not len(scores):
+            return []
+        reached = self.start + scores[0]
+        back = np.zeros(scores.shape, np.int64)
+        for place in range(1, len(scores)):
+            candidates = reached[:, None] + self.transitions
+            back[place] = candidates.argmax(0)
+            reached = candidates.max(0) + scores[place]
+        tags = [int((reached + self.end).argmax())]
+        for place in range(len(scores) - 1, 0, -1):
+            tags.append(int(back[place, tags[-1]]))
+        return tags[::-1]
+
+    def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
+        """What `decoder_from_json` reads; what may not be stands there as null."""
+        return {
+            "method": self.method,
+            "labels": list(labels),
+            "start": _as_list(self.start),
+            "transitions": [_as_list(row) for row in self.transitions],
+            "end": _as_list(self.end),
+        }
+
+    def save(self, folder: Path, labels: Sequence[str]) -> None:
+        """Write decoding.json to a model's folder."""
+        write_json(folder / DECODING_NAME, self.as_json(labels))
+
+
+def _as_list(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _as_array(values: Any) -> np.ndarray:
+    return np.array(
+        [_as_array(each) if isinstance(each, list) else -np.inf if each is None else each for each in values],
+        np.float64,
+    )
+
+
+def constrained_decoder(labels: Sequence[str]) -> Decoder:
+    """Every path that is well-formed IOB2 is as good as the scores of its tags; others are out of the question."""
+    begins, follows = allowed_transitions(labels)
+    return Decoder(
+        "constrained", np.where(begins, 0.0, -np.inf), np.where(follows, 0.0, -np.inf), np.zeros(len(labels))
+    )
+
+
+def decoder_from_json(stored: Any, labels: Sequence[str], where: Path) -> Decoder:
+    """The decoder that stands in a file. Raises `UserError` naming `where` if it is none, or not of `labels`."""
+    try:
+        of = stored["labels"]
+        decoder = Decoder(stored["method"], *(_as_array(stored[name]) for name in ("start", "transitions", "end")))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"The decoding in {where} is damaged; --overwrite makes the folder anew.") from None
+    size = len(labels)
+    shapes = decoder.start.shape, decoder.transitions.shape, decoder.end.shape
+    if list(of) != list(labels) or shapes != ((size,), (size, size), (size,)):
+        raise UserError(f"The decoding in {where} is of other labels than the model beside it.")
+    return decoder
+
+
+def read_decoder(folder: Path, labels: Sequence[str]) -> Decoder | None:
+    """The decoder of a fine-tuned folder; None without decoding.json. Raises `UserError` if it does not fit."""
+    path = folder / DECODING_NAME
+    return decoder_from_json(read_json(path), labels, path) if path.is_file() else None

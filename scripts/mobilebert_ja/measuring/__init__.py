@@ -1,0 +1,4 @@
+"""Times, scores and comparisons, contenders in turn.
+
+May import: compression and below.
+"""

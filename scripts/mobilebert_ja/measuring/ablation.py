@@ -1,0 +1,170 @@
+"""Ablations: variants of pretraining or transfer, each a run of its own, and what each of them reached."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import yaml
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, write_json
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.settings import DistillSettings, reject_unknown
+
+SCRIPTS = Path(__file__).resolve().parents[2]
+_KEYS = ("question", "common", "variants", "seeds")
+_STARTED_BY = ("pretrain", "distill")
+
+
+@dataclass
+class Ablation:
+    """A question, the settings that all variants share, and what each of them changes."""
+
+    name: str
+    question: str
+    common: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    seeds: list[int]
+
+
+@dataclass
+class Variant:
+    """One run: its name and all of its settings."""
+
+    name: str
+    settings: dict[str, Any]
+
+    @property
+    def folder_name(self) -> str:
+        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
+
+
+def load_ablation(path: Path) -> Ablation:
+    """Read and check a file of recipes/ablations. Raises `UserError` for bad YAML and unknown keys."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict) or not isinstance(content.get("variants"), dict) or not content["variants"]:
+        raise UserError(f"{path} must hold 'variants', a name and the changed settings for each.")
+    reject_unknown(content, list(_KEYS), str(path))
+    # distill.py has every setting of pretrain.py and its own; "script" says which of the two a variant runs.
+    valid = ["script", *(each.name for each in dataclasses.fields(DistillSettings))]
+    common = content.get("common") or {}
+    reject_unknown(common, valid, f"{path}, common")
+    variants = {str(name): changes or {} for name, changes in content["variants"].items()}
+    for name, changes in variants.items():
+        reject_unknown(changes, valid, f"{path}, variant '{name}'")
+        if (script := (common | changes).get("script", "pretrain")) not in _STARTED_BY:
+            raise UserError(
+                f"{path}, variant '{name}': script must be one of {', '.join(_STARTED_BY)}, not {script!r}."
+            )
+    return Ablation(
+        path.stem, " ".join(str(content.get("question", "")).split()), common, variants,
+        list(content.get("seeds") or [0]),
+    )  # fmt: skip
+
+
+def run_variants(
+    name: str, variants: list[Variant], flags: dict[str, str], inputs: dict[str, str], folder: Path, num_workers: int
+) -> dict[str, dict[str, Any]]:
+    """Run every variant that has no result in `folder` yet, `num_workers` at a time.
+
+    Args:
+        flags: settings that say where things are, the same for all runs; a change of them does not void a result.
+        inputs: what the runs read, as fingerprints; results from other inputs are made anew.
+
+    Returns:
+        name -> the run's result (see `run_variant`), in the order of the variants.
+
+    Raises `UserError` if a run fails for another reason than a loss that is not finite.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // num_workers)
+    free: SimpleQueue[set[int]] = SimpleQueue()
+    for worker in range(num_workers):
+        free.put(set(cores[worker * share % len(cores) :][:share]))
+
+    def work(variant: Variant) -> dict[str, Any]:
+        mine = free.get()
+        try:
+            return run_variant(variant, flags, inputs, folder, mine)
+        finally:
+            free.put(mine)
+
+    with ThreadPoolExecutor(num_workers) as pool:
+        results = list(progress_bar(pool.map(work, variants), desc=name, total=len(variants), unit="run"))
+    return {variant.name: result for variant, result in zip(variants, results, strict=True)}
+
+
+def run_variant(
+    variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int]
+) -> dict[str, Any]:
+    """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds (of a run that was
+    interrupted, those since it went on). Waits while another process is at the same variant."""
+    with open(folder / f"{variant.folder_name}.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _run_variant(variant, flags, inputs, folder, cores, lock.fileno())
+
+
+def _run_variant(
+    variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int], lock: int
+) -> dict[str, Any]:
+    result_file = folder / f"{variant.folder_name}.json"
+    if result_file.is_file():
+        known: dict[str, Any] = read_json(result_file)
+        if known["settings"] == variant.settings and known["inputs"] == inputs:
+            return known
+        result_file.unlink()
+    output, records = folder / variant.folder_name, folder / f"{variant.folder_name}.records"
+    given = flags | variant.settings | {"output_dir": output, "records_dir": records, "overwrite": True}
+    command = [sys.executable, str(SCRIPTS / f"{given.pop('script', 'pretrain')}.py")]
+    command += [str(part) for key, value in given.items() if value is not None for part in (f"--{key}", value)]
+    with open(folder / f"{variant.folder_name}.log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            pass_fds=[lock],  # a run that outlives this process keeps its lock
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    result: dict[str, Any] = {
+        "settings": variant.settings,
+        "inputs": inputs,
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+    }
+    not_finite = output.with_name(output.name + ".partial") / "not_finite.json"
+    if process.returncode == 0:
+        (record,) = records.glob("*.json")
+        result |= {"finished": True, "metrics": read_json(record)["metrics"]}
+    elif not_finite.is_file():
+        result |= {"finished": False, "not_finite": read_json(not_finite)}
+    else:
+        raise UserError(f"The variant '{variant.name}' failed; its messages stand in {log.name}.")
+    write_json(result_file, result)
+    return result
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """What the record keeps of a run: its settings, what it reached, and its curve of training loss."""
+    facts = {key: result[key] for key in ("settings", "finished", "cpu_seconds")}
+    if not result["finished"]:
+        return facts | {"diverged_at_step": result["not_finite"]["seen_at_step"]}
+    metrics = result["metrics"]
+    return facts | {
+        **metrics["after"],
+        "tokens_seen": metrics["tokens_seen"],
+        "train_seconds": metrics["train_seconds"],
+        "steps": metrics["steps"],
+        "curve": [[point["step"], round(point.get("mlm_loss", point["loss"]), 4)] for point in metrics["history"]],
+        "largest_grad_norm": round(max(point["grad_norm"] for point in metrics["history"]), 2),
+    }

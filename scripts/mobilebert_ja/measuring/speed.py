@@ -1,0 +1,123 @@
+"""The benchmark's numbers: texts drawn, times of all contenders in turn, ratios, scores, and the table of them."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.measuring.contenders import Contender
+from mobilebert_ja.measuring.latency import Timing, time_one_by_one
+from mobilebert_ja.tasks import Task
+from mobilebert_ja.tokenization.encoder import FastEncoder
+
+BASELINES = ("bert", "bert_card", "bert_onnx")
+TOKENIZER = "tokenizer"  # timed in turn with the models, and no contender
+
+
+def spread_subset(count: int, size: int, seed: int) -> list[int]:
+    """`size` of the numbers 0 ... count - 1, evenly spread from a random start, in order; all if size is 0 or more."""
+    if not 0 < size < count:
+        return list(range(count))
+    start = random.Random(seed).random()
+    return [int((place + start) * count / size) for place in range(size)]
+
+
+def time_all(
+    contenders: dict[str, Contender], task: Task, encoder: FastEncoder, repetitions: int, num_threads: int, seed: int,
+    turn: int,
+) -> tuple[dict[str, Timing], dict[str, list[Any]]]:  # fmt: skip
+    """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it.
+
+    repetitions, num_threads, seed, turn: see `time_one_by_one`.
+    """
+    texts = [example.text for example in task.test]
+    kept: dict[str, dict[str, Any]] = {name: {} for name in contenders}
+
+    def keeping(name: str) -> Callable[[str], None]:
+        predict_one, answers = contenders[name].predictor(num_threads), kept[name]
+
+        def answer(text: str) -> None:
+            answers[text] = predict_one(text)
+
+        return answer
+
+    timed: dict[str, Callable[[str], Any]] = {name: keeping(name) for name in contenders}
+    threads = "1 thread" if num_threads == 1 else f"{num_threads} threads"
+    with progress_bar(total=len(texts) * repetitions, desc=threads, unit="text", leave=False) as bar:
+        timings = time_one_by_one(
+            {**timed, TOKENIZER: encoder.encode}, texts, repetitions, num_threads,
+            seed=seed, after_item=bar.update, turn=turn,
+        )  # fmt: skip
+    answers = {
+        name: [contender.task_answer(kept[name][text]) for text in texts] for name, contender in contenders.items()
+    }
+    return timings, answers
+
+
+def speedup(baseline: Timing, timing: Timing) -> dict[str, Any]:
+    """How many times as fast as the baseline, in each repetition and in the median."""
+    ratios = [theirs / mine for theirs, mine in zip(baseline.seconds, timing.seconds, strict=True)]
+    return {"median": round(statistics.median(ratios), 3), "runs": [round(ratio, 3) for ratio in ratios]}
+
+
+def by_baseline(timings: dict[str, Timing]) -> dict[str, dict[str, Any]]:
+    """baseline -> contender -> how many times as fast."""
+    names = [name for name in timings if name != TOKENIZER]
+    return {
+        base: {name: speedup(timings[base], timings[name]) for name in names if name != base} for base in BASELINES
+    }
+
+
+def timing_facts(timing: Timing) -> dict[str, Any]:
+    """What the record says of one contender's times."""
+    return {
+        "median_ms": round(timing.median_ms, 4),
+        "p10_ms": round(timing.p10_ms, 4),
+        "p90_ms": round(timing.p90_ms, 4),
+        "seconds": [round(seconds, 6) for seconds in timing.seconds],
+    }
+
+
+def score_facts(contenders: dict[str, Contender], answers: dict[str, list[Any]], task: Task) -> dict[str, Any]:
+    """Score of each on the timed texts, its difference from the float32 model it comes from, and how many answers
+    are the same; None where the weights are random."""
+    result: dict[str, Any] = {}
+    for name, contender in contenders.items():
+        original = answers[contender.like]
+        same = sum(mine == theirs for mine, theirs in zip(answers[name], original, strict=True))
+        score, before = (task.score(each)[task.metric] for each in (answers[name], original))
+        result[name] = {
+            "items_score": score if contender.trained else None,
+            "items_score_difference": score - before if contender.trained else None,
+            "items_agreement": same / len(original),
+        }
+    return result
+
+
+def table(contenders: dict[str, Contender], facts: dict[str, dict[str, Any]], timings: dict[str, Timing]) -> str:
+    """The results for a terminal."""
+    heads = ["model", "score", "of the items", "ms an item", "p10", "p90", "all items s", "MB", "start s", "peak MiB"]
+    heads += ["x bert", "x bert_card", "x bert_onnx"]
+    rows = [heads]
+    for name, contender in contenders.items():
+        each, timing = facts[name], timings[name]
+        rows.append(
+            [
+                name if contender.trained else f"{name} (untrained)",
+                *("-" if each[key] is None else f"{each[key]:.2%}" for key in ("score", "items_score")),
+                *(f"{value:.2f}" for value in (timing.median_ms, timing.p10_ms, timing.p90_ms)),
+                f"{timing.median_seconds:.2f}",
+                f"{contender.bytes / 1e6:.1f}",
+                f"{statistics.median(each['start_seconds']):.2f}" if each["start_seconds"] else "-",
+                f"{statistics.median(each['start_peak_mib']):.0f}" if each["start_peak_mib"] else "-",
+                *(f"{speedup(timings[base], timing)['median']:.2f}" for base in BASELINES),
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (list(zip(row, widths, strict=True)) for row in rows)
+    )

@@ -1,0 +1,4 @@
+"""Packed shards, masking, masked language modelling, transfer from a teacher, and word vectors.
+
+May import: training and model and below.
+"""

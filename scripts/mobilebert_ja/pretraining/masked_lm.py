@@ -1,0 +1,177 @@
+"""Pretraining as the loop sees it: the model with its heads at the masked positions, the batches, the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import MobileBertForPreTraining
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
+from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, REPLACEMENTS, whole_word_mask
+from mobilebert_ja.pretraining.shards import Rows, Shards
+from mobilebert_ja.settings import PretrainSettings
+from mobilebert_ja.tokenization.encoder import read_vocabulary
+
+EVALUATION_BATCH = 32
+
+
+class PretrainingModel(nn.Module):
+    """A MobileBERT or IB-BERT run on packed rows, its MLM head on the masked positions only.
+
+    The head over all positions would cost 81 % more; rows are full, so there is no padding to mask.
+    """
+
+    def __init__(self, model: MobileBertForPreTraining):
+        super().__init__()
+        self.model = model
+
+    def features(
+        self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Run the first `layers` blocks (all if None).
+
+        Returns:
+            The feature map after each block, a list of [B, L, H]; and the attention probabilities [B, heads, L, L] of
+            the blocks whose numbers (from 0) are in `maps_of`, which needs the model's eager attention.
+        """
+        backbone: Any = self.model.mobilebert
+        hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        features: list[Tensor] = []
+        attentions: dict[int, Tensor] = {}
+        for number, block in enumerate(backbone.encoder.layer[:layers]):
+            hook = None
+            if number in maps_of:  # the maps of the others are not kept
+                hook = block.attention.self.register_forward_hook(
+                    lambda _module, _input, output, number=number: attentions.update({number: output[1]})
+                )
+            try:
+                hidden = block(hidden, None)
+            finally:
+                if hook is not None:
+                    hook.remove()
+            features.append(hidden)
+        return features, attentions
+
+    def heads(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
+        chosen = torch.gather(hidden, 1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        backbone: Any = self.model.mobilebert
+        return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(backbone.pooler(hidden))
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
+        features, _ = self.features(input_ids, token_type_ids)
+        return self.heads(features[-1], positions)
+
+
+def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq_length: int) -> None:
+    """Raise `UserError` unless vocabulary, shards and model belong together."""
+    config: Any = model.config
+    vocabulary = len(read_vocabulary(tokenizer / "vocab.txt"))
+    if not config.vocab_size == index["vocab_size"] == vocabulary:
+        raise UserError(
+            f"The vocabulary does not fit the model: {tokenizer} has {vocabulary} entries, the shards were packed "
+            f"with {index['vocab_size']}, the model has {config.vocab_size}."
+        )
+    if max_seq_length > config.max_position_embeddings:
+        raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")
+
+
+def mask_rate(settings: PretrainSettings, step: int) -> float:
+    """The share of tokens to predict in a step: constant, or linear over `mlm_probability_steps`, then constant."""
+    if not settings.final_mlm_probability or not settings.mlm_probability_steps:
+        return settings.mlm_probability
+    done = min(1.0, step / settings.mlm_probability_steps)
+    return settings.mlm_probability + done * (settings.final_mlm_probability - settings.mlm_probability)
+
+
+def batch_function(
+    shards: Shards, settings: PretrainSettings, num_processes: int = 1
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
+    if settings.mask_replacement not in REPLACEMENTS:
+        raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
+    for name in ("mlm_probability", "final_mlm_probability"):
+        rate = getattr(settings, name)
+        if not 0 < rate < 1 and (rate or name == "mlm_probability"):
+            raise UserError(f"--{name} must lie between 0 and 1, not {rate}.")
+    if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
+        raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
+    pairs = settings.next_sentence_prediction
+    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs)
+    size = settings.per_device_train_batch_size
+    a_step = settings.gradient_accumulation_steps * num_processes
+
+    def batch(number: int) -> dict[str, np.ndarray]:
+        content = rows.batch(number * size, size)
+        rng = np.random.default_rng([settings.seed, 2, number])
+        masked = whole_word_mask(
+            content["input_ids"], shards.index, mask_rate(settings, number // a_step), settings.mask_replacement, rng
+        )
+        return content | masked
+
+    return batch
+
+
+def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """MLM loss, plus the NSP loss where the batch has pairs; and both, with the MLM accuracy, for the curve."""
+    logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+    loss = masked_lm_loss(logits, batch["targets"])
+    used = batch["targets"] != IGNORED
+    hits = (logits.detach().argmax(-1) == batch["targets"]) & used
+    values: dict[str, Any] = {"mlm_loss": loss, "mlm_accuracy": hits.sum() / used.sum().clamp(min=1)}
+    if "next_sentence_label" in batch:
+        second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
+        loss = loss + second
+        values["nsp_loss"] = second
+    return loss, values
+
+
+def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dict[str, np.ndarray]]:
+    """Held-out rows as masked batches, the same ones every time: at most `settings.eval_rows` of the mixture.
+
+    They depend on no setting of the training but these: runs of other batches, lengths and seeds can be compared.
+    """
+    length = settings.eval_seq_length or settings.max_seq_length
+    rows = Rows(heldout, length, 0, settings.mixture, settings.next_sentence_prediction)
+    count = min(settings.eval_rows, rows.rows_per_epoch)
+    for first in range(0, count, EVALUATION_BATCH):
+        content = rows.batch(first, min(EVALUATION_BATCH, count - first))
+        rng = np.random.default_rng([0, first])
+        yield content | whole_word_mask(content["input_ids"], heldout.index, EVALUATION_PROBABILITY, "mask", rng)
+
+
+@torch.no_grad()
+def evaluate_pretraining(
+    model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
+) -> dict[str, float]:
+    """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time,
+    and the share of tokens that was masked."""
+    was_training = model.training
+    model.eval().to(device)
+    sums: dict[str, float] = {}
+    tokens = pairs = 0
+    for content in heldout_batches(heldout, settings):
+        batch = {key: torch.from_numpy(value).to(device) for key, value in content.items()}
+        logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+        used = int((batch["targets"] != IGNORED).sum())
+        results = {
+            "mlm_loss": float(masked_lm_loss(logits, batch["targets"])) * used,
+            "mlm_accuracy": float((logits.argmax(-1) == batch["targets"]).sum()),
+        }
+        if "next_sentence_label" in batch:
+            labels = batch["next_sentence_label"]
+            results["nsp_loss"] = float(next_sentence_loss(next_sentence, labels)) * len(labels)
+            results["nsp_accuracy"] = float((next_sentence.argmax(-1) == labels).sum())
+            pairs += len(labels)
+        tokens += used
+        sums = {key: sums.get(key, 0.0) + value for key, value in results.items()}
+    model.train(was_training)
+    means = {key: value / (tokens if key.startswith("mlm") else pairs) for key, value in sums.items()}
+    return means | {"mlm_probability": EVALUATION_PROBABILITY}

@@ -1,0 +1,82 @@
+"""The card of a fine-tuned or sped-up model, from its own folder and record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.records import RECORD_NAME
+from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, read_facts
+
+SHOWN_SETTINGS = (
+    "num_train_epochs",
+    "learning_rate",
+    "per_device_train_batch_size",
+    "recipe",
+    "keep_layers",
+    "keep_ffn",
+)
+TITLES = {"text-classification": "文の分類", "token-classification": "固有表現抽出"}
+METRICS = {"accuracy": "正解率", "f1": "F値(完全一致)"}
+EXAMPLE = "新型スマートフォンが東京で発売された。"
+
+
+def _facts_of(source: Path) -> dict[str, Any]:
+    """Labels, length and kind of a folder, whichever of the two it is."""
+    if (source / FACTS_NAME).is_file():
+        facts = read_facts(source, ONNX)
+        per_token = any(label.startswith("B-") for label in facts["labels"])
+        return {
+            "labels": facts["labels"], "max_seq_length": facts["max_seq_length"], "fast": True,
+            "per_token": per_token,
+        }  # fmt: skip
+    config = read_json(source / "config.json", "finetune.py and compress.py make such folders.")
+    if "id2label" not in config:
+        raise UserError(f"{source} is not fine-tuned: its config.json names no labels.")
+    return {
+        "labels": list(config["id2label"].values()), "max_seq_length": config["max_position_embeddings"],
+        "fast": False, "per_token": "TokenClassification" in str(config.get("architectures")),
+    }  # fmt: skip
+
+
+def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
+    """README.md for a model's own repository, with `base_model` in its metadata and the scores of its record, if any.
+
+    Raises `UserError` if the folder is neither a fine-tuned nor a sped-up model.
+    """
+    facts = _facts_of(source)
+    record = read_json(source / RECORD_NAME) if (source / RECORD_NAME).is_file() else {}
+    metrics, settings = record.get("metrics", {}), record.get("settings", {})
+    pipeline_tag = "token-classification" if facts["per_token"] else "text-classification"
+    runs = metrics.get("runs", [])
+    results = [
+        EvalResult(
+            task_type=pipeline_tag, dataset_type=metrics["task"], dataset_name=metrics["task"],
+            metric_type=metrics["metric"], metric_value=round(100 * runs[0]["score"], 2),
+        )
+    ] if runs else None  # fmt: skip
+    data = ModelCardData(
+        language="ja", license="cc-by-sa-3.0", library_name=None if facts["fast"] else "transformers",
+        pipeline_tag=pipeline_tag, base_model=base_model, tags=["mobilebert", "japanese", "cpu"],
+        base_model_relation="quantized" if facts["fast"] else "finetune",
+        model_name=repo_id.split("/")[-1] if results else None, eval_results=results,
+    )  # fmt: skip
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    names = sorted({label.removeprefix("B-").removeprefix("I-") for label in facts["labels"]} - {"O"})
+    return environment.get_template("derived_card.md").render(
+        metadata=data.to_yaml(line_break="\n"), repo_id=repo_id, base_model=base_model, pipeline_tag=pipeline_tag,
+        title=TITLES[pipeline_tag], fast=facts["fast"], example=EXAMPLE,
+        labels=names if facts["per_token"] else facts["labels"],
+        max_seq_length=settings.get("max_seq_length") or facts["max_seq_length"],
+        metric=METRICS.get(metrics.get("metric", ""), ""), test_size=metrics.get("test_size"),
+        rows=[[run["seed"], f"{run['score'] * 100:.1f} %"] for run in runs],
+        settings={name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None},
+    )  # fmt: skip

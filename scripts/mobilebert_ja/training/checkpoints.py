@@ -1,0 +1,116 @@
+"""Where an interrupted run goes on: checkpoints written atomically and checked before they are used."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, sha256_of, write_json
+
+KEPT_CHECKPOINTS = 2
+CHOICES = ("latest", "previous", "none")
+CHECKSUMS = "checksums.json"
+
+
+@dataclass
+class TrainState:
+    """Where a run stands: optimizer steps taken, seconds in the loop, those of them waiting for data and evaluating,
+    the curve so far, and the held-out evaluations so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    data_wait_seconds: float = 0.0
+    heldout_seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    heldout_history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """Resume points of a run: folder/checkpoints/step-N, complete or absent, the last two kept."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator):
+        self.folder = folder / "checkpoints"
+        self.accelerator = accelerator
+        # Tied tensors are saved once, as intended; the library warns each time.
+        logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
+
+    def _complete(self) -> list[Path]:
+        """All of them, the oldest first."""
+        found = [each for each in self.folder.glob("step-*") if each.name.removeprefix("step-").isdigit()]
+        return sorted(found, key=lambda each: int(each.name.removeprefix("step-")))
+
+    def latest(self) -> Path | None:
+        """The newest complete checkpoint, or None."""
+        pointer = self.folder / "latest.json"
+        if not pointer.is_file():
+            return None
+        path = self.folder / read_json(pointer)["folder"]
+        return path if path.is_dir() else None
+
+    def find(self, which: str) -> Path | None:
+        """The checkpoint to go on from; None to start anew.
+
+        Args:
+            which: "latest"; "previous", the one before it; or "none".
+
+        Raises `UserError` for another word, if there is no previous one, or if a file of it is not what was saved.
+        """
+        if which not in CHOICES:
+            raise UserError(f"--resume_from_checkpoint must be one of {', '.join(CHOICES)}, not '{which}'.")
+        latest = self.latest() if which != "none" else None
+        earlier = [each for each in self._complete() if latest is not None and each != latest]
+        if which == "previous" and latest is not None:  # without any, this part of a run has not begun
+            if not earlier:
+                raise UserError(f"{self.folder} holds no checkpoint before {latest.name}.")
+            latest = earlier[-1]
+        if latest is not None and (damaged := self._damaged_file(latest)):
+            way_on = "none to start anew"
+            if which == "latest" and earlier:
+                way_on = f"previous to go on from {earlier[-1].name}, or {way_on}"
+            raise UserError(f"{damaged} is missing or damaged; give --resume_from_checkpoint {way_on}.")
+        return latest
+
+    @staticmethod
+    def _damaged_file(path: Path) -> Path | None:
+        """The first file of a checkpoint that is not what was saved; None if all are."""
+        if not (path / CHECKSUMS).is_file():
+            return path / CHECKSUMS
+        for name, expected in read_json(path / CHECKSUMS).items():
+            if not (path / name).is_file() or sha256_of(path / name) != expected:
+                return path / name
+        return None
+
+    def save(self, state: TrainState) -> None:
+        path = self.folder / f"step-{state.step}"
+        temporary = path.with_name(path.name + ".partial")
+        if self.accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(temporary))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            write_json(temporary / "train_state.json", asdict(state))
+            files = sorted(each for each in temporary.rglob("*") if each.is_file())
+            checksums = {str(each.relative_to(temporary)): sha256_of(each) for each in files}
+            write_json(temporary / CHECKSUMS, checksums)
+            shutil.rmtree(path, ignore_errors=True)
+            os.rename(temporary, path)
+            write_json(self.folder / "latest.json", {"folder": path.name})
+            for old in self._complete()[:-KEPT_CHECKPOINTS]:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, path: Path) -> TrainState:
+        self.accelerator.load_state(str(path))
+        return TrainState(**read_json(path / "train_state.json"))
+
+    def remove(self) -> None:
+        """Delete all of them; the run is complete and its output holds the weights."""
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""AdamW, LAMB, and Muon for the encoder's matrices. Every group keeps the two numbers that its rate is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.settings import TrainingSettings
+
+OPTIMIZERS = ("adamw", "lamb", "muon")
+
+
+def group(parameters: list[nn.Parameter], settings: TrainingSettings, decay: bool, **extra: Any) -> dict[str, Any]:
+    """A parameter group; its learning rate in a step is base_lr x rate x schedule (see training.py)."""
+    return {
+        "params": parameters,
+        "base_lr": settings.learning_rate,
+        "rate": 1.0,
+        "weight_decay": settings.weight_decay if decay else 0.0,
+        **extra,
+    }
+
+
+def takes_decay(parameter: nn.Parameter) -> bool:
+    """Matrices take weight decay; biases, LayerNorm and NoNorm vectors do not (as in Google's BERT)."""
+    return parameter.ndim >= 2
+
+
+def adamw(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW over ready-made groups."""
+    return torch.optim.AdamW(
+        [each for each in groups if each["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        fused=True,
+    )
+
+
+def split_by_decay(parameters: list[nn.Parameter], settings: TrainingSettings, **extra: Any) -> list[dict[str, Any]]:
+    """Two groups, one with decay and one without."""
+    return [
+        group([each for each in parameters if takes_decay(each)], settings, True, **extra),
+        group([each for each in parameters if not takes_decay(each)], settings, False, **extra),
+    ]
+
+
+def make_adamw(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW over every trainable parameter; biases and norms take no decay."""
+    return adamw(split_by_decay([each for each in model.parameters() if each.requires_grad], settings), settings)
+
+
+def lamb(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """LAMB (arXiv 1904.00962, version 3) as Google trained MobileBERT with: the decay is part of the update that is
+    scaled to the weights' norm, and the moments are not corrected for their start. Raises `UserError` without its
+    package."""
+    try:
+        from pytorch_optimizer import Lamb  # here, so that the other optimizers do without it
+    except ImportError:
+        raise UserError("--optimizer lamb needs the package pytorch_optimizer.") from None
+    return Lamb(
+        [each for each in groups if each["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        weight_decouple=False,
+        adam_debias=True,  # otherwise the first steps are up to 1 / (1 - beta1) times as long as the trust ratio says
+    )
+
+
+@dataclass
+class Part:
+    """Parameters by name that share a learning rate; `marks` stand in their groups, for example {"layer": 3}."""
+
+    parameters: dict[str, nn.Parameter]
+    marks: dict[str, Any] = field(default_factory=dict)
+
+
+def optimizers_over(parts: list[Part], settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
+    """The optimizers that together cover every parameter of the parts once.
+
+    "muon" gives Muon (momentum orthogonalized by Newton-Schulz, its step scaled to AdamW's size, so that one learning
+    rate serves both) for the encoder's 2-D weights and AdamW for embeddings, heads, biases and norms.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{name}'.")
+    matrices: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    for part in parts:
+        by_muon = {key for key, each in part.parameters.items() if ".encoder." in key and each.ndim == 2}
+        by_muon = by_muon if name == "muon" else set()
+        if by_muon:
+            matrices.append(group([part.parameters[key] for key in sorted(by_muon)], settings, True, **part.marks))
+        others = [each for key, each in part.parameters.items() if key not in by_muon]
+        rest += split_by_decay(others, settings, **part.marks)
+    if name == "lamb":
+        return [lamb(rest, settings)]
+    if name == "adamw":
+        return [adamw(rest, settings)]
+    muon = torch.optim.Muon(
+        matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return [muon, adamw(rest, settings)] if any(each["params"] for each in rest) else [muon]
+
+
+def make_optimizers(model: nn.Module, settings: TrainingSettings, name: str) -> list[torch.optim.Optimizer]:
+    """The optimizers of a whole model, over its trainable parameters. Raises `UserError` for an unknown name."""
+    return optimizers_over(
+        [Part({key: each for key, each in model.named_parameters() if each.requires_grad})], settings, name
+    )

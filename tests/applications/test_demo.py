@@ -1,0 +1,249 @@
+"""The page in a real browser: type, run, read the answer; on a phone's width, by keyboard, nothing from outside."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+import answers
+from helpers.fast_models import run_script, write_data, write_finetuned
+from helpers.own_server import free_port, serving
+from mobilebert_ja.common.errors import UserError
+
+APP = Path(answers.__file__).with_name("app.py")
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A work folder with tiny models of both tasks, fine-tuned and sped up; two that differ, so that it shows which of
+    them answered."""
+    folder = tmp_path_factory.mktemp("work")
+    data = write_data(folder / "data")
+    for task in ("livedoor", "ner"):
+        write_finetuned(folder, data, task, [1])
+        done = run_script("compress.py", folder, data, "--task", task)
+        assert done.returncode == 0, done.stderr
+        shutil.rmtree(folder / "finetuned" / task)
+        write_finetuned(folder, data, task, [0])
+    return folder
+
+
+@contextlib.contextmanager
+def running_page(work: Path, *app: str, **variables: str):
+    """The page's address, for as long as the block lasts; `app`: arguments of Python, none for the page itself."""
+    port = free_port()
+    command = [sys.executable, *(app or (str(APP),)), "--port", str(port), "--work_dir", str(work)]
+    with serving(port, command, os.environ | {"OMP_NUM_THREADS": "1"} | variables):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def address(work):
+    with running_page(work) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None and not os.environ.get("CI"):
+        pytest.skip("no chromium here (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        shown = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield shown
+        shown.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str):
+    with opened(browser, address) as shown:
+        yield shown
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, address: str):
+    """The page on a phone's width; every request that it makes goes to this machine."""
+    context = browser.new_context(viewport=PHONE, locale="ja-JP")
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    shown = context.new_page()
+    shown.goto(address)
+    expect(shown.get_by_role("heading", name="mobilebert-ja を試す")).to_be_visible(timeout=60_000)
+    yield shown
+    outside = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws")}
+    assert outside == {"127.0.0.1"}
+    context.close()
+
+
+def no_sideways_scrolling(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_masks_are_filled(page):
+    assert no_sideways_scrolling(page)
+    panel = page.get_by_role("tabpanel")
+    box = panel.get_by_label("1か所を [MASK] にした文")
+    box.fill("富士山は日本で一番高い[MASK]です。")
+    for form in ("高速化(int8、onnxruntime)", "そのまま(torch)"):
+        panel.get_by_label(form).check()
+        panel.get_by_role("button", name="穴を埋める").click()
+        expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=120_000)
+        expect(panel.get_by_text("queue:", exact=False)).to_have_count(0, timeout=120_000)
+        expect(panel.get_by_text(re.compile(r"^\d+%$"))).to_have_count(5)
+    box.fill("穴のない文です。")
+    box.press("Enter")
+    expect(page.get_by_text("1か所を [MASK] にしてください", exact=False).first).to_be_visible(timeout=60_000)
+
+
+FORMS = {True: "高速化(int8、onnxruntime)", False: "そのまま(torch)"}
+
+
+def answered(page: Page, panel: Locator) -> None:
+    """Wait until the answer is there."""
+    expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=120_000)
+    expect(page.locator(".generating, .pending")).to_have_count(0, timeout=120_000)
+
+
+def test_titles_by_keyboard_and_by_either_model(page, work):
+    text = "サッカーの監督について聞いた"
+    page.get_by_role("tab", name="題名").focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("tabpanel")
+    models = answers.find_models("livedoor", [work])
+    answered_by = {fast: answers.classify(models, text, fast).answer for fast in FORMS}
+    assert max(abs(answered_by[True][label] - share) for label, share in answered_by[False].items()) > 0.05
+    for fast, form in FORMS.items():
+        panel.get_by_label(form).check()
+        panel.get_by_label("ニュースの題名").fill(text)
+        panel.get_by_label("ニュースの題名").press("Enter")
+        answered(page, panel)
+        for label, share in answered_by[fast].items():
+            row = panel.locator("button, .confidence-set", has_text=label).first
+            expect(row).to_contain_text(f"{round(100 * share)}%", timeout=60_000)
+    assert no_sideways_scrolling(page)
+    panel.get_by_label("ニュースの題名").fill("   ")
+    panel.get_by_role("button", name="答える").click()
+    expect(page.get_by_text("文を入力してください", exact=False).first).to_be_visible(timeout=60_000)
+
+
+def test_names_are_marked_in_the_text_by_either_model(page, work):
+    text = "田中太郎は京都市に住む。"
+    page.get_by_role("tab", name="名前").click()
+    panel = page.get_by_role("tabpanel")
+    models = answers.find_models("ner", [work])
+    answered_by = {fast: answers.find_names(models, text, fast).answer for fast in FORMS}
+    assert all(answered_by.values()) and answered_by[True] != answered_by[False]  # untrained, they say something
+    for fast, form in FORMS.items():
+        panel.get_by_label(form).check()
+        panel.get_by_label("文", exact=True).fill(text)
+        panel.get_by_role("button", name="答える").click()
+        answered(page, panel)
+        marked = panel.locator("span.highlighted")
+        expect(marked).to_have_count(len(answered_by[fast]), timeout=60_000)
+        for place, (start, end, kind) in enumerate(answered_by[fast]):
+            expect(marked.nth(place)).to_contain_text(text[start:end])
+            expect(marked.nth(place)).to_contain_text(kind)
+        assert no_sideways_scrolling(page)
+
+
+def test_figures_are_shown(page):
+    page.get_by_role("tab", name="速さ").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel.locator("img").first).to_be_visible(timeout=60_000)
+    assert panel.locator("img").count() >= 2 and no_sideways_scrolling(page)
+
+
+WITH_ANOTHER_ROAD = """
+import sys; sys.path.insert(0, {demo!r})
+import app; app.SMALL = [sys.executable, "-c", {road!r}]; app.main()
+"""
+ROAD = "import shutil; print('one stage after another'); shutil.copytree({work!r}, {target!r}, dirs_exist_ok=True)"
+
+
+def with_road(road: str) -> list[str]:
+    return ["-c", WITH_ANOTHER_ROAD.format(demo=str(APP.parent), road=road)]
+
+
+def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, work, tmp_path):
+    """The road itself is walked elsewhere; here another command leaves its models."""
+    road = with_road(ROAD.format(work=str(work), target=str(tmp_path)))
+    with running_page(tmp_path, *road) as address, opened(browser, address) as page:
+        page.get_by_role("tab", name="題名").click()
+        panel = page.get_by_role("tabpanel")
+        expect(panel.get_by_text("make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA")).to_be_visible()
+        panel.get_by_role("button", name="小さなモデルを作る").click()
+        log = panel.get_by_label("進み具合")
+        expect(log).to_have_value(
+            "one stage after another\nできました。ページを読み込み直してください。", timeout=60_000
+        )
+        page.reload()  # as it says; and now they are there
+        page.get_by_role("tab", name="題名").click()
+        panel.get_by_label("ニュースの題名").fill("野球の試合")
+        panel.get_by_role("button", name="答える").click()
+        answered(page, panel)
+
+
+def test_a_road_that_stops_says_so(browser, tmp_path):
+    road = with_road("print('no room'); raise SystemExit(1)")
+    with running_page(tmp_path, *road) as address, opened(browser, address) as page:
+        page.get_by_role("tab", name="名前").click()
+        panel = page.get_by_role("tabpanel")
+        panel.get_by_role("button", name="小さなモデルを作る").click()
+        expect(panel.get_by_label("進み具合")).to_have_value("no room\n途中で止まりました。", timeout=60_000)
+
+
+@pytest.mark.parametrize(("variables", "reachable"), [({}, False), ({"GRADIO_SERVER_NAME": "0.0.0.0"}, True)])
+def test_other_machines_reach_it_only_where_the_environment_says_so(tmp_path, variables, reachable):
+    """127.0.0.2 is this machine by another address: a page bound to 127.0.0.1 does not answer there."""
+    with running_page(tmp_path, **variables) as address:
+        port = int(address.rsplit(":", 1)[1])
+        with socket.socket() as asked:
+            assert (asked.connect_ex(("127.0.0.2", port)) == 0) is reachable
+
+
+def test_it_is_ready_to_be_a_space():
+    root = APP.parents[1]
+    head = yaml.safe_load((root / "demo" / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert head["sdk"] == "gradio" and (root / head["app_file"]).samefile(APP)
+    assert f"gradio=={head['sdk_version']}" in (root / "requirements-demo.txt").read_text().splitlines()
+    needed = re.search(r'requires-python = ">=(\d+)\.(\d+)"', (root / "pyproject.toml").read_text())
+    assert needed and tuple(map(int, head["python_version"].split("."))) >= (int(needed[1]), int(needed[2]))
+
+
+def test_both_forms_fill_alike(tmp_path):
+    text = "東京は日本[MASK]首都である。"
+    plain, fast = (answers.fill_mask(text, fast, folder=tmp_path).answer for fast in (False, True))
+    best = next(iter(plain))
+    assert next(iter(fast)) == best and len(plain) == len(fast) == 5
+    assert plain[best] == pytest.approx(fast[best], abs=0.1)
+    model = tmp_path / "model_quantized.onnx"
+    stamp = model.stat().st_mtime_ns
+    answers.mask_session.cache_clear()
+    answers.fill_mask(text, True, folder=tmp_path)
+    assert model.stat().st_mtime_ns == stamp  # made once
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "文を入力"), ("穴なし", "1か所"), ("[MASK]と[MASK]", "1か所"), ("[MASK]" + "長" * 2000, "2000文字まで")],
+)
+def test_questions_that_have_no_answer(text, words):
+    with pytest.raises(UserError, match=words):
+        answers.fill_mask(text, True)
+
+
+def test_the_real_models_go_before_the_tiny_ones(work, tmp_path):
+    assert answers.find_models("livedoor", [tmp_path]) is None
+    found = answers.find_models("livedoor", [tmp_path, work])
+    assert found == answers.Models(work / "finetuned" / "livedoor", work / "compressed" / "livedoor" / "onnx", False)
+    shutil.copytree(work / "compressed" / "livedoor", tmp_path / "tiny" / "compressed" / "livedoor")
+    assert answers.find_models("livedoor", [tmp_path / "tiny", work]).practice

@@ -1,0 +1,160 @@
+"""No number of the card is typed by hand: not in its template, not in its code, and none outlives its record."""
+
+import ast
+import math
+import random
+import re
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, nodes
+
+from card.test_render import TEMPLATE, made_up_records
+from mobilebert_ja.card import render as card
+from mobilebert_ja.card.checkpoint import GRAMS_A_KILOWATT_HOUR, WATTS_A_CORE, WATTS_A_GPU
+from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(TEMPLATE.parent.glob("card*.py"))
+# Names, versions, licences and ways of measuring, whose digits are no results.
+NAMES = (
+    r"表1の構造", r"128 トークンの1文", r"次の1行", r"1(単語|文字)あたり", r"1(文|件|つ|基|時間)", r"2つ(め)?",
+    r"[12]コア", r"Python 3\.11", r"CC BY(-SA)? [234]\.\d", r"cc-by-sa-3\.0", r"Apache(-| License )2\.0", r"int8",
+    r"(b?float|fp)\d\d", r"95 % ", r"10 から 90 パーセンタイル", r"99 パーセンタイル", r"CO2", r"を 0 に", r"1 kWh",
+    r"cl-tohoku/bert-japanese v2\.0", r"H100", r"8基", r"\d度目以降", r"\d分類", r"\d種類", r"F1", r"(macro_)?f1\b",
+    r"p\d\d_ms", r"gpu30", r"[a-z]+[a-z0-9]*_[a-z0-9_]+",
+)  # fmt: skip
+SETTINGS = r"\d+ ?(スレッド|threads?|bits?|ビット)"  # said of how something was run
+FORMATS = r"\$?%?\.[0-4][fg]"
+SHAPES = {0, 1, 2, 3, 100, 1e6}  # digits, slices, percent, millions
+
+
+def without_names(text: str) -> str:
+    for name in (*NAMES, SETTINGS, FORMATS):
+        text = re.sub(name, "", text)
+    return text
+
+
+def parts(source: str) -> tuple[str, nodes.Template]:
+    """A template's own words without its commands and links' targets, and its expressions."""
+    source = re.sub(r"```(python|bash|bibtex)\n.*?```", "", source, flags=re.DOTALL)
+    environment = Environment()
+    words = "".join(value for _, kind, value in environment.lex(source) if kind == "data")
+    return re.sub(r"\]\(.*?\)|`[^`\n]*`", "", words), environment.parse(source)
+
+
+def typed_numbers(source: str) -> list[str]:
+    """What in a template is a number that somebody typed."""
+    words, tree = parts(source)
+    found = [line.strip() for line in without_names(words).splitlines() if re.search(r"\d", line)]
+    for constant in tree.find_all(nodes.Const):
+        value = constant.value
+        if isinstance(value, str) and re.search(r"\d", without_names(value)):
+            found.append(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and value not in SHAPES:
+            found.append(repr(value))
+    for call in tree.find_all(nodes.Call):
+        found += [repr(each.value) for each in call.args[:1] if isinstance(each, nodes.Const) and each.value != ""
+                  and not isinstance(each.value, str)]  # fmt: skip
+    for output in tree.find_all(nodes.Output):
+        found += [repr(each.value) for each in output.nodes if isinstance(each, nodes.Const)]
+    return found
+
+
+def test_the_template_holds_none():
+    assert typed_numbers(TEMPLATE.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["85 % です。", "{{ percent(0.15) }}", "{{ percent(1) }}", "{{ 3 }}", "{{ '97 %' }}", "{% set n = 97 %}", "2 倍"],
+)
+def test_it_would_be_seen_in_a_template(typed):
+    assert typed_numbers(typed)
+
+
+def typed_strings(source: str) -> list[str]:
+    """Strings of a module with numbers in them; docstrings, patterns and formats aside."""
+    tree = ast.parse(source)
+    owners = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, owners) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    strings = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    ]
+    return [each for each in strings if re.search(r"\d", without_names(each))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_the_code_holds_none(module):
+    assert typed_strings(module.read_text(encoding="utf-8")) == []
+    assert typed_strings("def f():\n    return '85.3 %'") == ["85.3 %"]
+
+
+def numbers_in(text: str) -> set[str]:
+    return set(re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text))
+
+
+def changed(value, generator: random.Random):
+    """A record with every number in it another one."""
+    if isinstance(value, dict):
+        return {key: changed(item, generator) for key, item in value.items()}
+    if isinstance(value, list):
+        return [changed(item, generator) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if isinstance(value, int):
+        return generator.randint(1, 2 * value + 20)
+    return (value or 1.0) * math.exp(generator.uniform(-1.0, 4.0))
+
+
+def words_of(value) -> list[str]:
+    """The strings and keys of a record, and how long its lists are."""
+    if isinstance(value, dict):
+        return [each for key, item in value.items() for each in (key, *words_of(item))]
+    if isinstance(value, list):
+        return [str(len(value)), *(each for item in value for each in words_of(item))]
+    return [value] if isinstance(value, str) else []
+
+
+UNSHOWN = ("files", "inputs", "command", "git_commit", "finished", "versions", "curve", "question")
+
+
+def survivors(records: dict, render) -> set[str]:
+    """Numbers that stand in the card whatever the records say, but neither in its template nor in records' words."""
+    generator = random.Random(0)
+    remaining: set[str] | None = None
+    for _ in range(40):
+        others = {name: changed(record, generator) for name, record in records.items()}
+        body = render(others).split("---\n", 2)[2]
+        remaining = numbers_in(body) if remaining is None else remaining & numbers_in(body)
+    shown = {name: {key: item for key, item in record.items() if key not in UNSHOWN}
+             for name, record in records.items()}  # fmt: skip
+    own = numbers_in(TEMPLATE.read_text(encoding="utf-8"))
+    for module in MODULES:
+        own |= numbers_in(module.read_text(encoding="utf-8"))
+    own |= numbers_in(str(records.get("speed_livedoor", {}).get("versions", {})))
+    own |= {f"{each:.0f}" for each in (WATTS_A_CORE, WATTS_A_GPU, GRAMS_A_KILOWATT_HOUR)}
+    own |= {card.percent(EVALUATION_PROBABILITY)[:-2], "1.00"}  # the latter: BERT's speed by its own
+    return (remaining or set()) - own - numbers_in("\n".join(words_of(shown)))
+
+
+def render(records: dict) -> str:
+    return card.render_card(records, {})
+
+
+@pytest.mark.parametrize("which", ["made up", "the repository's"])
+def test_none_outlives_its_record(which):
+    records = card.load_records(ROOT / "records")
+    if which == "made up":
+        records = made_up_records() | {"published_card": records["published_card"]}
+    assert survivors(records, render) == set()
+    # The check sees nearly everything that could be typed.
+    typed = {f"{number / 10:.1f}" for number in range(1000)}
+    seen = survivors(records, lambda changed_records: render(changed_records) + " ".join(typed))
+    assert len(typed & seen) > 900

@@ -1,0 +1,587 @@
+"""The card: every number stands in a record, a missing one is said to be missing, snippets and links are sound."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+
+from mobilebert_ja.card import figures
+from mobilebert_ja.card import render as card
+from mobilebert_ja.card import speed as card_speed
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.records import recorded_fingerprint
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "scripts" / "mobilebert_ja" / "card" / "card.md"
+
+
+def finetuned(scores: list[float], details: dict, pretrained: bool = True) -> dict:
+    mean = sum(scores) / len(scores)
+    return {
+        "settings": {"num_train_epochs": 7, "learning_rate": 1e-4, "per_device_train_batch_size": 24},
+        "metrics": {
+            "train_size": 5893, "test_size": 1474,
+            "runs": [{"seed": n, "score": s, "details": details} for n, s in enumerate(scores)],
+            "mean": mean, "std": 0.0123, "train_seconds": 391.4, "bytes": 99_500_000, "pretrained": pretrained,
+        },
+    }  # fmt: skip
+
+
+CLASSES = {
+    "macro_f1": 0.7513,
+    "per_class": {
+        "sports-watch": {"precision": 0.8217, "recall": 0.9119, "f1": 0.8637, "support": 181},
+        "topic-news": {"precision": 0.5923, "recall": 0.5531, "f1": 0.5717, "support": 151},
+    },
+    "confusion": {
+        "sports-watch": {"sports-watch": 165, "topic-news": 16},
+        "topic-news": {"sports-watch": 68, "topic-news": 83},
+    },
+    "without_markers": {"accuracy": 0.7437},
+}
+TYPES = {"per_type": {"人名": {"precision": 0.6137, "recall": 0.5871, "f1": 0.6001, "support": 1177}}}
+
+
+def classical(score: float, seconds: float, interval: dict[str, list[float]], details: dict) -> dict:
+    runs = [{"seed": 0, "score": score, "intervals": interval, "details": details}]
+    return {"metrics": {"mean": score, "std": None, "train_seconds": seconds, "runs": runs}}
+
+
+def made_up_records() -> dict:
+    """Records as the stages write them, with values that occur nowhere else."""
+    speed = {
+        "metrics": {
+            "items": 487, "repetitions": 3, "num_threads": 1,
+            "contenders": {
+                "bert": {"model": "BERT, 12 layers", "trained": False, "score": None, "bytes": 442_600_000,
+                         "median_ms": 71.37, "p90_ms": 88.8, "seconds": [34.1, 35.61, 36.2]},
+                "mobilebert": {"model": "MobileBERT", "trained": True, "bytes": 99_500_000, "median_ms": 24.19,
+                               "p90_ms": 27.3, "seconds": [11.9, 12.07, 12.4]},
+                "compressed": {"model": "traced", "trained": True, "bytes": 41_900_000, "median_ms": 6.02,
+                               "p90_ms": 7.1, "seconds": [2.9, 3.04, 3.3]},
+            },
+            "speedup": {"mobilebert": {"median": 2.951}, "compressed": {"median": 11.713}},
+        },
+        "hardware": {"processor": "A Processor", "cores": 2, "memory_gib": 23.5},
+        "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+    }  # fmt: skip
+    evaluation = {"mlm_loss": 10.52, "mlm_accuracy": 0.0003, "nsp_accuracy": 0.497}
+    return {
+        "corpus": {
+            "settings": {"data_dir": "data", "input": None},
+            "metrics": {
+                "sources": {"wikinews": {"documents": 3669, "sentences": 39084, "characters": 2301234}},
+                "read": {"lines": 51077, "characters": 2_913_000},
+                "removed_sentences": {"too_short": 2917, "repeated_sentence": 777},
+                "sentence_lengths": {"10": 13021, "20": 26063},
+            },
+        },
+        "tokenizer_quality": {
+            "metrics": {
+                "quality": {
+                    "limited": {"encyclopedia": {"unknown_rate": 0.00042, "tokens_per_word": 1.137,
+                                                 "tokens_per_character": 0.618}},
+                    "unlimited": {"encyclopedia": {"unknown_rate": 0.00011, "tokens_per_word": 1.151,
+                                                   "tokens_per_character": 0.629}},
+                },
+                "compared_sentences": 100_003, "different_sentences": 0,
+                "speed": {"ids": {"times_as_fast": 9.37}, "mecab_alone": {"times_as_fast": 11.26},
+                          "ids_and_offsets": {"times_as_fast": 6.41}},
+            },
+        },
+        "tokenizer": {"metrics": {"vocab_size": 32768, "unknown_rate": 0.0007}},
+        "shards": {"metrics": {"tokens": {"train": 94_032_716}}},
+        "pretraining": {
+            "settings": {"model_name_or_path": None, "optimizer": "muon", "learning_rate": 0.001, "warmup_steps": 100,
+                         "per_device_train_batch_size": 32, "max_seq_length": 128, "mlm_probability": 0.15,
+                         "embedding_gain": 33.0},
+            "metrics": {"steps": 1234, "tokens_seen": 5_054_464, "train_seconds": 3601.0, "tokens_per_second": 1403.6,
+                        "precision": "bf16", "before": evaluation,
+                        "after": {"mlm_loss": 4.93, "mlm_accuracy": 0.312, "nsp_accuracy": 0.581},
+                        "history": [{"step": n, "mlm_loss": 11 - n / 200} for n in range(20, 1235, 20)]},
+            "hardware": {"processor": "A Processor", "cores": 6},
+        },
+        "checkpoint": {
+            "config": {"num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128,
+                       "num_attention_heads": 4, "num_feedforward_networks": 4, "vocab_size": 32768},
+            "metrics": {"backbone_parameters": 24_869_376, "gflops_of_128_tokens": 5.385,
+                        "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
+        },
+        "livedoor-svm": classical(0.8367, 4.3, {"accuracy": [0.8121, 0.8573]}, CLASSES),
+        "ner-crf": classical(0.4219, 57.7, {"f1": [0.4032, 0.4438]}, TYPES),
+        "learning_curve_ner": {
+            "metrics": {
+                "baseline": "crf",
+                "points": [
+                    {name: {"train_size": size, "scores": scores} for name, scores in both.items()}
+                    for size, both in (
+                        (321, {"model": [0.331], "baseline": [0.299]}),
+                        (642, {"model": [0.51, 0.5], "baseline": [0.4]}),
+                    )
+                ],
+            },
+        },
+        "checkpoint_quality": {
+            "metrics": {
+                "most_frequent_token": "の",
+                "kinds": {
+                    "aozora": {"mlm_loss": 6.31, "mlm_accuracy": 0.2173, "most_frequent_accuracy": 0.0479},
+                    "wikipedia_x": {"mlm_loss": 4.37, "mlm_accuracy": 0.3391, "most_frequent_accuracy": 0.0617},
+                    "letters": {"mlm_loss": 5.55, "mlm_accuracy": 0.2937, "most_frequent_accuracy": 0.0533},
+                },
+                "lengths": {
+                    "512": {"mlm_loss": 7.07, "mlm_accuracy": 0.1123},
+                    "64": {"mlm_loss": 4.99, "mlm_accuracy": 0.3071},
+                },
+            },
+        },
+        "service_load": {
+            "metrics": {
+                "rounds": [
+                    {"clients": 3, "requests": 401, "requests_per_second": 81.7, "median_ms": 36.1, "p99_ms": 61.3,
+                     "wrong_or_lost": 0},
+                    {"clients": 3, "requests": 417, "requests_per_second": 83.9, "median_ms": 35.3, "p99_ms": 58.7,
+                     "wrong_or_lost": 1},
+                ],
+            },
+            "hardware": {"cores": 6},
+        },
+        "finetuning_speed_livedoor": {
+            "metrics": {"examples_per_second": {"this_loop": [97.0, 99.0]},
+                        "times_as_fast": {"trainer": 1.57, "trainer_by_length": 1.23}, "num_threads": 6},
+        },
+        "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
+        "ablation_masking": {
+            "metrics": {
+                "runs": {
+                    "19 %, seed 0": {"finished": True, "mlm_loss": 6.117, "mlm_accuracy": 0.0471,
+                                     "tokens_seen": 819_200},
+                    "19 %, seed 1": {"finished": True, "mlm_loss": 6.229, "mlm_accuracy": 0.0463,
+                                     "tokens_seen": 819_200},
+                    "37 %, seed 0": {"finished": False, "diverged_at_step": 43},
+                },
+            },
+        },
+        "livedoor": finetuned([0.771, 0.783, 0.766], CLASSES), "ner": finetuned([0.511, 0.502, 0.523], TYPES),
+        "compressed_livedoor": {"metrics": {"prune_amount": 0.2, "mean": 0.762, "std": 0.0071, "bytes": 41_900_000,
+                                            "runs": [{"seed": 0, "score": 0.762}]}},
+        "speed_livedoor": speed, "speed_ner": copy.deepcopy(speed),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name, record in made_up_records().items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+    return tmp_path
+
+
+def rendered(folder: Path) -> str:
+    return card.render_card(card.load_records(folder), {"time": "figures/time.png"})
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "shown"),
+    [
+        ("livedoor", ("metrics", "mean"), 0.654, "65.4 ± 1.2 %"),
+        ("speed_livedoor", ("metrics", "contenders", "compressed", "median_ms"), 5.43, "5.43 ms"),
+        ("pretraining", ("metrics", "after", "mlm_loss"), 3.21, "→ 3.21"),
+        ("speed_ner", ("metrics", "speedup", "compressed", "median"), 9.876, "9.88 倍"),
+    ],
+)
+def test_a_changed_record_changes_the_card(folder, name, path, value, shown):
+    assert shown not in rendered(folder)
+    record = json.loads((folder / f"{name}.json").read_text())
+    place = record
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (folder / f"{name}.json").write_text(json.dumps(record))
+    assert shown in rendered(folder)
+
+
+def test_the_table(folder):
+    rows = card.table_rows(card.load_records(folder), "livedoor")
+    assert rows[0] == ["BERT(重みは乱数、時間だけ測定)", "—", "—", "35.61 秒", "71.37 ms", "442.6 MB", "1.00 倍"]
+    assert rows[1] == ["MobileBERT", "77.3 ± 1.2 %", "391 秒", "12.07 秒", "24.19 ms", "99.5 MB", "2.95 倍"]
+    assert rows[2] == ["MobileBERT(高速化)", "76.2 ± 0.7 %", "—", "3.04 秒", "6.02 ms", "41.9 MB", "11.71 倍"]
+    assert "77.3 ± 1.2 %" in card.plain_table(card.load_records(folder))
+
+
+def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weights(folder):
+    record = json.loads((folder / "livedoor.json").read_text())
+    record["metrics"] |= {"mean": 0.612, "std": None, "train_seconds": 1234.0, "pretrained": False}
+    (folder / "livedoor-bert.json").write_text(json.dumps(record))
+    records = card.load_records(folder)
+    row = card.table_rows(records, "livedoor")[0]
+    assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1234 秒", "35.61 秒", "71.37 ms"]
+    assert "BERT(事前学習なし)" in card.run_rows(records)[0]
+    assert "BERT, not pretrained  61.2 %" in card.plain_table(records)
+
+
+def test_corpus_and_vocabulary(folder):
+    text = rendered(folder)
+    assert "| 短すぎる文 | 2,917 |" in text and "| `" not in text.split("| 除いた文 | 数 |")[1].split("\n\n")[0]
+    assert "| 百科事典 | このモデル | 0.042 % | 1.137 | 0.618 |" in text
+    assert "100,003 文のうち" in text and "9.4 倍の速さ" in text
+
+
+def test_a_grown_student_tells_both_of_its_lives(folder, tmp_path):
+    alone = rendered(folder)
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["settings"]["num_hidden_layers"] = 7
+    record["metrics"] |= {"tokens_seen": 6_160_384, "train_seconds": 1505.0, "tokens_per_second": 4093.3}
+    record["metrics"]["before"] = {"mlm_loss": 11.73, "mlm_accuracy": 0.0, "nsp_accuracy": 0.5}
+    (folder / "shallow_pretraining.json").write_text(json.dumps(record))
+    grown = rendered(folder)
+    assert "7層のモデルで 25 分、616 万トークン" in grown and "損失 11.73 → 4.93" in grown and "11.73" not in alone
+    assert "24層に増やして 60 分、505 万トークン" in grown and "合わせて 1,121 万トークンです。" in grown
+    assert "合わせて" not in alone and "- **学習量**: 60 分、505 万トークン(1,234ステップ)。" in alone
+    assert figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_a_run_of_three_parts_tells_of_each(folder, tmp_path, monkeypatch):
+    last = json.loads((folder / "pretraining.json").read_text())
+    for name, blocks, length, rate, minutes in (("shallow", 6, 64, 0.0012, 31), ("short", 24, 64, 0.0009, 43)):
+        part = copy.deepcopy(last)
+        part["settings"] |= {"num_hidden_layers": blocks, "max_seq_length": length, "learning_rate": rate}
+        part["metrics"] |= {"train_seconds": 60.0 * minutes, "parameters": blocks * 1000}
+        (folder / f"{name}_pretraining.json").write_text(json.dumps(part))
+    last["metrics"]["parameters"] = 24_000
+    (folder / "pretraining.json").write_text(json.dumps(last))
+    text = rendered(folder)
+    assert "6層のモデルで 系列長 64 で 31 分、" in text and "24層に増やして 系列長 64 で 43 分、" in text
+    assert "さらに 系列長 128 で 60 分、505 万トークン(1,234ステップ)。合わせて 1,516 万トークンです。" in text
+    assert "学習率 0.0012、0.0009、0.001(段階ごとに)" in text
+    assert "学習時間は 2.2 時間" in text and "15.2 M tokens" in text
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
+    lines = drawn[0].axes[0].lines
+    assert [line.get_label() for line in lines if not line.get_label().startswith("_")] == [
+        "training, fewer blocks", "training", "held-out text",
+    ]  # fmt: skip
+    assert list(lines[-1].get_xdata()) == pytest.approx([0.0, 5.054464, 2 * 5.054464, 3 * 5.054464])
+
+
+def test_the_curve_shows_held_out_points_where_they_were_measured(folder, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["metrics"]["heldout_history"] = [{"step": 3, "tokens": 2_500_000, "seconds": 9.1, "mlm_loss": 7.25}]
+    (folder / "shallow_pretraining.json").write_text(json.dumps(record))
+    before = card.load_records(folder)
+    figures.pretraining_curve(before, tmp_path / "curve.png")
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
+    seen = record["metrics"]["tokens_seen"] / 1e6
+    points = [list(zip(*figure.axes[0].lines[-1].get_data(), strict=True)) for figure in drawn]
+    assert points == [[(2.5, 7.25)], [(2.5, 7.25), (pytest.approx(seen + 2.5), 7.25)]]
+
+
+def test_missing_records_are_said_to_be_missing(folder):
+    for path in folder.glob("*.json"):
+        if path.stem != "corpus":
+            path.unlink()
+    text = card.render_card(card.load_records(folder), {})
+    assert text.count("未測定") > 20 and "None" not in text
+    (folder / "corpus.json").unlink()
+    with pytest.raises(UserError, match="holds no records"):
+        card.load_records(folder)
+
+
+def test_practice_run_says_so(folder):
+    assert "練習用" not in rendered(folder)
+    record = json.loads((folder / "corpus.json").read_text())
+    record["settings"]["data_dir"] = None
+    (folder / "corpus.json").write_text(json.dumps(record))
+    assert "練習用の実行から作られたカード" in rendered(folder)
+
+
+def add_sped_up(folder: Path) -> dict:
+    """Time what is sped up otherwise, for named entities alone; returns that record."""
+    record = json.loads((folder / "speed_ner.json").read_text())
+    metrics = record["metrics"]
+    times = {"bert": 77.71, "bert_onnx": 19.13, "mobilebert": 24.19, "onnx": 5.97}
+    for name, each in times.items():
+        metrics["contenders"].setdefault(name, {"bytes": 28_100_000, "trained": True})
+        metrics["contenders"][name] |= {
+            "median_ms": each, "p10_ms": each - 1.07, "p90_ms": each + 2.03, "seconds": [1.0],
+            "start_seconds": [0.47, 0.43, 0.61], "start_peak_mib": [143.0, 141.3, 147.9],
+        }  # fmt: skip
+    metrics["contenders"]["compressed"] |= {"p10_ms": 5.51}
+    metrics["speedup"] |= {"bert_onnx": {"median": 4.062}, "onnx": {"median": 13.017}}
+    metrics["speedup_over"] = {
+        "bert_onnx": {name: {"median": ratio} for name, ratio in
+                      (("bert", 0.246), ("mobilebert", 0.791), ("onnx", 3.204), ("compressed", 3.178))}
+    }  # fmt: skip
+    metrics["by_threads"] = {
+        threads: {"contenders": {name: {"median_ms": each / (1 + more)} for name, each in times.items()}}
+        for threads, more in (("1", 0), ("2", 0.37))
+    }
+    (folder / "speed_ner.json").write_text(json.dumps(record))
+    compressed = {"mean": 0.5087, "mean_before": 0.512, "std": 0.004, "runs": []}
+    (folder / "compressed_ner_onnx.json").write_text(json.dumps({"metrics": compressed}))
+    return record
+
+
+def test_everything_sped_up_stands_beside_bert_in_int8(folder):
+    assert "高速化したモデルのすべて" not in rendered(folder)  # of the published card's three there is a table already
+    add_sped_up(folder)
+    text = rendered(folder)
+    assert (
+        "| MobileBERT(int8、ONNX) | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB | 0.5 秒 | 143 MiB |"
+    ) in text
+    assert "| BERT(int8、ONNX) | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
+    assert "| モデル | 1スレッド | 2スレッド | \n|---|---|---|\n" in text
+    assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
+    assert "モデルの直後" not in text and "1件ずつ、1件ごとに順番を入れ替えながら測りました" in text
+
+
+def test_times_in_turns_and_right_after_another_model(folder):
+    record = add_sped_up(folder)
+    metrics = record["metrics"] | {"turn": 17, "cold_items": 73}
+    for place, facts in enumerate(metrics["contenders"].values()):
+        facts["cold_median_ms"] = 31.3 + place
+    (folder / "speed_ner.json").write_text(json.dumps({**record, "metrics": metrics}))
+    text = rendered(folder)
+    assert "1件ずつ、1つのモデルが続けて 17件に答えるたびに交代し、順番を入れ替えながら測りました" in text
+    assert "| モデル | 1スレッド | 2スレッド | 1スレッド、ほかのモデルの直後 |\n|---|---|---|---|\n" in text
+    assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms | 35.3 ms |" in text and "測った値です(73件)" in text
+
+
+def add_cuts(folder: Path) -> None:
+    facts = {
+        "uncut": (0.5121, 5.97, 28_100_000, 0.9917), "18x0.8": (0.5077, 4.53, 23_100_000, 0.9541),
+        "14x0.8": (0.5083, 3.71, 19_700_000, 0.9433), "6x0.5": (0.4719, 1.83, 12_300_000, 0.8131),
+    }  # fmt: skip
+    keys = ("score", "median_ms", "bytes", "agreement")
+    models = {name: dict(zip(keys, each, strict=True)) for name, each in facts.items()}
+    (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
+
+
+def test_a_sweep_over_another_model_says_so(folder):
+    add_sped_up(folder)
+    add_cuts(folder)
+    words = "以前のチェックポイントから微調整したモデルで測った値です"
+    assert words not in rendered(folder)
+    cuts, tuned = (json.loads((folder / f"{name}.json").read_text()) for name in ("cuts_ner", "ner"))
+    tuned["files"] = {"config.json": "0" * 64}
+    (folder / "ner.json").write_text(json.dumps(tuned))
+    for made_from, said in ((recorded_fingerprint(tuned), False), ("1" * 16, True)):
+        (folder / "cuts_ner.json").write_text(json.dumps(cuts | {"inputs": {"finetuned": made_from}}))
+        assert (words in rendered(folder)) is said
+
+
+def test_the_card_recipe_has_a_table(folder):
+    add_sped_up(folder)
+    assert "元のカードの高速化を変えてみたとき" not in rendered(folder)
+    facts = {"score": 0.5037, "median_ms": 7.13, "bytes": 39_300_000, "agreement": 0.9271, "sparsity": 0.2}
+    models = {"pruned-per_tensor": facts, "retrained-per_channel": facts | {"score": 0.5117, "agreement": 0.9719}}
+    record = {"settings": {"prune_epochs": 4}, "metrics": {"items": 200, "models": models}}
+    (folder / "card_recipe_ner.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    assert "| 枝刈りのみ、行列ごとの尺度(カードの方法) | 50.4 % | 7.13 ms | 39.3 MB | 92.7 % |" in text
+    assert "| 枝刈りの後に再学習、出力ごとの尺度 | 51.2 % | 7.13 ms | 39.3 MB | 97.2 % |" in text
+    assert "(4エポック)" in text
+
+
+def test_cuts_have_a_table(folder):
+    add_sped_up(folder)
+    assert "層を減らしたとき" not in rendered(folder)
+    add_cuts(folder)
+    records = card.load_records(folder)
+    assert card_speed.cut_rows(records, "livedoor") == []
+    assert card_speed.cut_rows(records, "ner")[::2] == [
+        ["減らさない", "51.2 %", "5.97 ms", "28.1 MB", "99.2 %"],
+        ["14層、FFN 0.8", "50.8 %", "3.71 ms", "19.7 MB", "94.3 %"],
+    ]
+    text = card.render_card(records, {"cuts": "figures/cuts.png"})
+    block = text.split("<details><summary>層を減らしたとき</summary>")[1].split("</details>")[0]
+    assert "| 6層、FFN 0.5 | 47.2 % | 1.83 ms | 12.3 MB | 81.3 % |" in block
+    assert "figures/cuts.png" in block and "figures/cuts-dark.png" in block
+    assert "既定の「14層、FFN 0.8」は測る前に決めたもの" in block
+
+
+def test_the_service_and_fine_tuning(folder):
+    text = rendered(folder)
+    assert "| 3 | 83 | 35.7 ms | 60.0 ms | 1 / 818 |" in text
+    assert "毎秒 98 件で、`Trainer` の 1.57 倍(長さでまとめる設定の `Trainer` の 1.23 倍)" in text
+
+
+def test_kinds_of_text_and_lengths(folder):
+    text = rendered(folder)
+    rows = [line for line in text.split("| 文章 | 損失 |")[1].splitlines()[2:5]]
+    assert rows == [
+        "| 百科事典(`wikipedia_x`) | 4.37 | 33.9 % | 6.2 % |",
+        "| letters | 5.55 | 29.4 % | 5.3 % |",
+        "| 小説(`aozora`) | 6.31 | 21.7 % | 4.8 % |",
+    ]
+    assert text.index("| 64 | 4.99 | 30.7 % |") < text.index("| 512 | 7.07 | 11.2 % |")
+
+
+def test_cost_of_training(folder):
+    # One hour and a second on six cores of 10 W: 0.06 kWh, of 438 g each.
+    assert "学習時間は 1.0 時間(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
+    head = yaml.safe_load(rendered(folder).split("---\n")[1])
+    assert head["co2_eq_emissions"]["emissions"] == 26.3
+    assert head["co2_eq_emissions"]["hardware_used"] == "A Processor, 6 cores"
+    record = json.loads((folder / "pretraining.json").read_text())
+    record["hardware"]["accelerator"] = "A GPU"
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    assert "学習時間は 1.0 時間(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
+
+
+def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
+    records = card.load_records(folder)
+    first, second = (figures.draw_figures(records, tmp_path / name) for name in ("a", "b"))
+    assert first.keys() == {
+        "pretraining",
+        "time",
+        "score",
+        "sentences",
+        "tokens",
+        "confusion",
+        "learning",
+        "road",
+        "block",
+    }
+    for name, path in first.items():
+        assert path.read_bytes()[:4] == b"\x89PNG" and path.read_bytes() == second[name].read_bytes()
+    assert figures.draw_figures({}, tmp_path / "c") == {}
+    light, dark = (plt.imread(tmp_path / "a" / f"time{ending}.png")[0, 0, :3].mean() for ending in ("", "-dark"))
+    assert light > 0.9 and dark < 0.2
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        f"{name}{ending}.png" for name in first for ending in ("", "-dark")
+    }
+
+
+def panels_of(draw, records, monkeypatch) -> list:
+    """The panels of a figure that is drawn and not saved, after a look at its words: none may leave the page."""
+    kept = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: kept.append(figure))
+    draw(records, Path())
+    figure = kept[0]
+    figure.canvas.draw()
+    words = [each for legend in figure.legends for each in legend.get_texts()]
+    for axes in figure.axes:
+        low, high = sorted(axes.get_ylim())
+        words += [*axes.texts, *(each for each in axes.get_yticklabels() if low <= each.get_position()[1] <= high)]
+    for text in words:
+        place = text.get_window_extent()
+        assert place.x0 >= 0 and place.y0 >= 0 and place.x1 <= figure.bbox.x1 and place.y1 <= figure.bbox.y1, text
+    plt.close(figure)
+    return figure.axes
+
+
+def test_figures_show_every_model_that_was_timed(folder, monkeypatch):
+    add_sped_up(folder)
+    records = card.load_records(folder)
+    timed = ["bert", "bert_onnx", "mobilebert", "compressed", "onnx"]
+    titles, entities = panels_of(figures.time_bars, records, monkeypatch)
+    assert [each.get_text() for each in titles.get_yticklabels()] == [figures.NAMES[name] for name in timed]
+    assert [each.get_width() for each in entities.patches] == [77.71, 19.13, 24.19, 6.02, 5.97]
+    assert [each.get_width() for each in titles.patches] == [71.37, 24.19, 6.02]
+    titles, entities = panels_of(figures.score_by_time, records, monkeypatch)
+    drawn = {each.get_label(): tuple(each[0].get_xydata()[0]) for each in entities.containers}
+    assert drawn == {
+        "MobileBERT": (24.19, pytest.approx(51.2)), "MobileBERT, int8 ONNX": (5.97, pytest.approx(50.87)),
+    }  # fmt: skip
+    legend = [each.get_text() for each in titles.figure.legends[0].get_texts()]
+    assert set(legend) == {"MobileBERT", "MobileBERT, int8 jit", "MobileBERT, int8 ONNX"}
+
+
+def test_figure_of_cuts(folder, monkeypatch):
+    assert figures.cuts(card.load_records(folder), folder) is None
+    add_cuts(folder)
+    (entities,) = panels_of(figures.cuts, card.load_records(folder), monkeypatch)
+    points = [tuple(line.get_xydata()[0]) for line in entities.lines]
+    assert [each.get_text() for each in entities.texts] == ["6x0.5", "14x0.8", "18x0.8", "uncut"]
+    assert points[1] == (3.71, pytest.approx(50.83))
+
+
+README = ROOT / "README.md"
+
+
+def test_readme_is_what_the_records_render(tmp_path):
+    command = [
+        sys.executable, ROOT / "scripts" / "render_card.py", "--records_dir", "records", "--output_dir", tmp_path,
+        "--figures_dir", tmp_path / "records" / "figures",
+    ]  # fmt: skip
+    done = subprocess.run([str(each) for each in command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
+
+
+def test_ablations_stand_side_by_side(folder):
+    text = rendered(folder)
+    assert "| 19 % | 6.117 / 6.229 | 4.7 % / 4.6 % |" in text
+    assert "| 37 % | 発散(43ステップ) | - |" in text
+
+
+def test_the_card_says_what_the_model_cannot_do(folder):
+    limits = rendered(folder).split("## 制限と注意")[1].split("\n## ")[0]
+    length = json.loads((folder / "pretraining.json").read_text())["settings"]["max_seq_length"]
+    assert f"系列長 {length} で学習しています。それより後ろの位置は学習されておらず" in limits
+    for word in ("旧仮名遣い", "方言", "話し言葉", "プログラムのコード", "偏り"):
+        assert word in limits
+
+
+def test_titles_kept_out_of_pretraining_are_told(folder):
+    record = json.loads((folder / "corpus.json").read_text())
+    assert "評価に使う NER の文は、完全に一致する" in rendered(folder)
+    record["metrics"]["looked_for"] = {"evaluation_sentence": 5343, "evaluation_title": 7356}
+    record["metrics"]["removed_sentences"]["evaluation_title"] = 3
+    (folder / "corpus.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    assert (
+        "評価に使う NER の文とニュースの見出しは、完全に一致する" in text and "| 評価データにある見出し | 3 |" in text
+    )
+
+
+def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
+    timed = {"finished": True, "mlm_loss": 6.311, "mlm_accuracy": 0.0479, "settings": {"max_train_seconds": 37.0}}
+    runs = {
+        "rows of 61": timed | {"tokens_seen": 412_301},
+        "rows of 59": timed | {"tokens_seen": 398_507},
+        "far too fast": {"finished": False, "diverged_at_step": 43, "settings": {"max_train_seconds": 37.0}},
+    }
+    (folder / "ablation_schedule.json").write_text(json.dumps({"metrics": {"runs": runs}}), encoding="utf-8")
+    text = rendered(folder)
+    assert "(同じ時間(37 秒)):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
+    assert "| rows of 61 | 6.311 | 4.8 % | 412,301 |\n| rows of 59 | 6.311 | 4.8 % | 398,507 |" in text
+    assert "| far too fast | 発散(43ステップ) | - | - |" in text
+
+
+def test_every_model_stands_in_the_order_of_its_score(folder):
+    record = json.loads((folder / "livedoor.json").read_text())
+    record["metrics"] |= {"mean": 0.701, "pretrained": False}
+    (folder / "livedoor-random.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    rows = [line for line in text.splitlines() if re.match(r"\| .*(SVM|このモデル\*\*|事前学習なし).* 秒 \|", line)]
+    assert rows[:3] == [
+        "| TF-IDF と線形 SVM | 83.7 % | 81.2 から 85.7 | 75.1 % | 1 | 4 秒 |",
+        "| **このモデル** | 77.3 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
+        "| MobileBERT(事前学習なし) | 70.1 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
+    ]
+    assert "正解率は 74.4 % です" in text
+
+
+def test_classes_and_types_have_a_table_of_their_own(folder):
+    text = rendered(folder)
+    assert "| topic-news | 59.2 % | 55.3 % | 57.2 % | 151 |" in text
+    assert "| 人名 | 61.4 % | 58.7 % | 60.0 % | 1177 |" in text
+    record = json.loads((folder / "ner.json").read_text())
+    record["metrics"] |= {
+        "decoding": "crf",
+        "choice": {"validation_size": 321, "f1": {"plain": 0.4417, "crf": 0.5029}},
+    }
+    (folder / "ner.json").write_text(json.dumps(record))
+    expected = "CRF(訓練データから取り分けた 321文での F値: トークンごとに最良のタグ 44.2 %、CRF 50.3 %)"
+    assert expected in rendered(folder)

@@ -1,0 +1,94 @@
+"""Reading in every compression, writing that is whole or absent, and mistakes as one sentence."""
+
+import bz2
+import gzip
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobilebert_ja.common import files
+from mobilebert_ja.common.errors import UserError
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "opener"), [("", open), (".gz", gzip.open), (".xz", lzma.open), (".bz2", bz2.open)]
+)
+def test_read_lines(tmp_path, suffix, opener):
+    path = tmp_path / f"a.txt{suffix}"
+    with opener(path, "wb") as stream:
+        stream.write("\ufeff一\r\n二\n\n三".encode())
+    assert list(files.read_lines(path)) == ["一", "二", "", "三"]
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "a.txt").write_bytes("一\n".encode() + b"abc\xff\n")
+    with pytest.raises(UserError, match=r"a\.txt is not UTF-8: byte 7 is 0xff"):
+        list(files.read_lines(tmp_path / "a.txt"))
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_damaged_compression(tmp_path, suffix, pack):
+    path = tmp_path / f"a.txt{suffix}"
+    path.write_bytes(pack("文\n".encode() * 1000)[:-20])
+    with pytest.raises(UserError, match="is damaged"):
+        list(files.read_lines(path))
+
+
+def test_write_atomically_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "sub" / "a.txt"
+    with files.write_atomically(path) as stream:
+        stream.write("old")
+    with pytest.raises(RuntimeError), files.write_atomically(path) as stream:
+        stream.write("new")
+        raise RuntimeError
+    assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_replace_folder(tmp_path):
+    old, new = tmp_path / "out", tmp_path / "out.partial"
+    for number in (1, 2):
+        new.mkdir()
+        (new / "n").write_text(str(number))
+        files.replace_folder(new, old)
+        assert (old / "n").read_text() == str(number) and not new.exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_json(tmp_path):
+    files.write_json(tmp_path / "a.json", {"語": [1, None]})
+    assert files.read_json(tmp_path / "a.json") == {"語": [1, None]}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"):
+        files.read_json(tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"does not exist\. Make it\."):
+        files.read_json(tmp_path / "b.json", "Make it.")
+    with pytest.raises(UserError, match="is a folder"):
+        files.require_file(tmp_path)
+    with pytest.raises(UserError, match="is a file"):
+        files.require_folder(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("raise UserError('Das geht nicht.')", 1, "error: Das geht nicht."),
+        ("open('/dev/full', 'w').write('x' * 10**6)", 1, "error: No space left on device"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+    ],
+)
+def test_entry_points_end_in_one_sentence(body, code, message):
+    script = f"from mobilebert_ja.common.errors import *\n@exit_on_user_error\ndef main():\n    {body}\nmain()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True)
+    assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    script = "from mobilebert_ja.common.errors import *\n@exit_on_user_error\ndef main():\n    {}['x']\nmain()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True)
+    assert "Traceback" in done.stderr and "KeyError" in done.stderr

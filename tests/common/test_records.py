@@ -1,0 +1,137 @@
+"""A stage's output is whole or absent, made once, and never silently of other settings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import sha256_of
+from mobilebert_ja.common.records import Stage, fingerprint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stage(folder, **settings) -> Stage:
+    (folder / "input.txt").write_text("in")
+    return Stage("made", {"size": 3, **settings}, folder / "out", {"text": folder / "input.txt"}, folder / "records")
+
+
+def finish(one: Stage) -> dict:
+    one.begin()
+    (one.folder / "result.txt").write_text("42")
+    return one.finish({"answer": 42})
+
+
+def test_output_and_record(tmp_path):
+    one = stage(tmp_path)
+    assert not one.is_done()
+    record = finish(one)
+    assert (tmp_path / "out" / "result.txt").read_text() == "42" and not one.folder.exists()
+    assert record["metrics"] == {"answer": 42} and list(record["files"]) == ["result.txt"]
+    assert {
+        "command",
+        "git_commit",
+        "versions",
+        "hardware",
+        "wall_seconds",
+        "peak_memory_mib",
+        "inputs",
+    } <= record.keys()
+    saved = json.loads((tmp_path / "records" / "made.json").read_text())
+    assert saved == json.loads((tmp_path / "out" / "record.json").read_text()) == json.loads(json.dumps(record))
+
+
+def test_made_once(tmp_path, capsys):
+    finish(stage(tmp_path))
+    (tmp_path / "records" / "made.json").unlink()
+    assert stage(tmp_path).is_done() and "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "records" / "made.json").exists()  # the copy for the card is restored
+    assert not stage(tmp_path).is_done(overwrite=True)
+    assert stage(tmp_path, save_seconds=5, eval_seconds=9).is_done()  # say how to run, not what to make
+    assert stage(tmp_path, data_dir="data").is_done()  # what a stage reads of it is among its inputs
+
+
+def test_other_settings_or_inputs_are_refused(tmp_path):
+    finish(stage(tmp_path))
+    with pytest.raises(UserError, match="size was 3, is now 4"):
+        stage(tmp_path, size=4).is_done()
+    changed = stage(tmp_path)
+    (tmp_path / "input.txt").write_text("changed")
+    changed = Stage("made", {"size": 3}, tmp_path / "out", {"text": tmp_path / "input.txt"})
+    with pytest.raises(UserError, match="text was"):
+        changed.is_done()
+    with pytest.raises(UserError, match=r"nowhere \(text"):
+        Stage("made", {}, tmp_path / "out", {"text": tmp_path / "nowhere"})
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="was not made by this stage"):
+        stage(tmp_path).is_done()
+
+
+def test_interrupted_run(tmp_path):
+    one = stage(tmp_path)
+    assert one.begin(resume=True) is False
+    (one.folder / "half.txt").write_text("half")
+    assert stage(tmp_path).begin(resume=True) is True and (one.folder / "half.txt").exists()
+    with pytest.raises(UserError, match="interrupted run with other settings"):
+        stage(tmp_path, size=4).begin(resume=True)
+    assert stage(tmp_path, size=4).begin(resume=True, overwrite=True) is False
+    assert not (one.folder / "half.txt").exists()
+
+
+def test_fingerprint_follows_content(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = fingerprint(tmp_path / "a")
+    (tmp_path / "a" / "x").write_text("2")
+    assert fingerprint(tmp_path / "a") != first
+    (tmp_path / "a" / "x").write_text("1")
+    assert fingerprint(tmp_path / "a") == first
+
+
+def test_the_roots_files_are_those_of_the_record():
+    """What stands in the root is what its record tells of: nobody has put other weights beside it."""
+    files = json.loads((ROOT / "records" / "checkpoint.json").read_text(encoding="utf-8"))["files"]
+    assert files.keys() >= {"pytorch_model.bin", "config.json", "vocab.txt"}
+    assert {name: sha256_of(ROOT / name) for name in files} == files
+
+
+# Whose output is which input of which other stage.
+LINKS = [
+    ("corpus", "tokenizer", "corpus_dir"), ("corpus", "shards", "corpus_dir"), ("tokenizer", "shards", "tokenizer"),
+    *((maker, user, label) for user in ("shallow_pretraining", "short_pretraining", "pretraining")
+      for maker, label in (("shards", "shards_dir"), ("tokenizer", "tokenizer"), ("word_vectors", "word_embeddings"))),
+    ("shards", "word_vectors", "shards_dir"), ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
+    # The last part went on from the checkpoint that the one before it had become, in float16.
+    ("short_pretraining", "short_checkpoint", "model_name_or_path"),
+    ("short_checkpoint", "pretraining", "model_name_or_path"),
+    *(("pretraining", user, "model_name_or_path") for user in ("checkpoint", "checkpoint_quality")),
+    *(("checkpoint", user, "model_name_or_path") for user in ("livedoor", "ner")),  # the root itself
+    *((task, f"compressed_{task}{ending}", "model_name_or_path") for task in ("livedoor", "ner")
+      for ending in ("", "_onnx", "_fast")),
+    *((task, f"speed_{task}", "mobilebert") for task in ("livedoor", "ner")),
+    *((f"compressed_{task}{ending}", f"speed_{task}", label) for task in ("livedoor", "ner")
+      for ending, label in (("", "compressed"), ("_onnx", "onnx"), ("_fast", "fast"))),
+]  # fmt: skip
+
+
+def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "records").glob("*.json")}
+    checked = set()
+    for maker, user, label in LINKS:
+        if maker not in records or label not in records.get(user, {}).get("inputs", {}):
+            continue
+        (tmp_path / "record.json").write_text(json.dumps(records[maker]))
+        made = {
+            fingerprint(tmp_path),
+            *(each[:16] for each in records[maker]["files"].values()),
+        }  # all of it, or a file
+        assert records[user]["inputs"][label] in made, f"{user} was not made from the {maker} of its record"
+        checked.add((maker, user))
+    assert checked >= {
+        ("shards", "pretraining"), ("short_checkpoint", "pretraining"), ("pretraining", "checkpoint"),
+        ("checkpoint", "livedoor"), ("checkpoint", "ner"),
+    }  # fmt: skip

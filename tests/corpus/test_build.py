@@ -1,0 +1,295 @@
+"""The corpus pipeline: what each rule removes, the same bytes however it is run, and bad input."""
+
+import json
+import os
+import random
+import resource
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from datatrove.pipeline.base import PipelineStep
+
+from helpers.task_data import write_livedoor, write_ner
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
+from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
+from mobilebert_ja.data.sources import Part
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめも"
+
+
+def made_up(seed: object) -> str:
+    return "".join(random.Random(str(seed)).choices(KANA, k=20)) + "。"
+
+
+TEXT = "\n".join(f"{made_up(number)}{made_up(-number - 1)}\n" for number in range(60))
+
+
+def build(folder: Path, *flags: str, **extra) -> subprocess.CompletedProcess:
+    command = [
+        sys.executable,
+        SCRIPTS / "build_corpus.py",
+        "--work_dir",
+        folder / "work",
+        "--heldout_every",
+        "5",
+        *flags,
+    ]
+    return subprocess.run([str(each) for each in command], capture_output=True, text=True, cwd=folder, **extra)
+
+
+def one_sentence(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def sentences_of(folder: Path) -> dict[str, list[list[str]]]:
+    """Split -> documents of sentences."""
+    return {
+        split: [
+            block.split("\n")
+            for file in sorted((folder / split).glob("*.txt"))
+            for block in file.read_text(encoding="utf-8").split("\n\n")
+            if block
+        ]
+        for split in ("train", "heldout")
+    }
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "record.json"
+    }
+
+
+def made(folder: Path, texts: dict[str, str], **options) -> dict:
+    """Build a corpus in this process and return its metrics."""
+    parts = []
+    for name, text in sorted(texts.items()):
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+        parts.append(Part(name, "text", str(folder / f"{name}.txt")))
+    (folder / "corpus").mkdir()
+    options = {"excluded": {}, "workers": 1, "heldout_every": 10**9, **options}
+    return CorpusBuild(parts, folder=folder / "corpus", **options).run()
+
+
+def test_duplicates_and_evaluation_sentences_are_dropped(tmp_path):
+    (tmp_path / "ner.json").write_text(json.dumps([{"text": "試験に使うための文である。"}]), encoding="utf-8")
+    texts = {
+        "a": "春の川辺には菜の花が咲く。\n試験に使うための文である。\n春の川辺には菜の花が咲く。\n\n短い。\n",
+        "b": "春の川辺には菜の花が咲く。駅から港まで市電が通っている。\n\n" + "山の上に古い天文台がある。\n\n" * 2,
+    }
+    metrics = made(tmp_path, texts, excluded=excluded_texts([tmp_path / "ner.json"]))
+    assert sentences_of(tmp_path / "corpus")["train"] == [
+        ["春の川辺には菜の花が咲く。"], ["駅から港まで市電が通っている。"], ["山の上に古い天文台がある。"],
+    ]  # fmt: skip
+    assert metrics["rules"] == {
+        "repeated_sentence": 2, "evaluation_sentence": 1, "too_short": 1, "duplicate_document": 1,
+    }  # fmt: skip
+    assert metrics["removed_sentences"] == metrics["rules"] and metrics["looked_for"] == {"evaluation_sentence": 1}
+    assert metrics["read"]["documents"] == 5
+    assert metrics["train"] == {"documents": 3, "sentences": 3, "characters": 41}
+    assert metrics["sources"]["b"]["sentences"] == 2
+    assert metrics["sentence_lengths"] == {10: 3}
+    shown = {entry["rule"]: entry for entry in json.loads((tmp_path / "corpus" / "removed.json").read_text())}
+    assert shown["too_short"]["examples"] == [{"text": "短い。"}]
+
+
+def test_titles_are_kept_out_too_and_counted_apart(tmp_path):
+    """By default both evaluation files; where no title stands in the text, the corpus is that without them."""
+    data = tmp_path / "data"
+    write_ner(data, 3)  # 田中太郎は京都市に住む。 and the like
+    titles = write_livedoor(data, {"smax": 8, "movie-enter": 8})
+    wide = "ＡＮＤＲＯＩＤの更新を詳しく紹介"
+    with_one = {"text/smax/smax-0.txt": f"http://example/\n2012-01-01\n　{wide} \n本文。\n".encode()}
+    (data / "corpus").mkdir()
+    sentence = json.loads((data / "ner" / "ner.json").read_text())[1]["text"]
+    ordinary = TEXT + f"{sentence}{made_up('a')}\n"
+    (data / "corpus" / "a.txt").write_text(ordinary, encoding="utf-8")
+    for name, flags in {"default": [], "sentences": ["--exclude", "data/ner/ner.json"]}.items():
+        done = build(tmp_path, "--data_dir", "data", "--output_dir", name, *flags)
+        assert done.returncode == 0, done.stderr
+    assert bytes_of(tmp_path / "default") == bytes_of(tmp_path / "sentences")
+    record = json.loads((tmp_path / "default" / "record.json").read_text())
+    assert record["inputs"].keys() >= {"exclude_ner.json", f"exclude_{titles.name}"}
+    assert record["metrics"]["looked_for"] == {"evaluation_sentence": 3, "evaluation_title": 16}
+    # One that does stand there, in the form that cleaning gives both, a whole sentence and a part of another.
+    write_livedoor(data, {"smax": 8, "movie-enter": 8}, with_one)
+    (data / "corpus" / "a.txt").write_text(ordinary + f"\nANDROIDの更新を詳しく紹介\n{wide}した。\n", encoding="utf-8")
+    done = build(tmp_path, "--data_dir", "data", "--output_dir", "titles")
+    assert done.returncode == 0, done.stderr
+    rules = json.loads((tmp_path / "titles" / "record.json").read_text())["metrics"]["rules"]
+    assert rules["evaluation_sentence"] == rules["evaluation_title"] == 1
+    kept = {each for split in sentences_of(tmp_path / "titles").values() for document in split for each in document}
+    assert (
+        "ANDROIDの更新を詳しく紹介した。" in kept and "ANDROIDの更新を詳しく紹介" not in kept and sentence not in kept
+    )
+
+
+def test_near_duplicates_are_dropped_and_can_be_kept(tmp_path):
+    one = [f"この町の{n}番目の通りには、{n * 7}軒の古い家が並んでいる。" for n in range(60)]
+    almost = [*one[:-1], "この町の最後の通りには、新しい家が並んでいる。"]
+    half = [*one[:30], *(f"港の{n}番目の船は、{n * 3}年前に作られたものである。" for n in range(30))]
+    text = "\n\n".join("\n".join(document) for document in (one, almost, half)) + "\n"
+    for kept, folder in ((False, tmp_path / "dropped"), (True, tmp_path / "kept")):
+        folder.mkdir()
+        metrics = made(folder, {"a": text}, near_duplicates=not kept)
+        assert metrics["rules"].get("near_duplicate_document", 0) == (0 if kept else 1)
+        assert metrics["train"]["documents"] == (3 if kept else 2)
+
+
+def test_counts_do_not_depend_on_how_the_work_is_shared_out(tmp_path):
+    repeated = TEXT + TEXT[: len(TEXT) // 2] + "\n短い。" * 20
+    counted = []
+    for chars in (300, 10**6):
+        folder = tmp_path / str(chars)
+        folder.mkdir()
+        metrics = made(folder, {"a": repeated}, piece_chars=chars, near_duplicates=False)
+        counted.append({key: value for key, value in metrics.items() if key in ("read", "train", "rules", "sources")})
+    assert counted[0] == counted[1] and counted[0]["rules"]["too_short"] == 20
+
+
+def test_stage_is_the_same_with_one_and_two_workers(tmp_path):
+    (tmp_path / "made.txt").write_text(TEXT, encoding="utf-8")
+    written = []
+    for workers in ("1", "2"):
+        done = build(
+            tmp_path, "--input", "made.txt", "--num_workers", workers, "--output_dir", f"out{workers}",
+            "--piece_chars", "500",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "INFO" not in done.stderr
+        written.append(bytes_of(tmp_path / f"out{workers}"))
+    assert written[0] == written[1] and len(written[0]) > 6
+    metrics = json.loads((tmp_path / "out1" / "record.json").read_text())["metrics"]
+    assert metrics["train"]["sentences"] + metrics["heldout"]["sentences"] == 120
+    assert metrics["train"]["documents"] + metrics["heldout"]["documents"] == 60
+    assert 0 < metrics["heldout"]["documents"] < 30
+
+
+def test_killed_anywhere_and_started_again_it_ends_with_the_same_bytes(tmp_path):
+    lines = "\n".join(f"{n}番目の文書には、{n * n}という数がただ一つ書いてある。\n" for n in range(3000))
+    (tmp_path / "made.txt").write_text(lines, encoding="utf-8")
+    flags = ["--work_dir", "work", "--heldout_every", "5", "--input", "made.txt", "--piece_chars", "10000"]
+    command = [sys.executable, str(SCRIPTS / "build_corpus.py"), *flags]
+    subprocess.run([*command, "--output_dir", "undisturbed"], check=True, cwd=tmp_path, capture_output=True)
+    kills = 0
+    for wait in (3.0, 5.0, 7.0):
+        run = subprocess.Popen(
+            [*command, "--output_dir", "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        time.sleep(wait)
+        run.send_signal(signal.SIGKILL)
+        kills += run.wait() == -signal.SIGKILL
+    done = subprocess.run([*command, "--output_dir", "killed"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert kills > 0
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
+
+
+class Fails(PipelineStep):
+    def run(self, data=None, rank=0, world_size=1):
+        raise UserError(f"task {rank} met bad input")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_fails_ends_the_pass(tmp_path, workers):
+    def executor(logs: Path):
+        return make_executor("local", None, [Fails()], 3, workers, logs)
+
+    with pytest.raises(UserError, match=r"task [012] met bad input"):
+        run_phase("failing", executor, tmp_path, 3)
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    hold = (
+        "from mobilebert_ja.corpus.executors import no_other_run\n"
+        "with no_other_run({!r}): print('held', flush=True), input()"
+    )
+    folder = f"__import__('pathlib').Path({str(tmp_path)!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold.replace("{!r}", folder)], env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="Another run is working"), no_other_run(tmp_path):
+            pass
+        other.communicate("\n")
+    with no_other_run(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("local", "{", "does not fit the local executor"),
+        ("slurm", {"time": "1:00"}, "partition"),
+        ("local", "[]", "JSON"),
+        ("slurm", {"time": "1:00", "partition": "cpu"}, "needs Slurm's command sbatch"),
+        ("ray", {}, "needs the package ray"),
+    ],
+)
+def test_executor_options(tmp_path, monkeypatch, kind, options, words):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=words):
+        make_executor(kind, options, [], 1, 1, tmp_path)
+
+
+def test_copies_for_the_scaling_benchmark_are_as_long_and_all_different(tmp_path):
+    benchmark = runpy.run_path(str(SCRIPTS / "benchmark_corpus.py"))
+    (tmp_path / "a.txt").write_text("漢字と仮名の文。\n\n一龥。\n", encoding="utf-8")
+    benchmark["write_copies"]([tmp_path / "a.txt"], 3, tmp_path / "copies")
+    texts = [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "copies").iterdir())]
+    assert texts[0] == (tmp_path / "a.txt").read_text(encoding="utf-8")
+    assert len(set(texts)) == 3 and {len(text) for text in texts} == {len(texts[0])}
+    assert [text.split("\n\n")[1] for text in texts] == ["一龥。\n", "丁一。\n", "丂丁。\n"]
+
+
+def test_missing_input(tmp_path):
+    assert "nowhere.txt does not exist" in one_sentence(build(tmp_path, "--input", "nowhere.txt"))
+    (tmp_path / "empty").mkdir()
+    assert "holds no text" in one_sentence(build(tmp_path, "--input", "empty"))
+
+
+def test_empty_corpus(tmp_path):
+    (tmp_path / "made.txt").write_text("短い。\n", encoding="utf-8")
+    assert "no sentence of 10 to 200 characters" in one_sentence(build(tmp_path, "--input", "made.txt"))
+    assert not (tmp_path / "work" / "corpus").exists()
+
+
+def test_not_utf8_names_file_and_byte(tmp_path):
+    good = "正しい行。\n".encode()
+    (tmp_path / "sjis.txt").write_bytes(good + "日本語の文章です。".encode("shift_jis"))
+    message = one_sentence(build(tmp_path, "--input", "sjis.txt"))
+    assert "sjis.txt is not UTF-8" in message and f"byte {len(good)} is 0x93" in message
+
+
+def test_data_folder_without_what_is_expected(tmp_path):
+    (tmp_path / "data").mkdir()
+    assert "corpus does not exist" in one_sentence(build(tmp_path, "--data_dir", "data"))
+    (tmp_path / "data" / "corpus").mkdir()
+    assert "ner.json does not exist" in one_sentence(build(tmp_path, "--data_dir", "data"))
+
+
+def test_full_disk_leaves_no_output_that_looks_finished(tmp_path):
+    (tmp_path / "made.txt").write_text(
+        TEXT * 20 + "\n".join(f"別の{n}番目の文がここにあるのだ。\n" for n in range(9000))
+    )
+
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    message = one_sentence(build(tmp_path, "--input", "made.txt", preexec_fn=small_files_only))
+    assert "File too large" in message and ".partial" in message
+    assert not (tmp_path / "work" / "corpus").exists()

@@ -1,0 +1,87 @@
+"""Fetching a file from a real HTTP server: whole, continued, changed meanwhile, wrong, and not there."""
+
+import http.server
+import re
+import threading
+import time
+
+import pytest
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.data.download import download
+
+CONTENT = bytes(range(256)) * 20_000
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `CONTENT`, with ranges; `break_after` cuts the connection after so many bytes."""
+
+    break_after: int | None = None
+    etag = '"first"'
+    ranges: list[str] = []  # noqa: RUF012 - what was asked for, read by the tests
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        type(self).ranges.append(asked or "")
+        start = 0
+        if asked and self.headers.get("If-Range") == self.etag:
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", self.etag)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        end = len(CONTENT) if self.break_after is None else min(start + self.break_after, len(CONTENT))
+        self.wfile.write(CONTENT[start:end])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    Handler.break_after, Handler.etag, Handler.ranges = None, '"first"', []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/dump.json.gz"
+        running.shutdown()
+
+
+def test_whole_and_shown(server, tmp_path, capsys):
+    assert download(server, tmp_path).read_bytes() == CONTENT
+    assert f"{len(CONTENT):,} bytes, sha256 " in capsys.readouterr().out
+    download(server, tmp_path)
+    assert len(Handler.ranges) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["dump.json.gz"]
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
+    Handler.break_after = 3_000_000
+    with pytest.raises(UserError, match="Run the same command again"):
+        download(server, tmp_path)
+    Handler.break_after = None
+    have = (tmp_path / "dump.json.gz.partial").stat().st_size
+    assert 0 < have < len(CONTENT)
+    assert download(server, tmp_path).read_bytes() == CONTENT
+    assert Handler.ranges == ["", f"bytes={have}-"]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
+    Handler.break_after = 3_000_000
+    with pytest.raises(UserError):
+        download(server, tmp_path)
+    Handler.break_after, Handler.etag = None, '"second"'
+    assert download(server, tmp_path).read_bytes() == CONTENT
+
+
+def test_checksum(server, tmp_path):
+    with pytest.raises(UserError, match=r"has sha1 .* expected 00"):
+        download(server, tmp_path, "sha1:00")
+    with pytest.raises(UserError, match="--checksum must be"):
+        download(server, tmp_path, "crc:00")
+
+
+def test_a_server_that_is_not_there(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"cannot be fetched .* by hand and give the file with --input"):
+        download("http://127.0.0.1:9/dump.json.gz", tmp_path)
+    assert time.monotonic() - started < 20  # a limit of patience, not a timing

@@ -1,0 +1,120 @@
+"""Raw text of every kind of source, as a stream of documents."""
+
+import gzip
+import json
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.data import sources
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def test_documents_of_every_format(tmp_path):
+    (tmp_path / "a.txt").write_text("一\n二\n\n\n三\n", encoding="utf-8")
+    with lzma.open(tmp_path / "b.txt.xz", "wt", encoding="utf-8") as stream:
+        stream.write("四\n")
+    with gzip.open(tmp_path / "c.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.write(json.dumps({"text": "五\n六"}) + "\n")
+    with zstd.open(tmp_path / "d.txt.zst", "wt", encoding="utf-8") as stream:
+        stream.write("七\n")
+    parts = sources.parts_of("text", str(tmp_path), tmp_path)
+    assert {part.name: list(part.documents()) for part in parts} == {
+        "a": [["一", "二"], ["三"]], "b": [["四"]], "c": [["五", "六"]], "d": [["七"]],
+    }  # fmt: skip
+
+
+def test_a_file_without_blank_lines_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_DOCUMENT_CHARS", 10)
+    (tmp_path / "a.txt").write_text("いろはに\n" * 7, encoding="utf-8")
+    assert [len(document) for document in sources.text_documents(tmp_path / "a.txt")] == [3, 3, 1]
+
+
+def test_halves_of_surrogate_pairs(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "壊れた\\ud83d文字"}\n', encoding="utf-8")
+    (document,) = sources.text_documents(tmp_path / "a.jsonl")
+    assert document == ["壊れた?文字"]
+
+
+def test_cirrussearch_dump(tmp_path):
+    path = tmp_path / "jawiki-content.json.gz"
+    articles = (
+        {"title": "猫", "text": "猫は動物である。"},
+        {"title": "空", "text": ""},
+        {"title": "毛", "text": "猫 > 毛 毛は長い。"},
+    )
+    with gzip.open(path, "wt", encoding="utf-8") as stream:
+        for number, article in enumerate(articles):
+            stream.write(json.dumps({"index": {"_id": str(number)}}) + "\n" + json.dumps(article) + "\n")
+    (part,) = sources.parts_of("cirrussearch", str(path), tmp_path)
+    assert list(part.documents()) == [["猫は動物である。"], ["毛は長い。"]]
+
+
+def test_what_is_not_a_dump(tmp_path):
+    with pytest.raises(UserError, match=r"other/cirrussearch/ and give it with --input"):
+        sources.parts_of("cirrussearch", str(tmp_path / "nowhere.json.gz"), tmp_path)
+    (tmp_path / "dump.json").write_text("<html>\n")
+    (part,) = sources.parts_of("cirrussearch", str(tmp_path / "dump.json"), tmp_path)
+    with pytest.raises(UserError, match="line 1 is not JSON"):
+        list(part.documents())
+
+
+def test_hub_that_cannot_be_reached_says_what_to_do(tmp_path):
+    """The real client against a port where nothing listens: no retrying, no traceback."""
+    command = [
+        sys.executable,
+        SCRIPTS / "build_corpus.py",
+        "--source",
+        "hub",
+        "--input",
+        "wikimedia/wikipedia:20231101.ja",
+    ]
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("error: The Hub data set wikimedia/wikipedia cannot be read")
+    assert "--source text --input" in sentence
+
+
+def test_data_set_that_is_none(tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"title": "一"}\n')
+    sources.require_hub(str(tmp_path))
+    with pytest.raises(UserError, match='no column "text"'):
+        list(sources.hub_documents(str(tmp_path)))
+    with pytest.raises(UserError, match="--source text --input"):
+        list(sources.hub_documents(str(tmp_path / "nowhere")))
+
+
+def test_a_data_set_of_articles_is_streamed(tmp_path):
+    (tmp_path / "data.jsonl").write_text(json.dumps({"text": "一\n二"}) + "\n" + json.dumps({"text": "三"}) + "\n")
+    assert list(sources.hub_documents(str(tmp_path))) == [["一", "二"], ["三"]]
+
+
+def test_files_of_one_name(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.txt").write_text("文。\n")
+    with pytest.raises(UserError, match="both called same"):
+        sources.parts_of("text", str(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_damaged_compression_names_the_file(tmp_path, suffix):
+    path = tmp_path / f"a.txt{suffix}"
+    opener = {".gz": gzip.open, ".xz": lzma.open, ".zst": zstd.open}[suffix]
+    with opener(path, "wb") as stream:
+        stream.write("文である。\n".encode() * 5000)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"a\.txt.* is damaged"):
+        list(sources.text_documents(path))

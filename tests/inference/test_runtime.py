@@ -1,0 +1,363 @@
+"""Answers without torch: the same as with it, from any text, on any number of threads; and what is refused."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.fast_models import SCRIPTS, tiny_model
+from helpers.task_data import SUBJECTS, sentence, write_tokenizer
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.compression.export import as_task_answer, export
+from mobilebert_ja.compression.recipes import Source, make
+from mobilebert_ja.compression.torchscript import compress, load_compressed, save_compressed
+from mobilebert_ja.finetuning.folder import load_finetuned
+from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
+from mobilebert_ja.model.checkpoint import save_model
+from mobilebert_ja.runtime import ClassAnswer, EntityAnswer, load
+from mobilebert_ja.settings import CompressSettings
+from mobilebert_ja.tasks import Task
+from mobilebert_ja.tokenization.encoder import FastEncoder
+
+LABELS = {"livedoor": list(SUBJECTS), "ner": ["O", "B-人名", "I-人名", "B-地名", "I-地名"]}
+TEXTS = [sentence(number)["text"] for number in range(30)] + ["ＡＮＤＲＯＩＤの㌔バイト", "か\u3099 き", "１\u20612"]
+MAX_LENGTH = 24
+# A process in which torch and transformers cannot be imported, as where they are not installed.
+BLOCKED = """
+import importlib.abc, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "onnx", "accelerate", "evaluate", "safetensors"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """task -> (its folder for onnxruntime, its fine-tuned model ready to answer, the same as a module of torch)"""
+    folder = tmp_path_factory.mktemp("runtime")
+    tokenizer = write_tokenizer(folder / "tokenizer")
+    size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    result = {}
+    encoder = FastEncoder(tokenizer)
+    for task, labels in LABELS.items():
+        model = tiny_model(task, labels, size)
+        predictor = Predictor(LogitsOf(model), encoder, task, labels, MAX_LENGTH)
+        rows = [predictor.logits([predictor.rows(text)[0][0]])[0].reshape(-1, len(labels)).mean(0) for text in TEXTS]
+        with torch.no_grad():  # so that no class wins everywhere
+            model.classifier.bias -= torch.stack(rows).mean(0)
+        save_model(model, tokenizer, folder / "finetuned" / task)
+        model, ready = load_finetuned(folder / "finetuned" / task, task, MAX_LENGTH)
+        export(model, ready, folder / task / "onnx", "onnx", {})
+        result[task] = (folder / task / "onnx", ready, model)
+    return result
+
+
+def clear_answers(ready, task):
+    """Texts of which torch's answer is no near tie, which rounding to int8 may decide otherwise; with the answers."""
+    predictor = ready.predictor()
+    result = {}
+    for text in TEXTS:
+        logits = predictor.logits([predictor.rows(text)[0][0]])[0]
+        best = logits.topk(2, -1).values
+        if (best[..., 0] - best[..., 1]).min() > 0.05 * logits.std():
+            result[text] = predictor.predict_one(text)
+    return result
+
+
+@pytest.mark.parametrize("task", list(LABELS))
+def test_the_same_answers_without_torch(made, task):
+    folder, ready, _ = made[task]
+    wanted = clear_answers(ready, task)
+    assert len(wanted) > 8 and len({str(answer) for answer in wanted.values()}) > 1
+    program = BLOCKED + (
+        "import json, dataclasses\n"
+        "from mobilebert_ja.runtime import load\n"
+        "texts = json.load(sys.stdin)\n"
+        f"answers = load({str(folder)!r}).predict(texts)\n"
+        "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)\n"
+        "own = {name for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
+        "assert own == {'mobilebert_ja.' + name for name in\n"
+        "               ('runtime', 'artefacts', 'decoding', 'errors', 'files', 'mecab', 'spans', 'tokenizer',\n"
+        "                'windows')}, own\n"
+        "print(json.dumps([dataclasses.asdict(answer) for answer in answers]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(list(wanted)), capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for (text, expected), answer in zip(wanted.items(), json.loads(done.stdout), strict=True):
+        if task == "ner":
+            assert [(each["start"], each["end"], each["type"]) for each in answer["entities"]] == expected
+            assert all(text[each["start"] : each["end"]] == each["text"] for each in answer["entities"])
+        else:
+            assert answer["label"] == expected
+
+
+def test_probabilities(made):
+    folder, ready, _ = made["livedoor"]
+    answer = load(folder).predict_one(TEXTS[0])
+    predictor = ready.predictor()
+    wanted = predictor.logits([predictor.rows(TEXTS[0])[0][0]])[0].softmax(-1).numpy()
+    assert isinstance(answer, ClassAnswer) and list(answer.probabilities) == LABELS["livedoor"]
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.probability == max(answer.probabilities.values()) == answer.probabilities[answer.label]
+    assert np.abs(np.array(list(answer.probabilities.values())) - wanted).max() < 0.05
+
+
+@pytest.mark.parametrize("task", list(LABELS))
+def test_batches_keep_the_order(made, task):
+    answerer = load(made[task][0])
+    alone = answerer.predict(TEXTS)
+    assert alone == [answerer.predict_one(text) for text in TEXTS]
+    together = answerer.predict(TEXTS, batch_size=7)
+    same = sum(as_task_answer(a) == as_task_answer(b) for a, b in zip(alone, together, strict=True))
+    assert same > 0.7 * len(TEXTS)  # int8 ranges are those of the batch
+    assert answerer.predict([]) == []
+    with pytest.raises(TypeError, match="list of texts"):
+        answerer.predict("一つの文")
+    with pytest.raises(ValueError, match="batch_size"):
+        answerer.predict(TEXTS, batch_size=0)
+
+
+@pytest.mark.parametrize("task", list(LABELS))
+def test_several_threads_give_what_one_gives(made, task):
+    answerers = [load(made[task][0]), load(made[task][0], num_threads=2)]
+    texts = TEXTS * 10
+    wanted = [answerers[0].predict(TEXTS) * 10, answerers[1].predict(TEXTS) * 10]
+    with ThreadPoolExecutor(8) as pool:
+        pending = [[pool.submit(each.predict_one, text) for text in texts] for each in answerers]
+        assert [[one.result() for one in each] for each in pending] == wanted
+
+
+class OneAtATime:
+    """An encoder that fails where two calls overlap, of the same or of different ones."""
+
+    inside: ClassVar[list[str]] = []
+
+    def __init__(self, encoder):
+        self.vocab, self._encoder = encoder.vocab, encoder
+
+    def encode(self, text):
+        self.inside.append(text)
+        time.sleep(0.002)  # long enough for another thread to come in, if it may
+        assert self.inside == [text], "two threads split texts at a time"
+        self.inside.clear()
+        return self._encoder.encode(text)
+
+
+def test_threads_take_turns_with_mecab(made):
+    """One tagger serves the whole process, and must not be used by two threads at a time."""
+    answerers = [load(made[task][0]) for task in LABELS]
+    for answerer in answerers:
+        answerer._encoder = OneAtATime(answerer._encoder)
+    with ThreadPoolExecutor(6) as pool:
+        pending = [pool.submit(each.predict_one, f"{text}{number}") for number, text in enumerate(TEXTS)
+                   for each in answerers]  # fmt: skip
+        assert all(one.result() for one in pending)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\u3000\n\t", "\0", "\x01\x1b[0m\x7f\x9f", "\ud800", "田中\udfff太郎", "あ" * 100_000, "東京。" * 33_333,
+     "\u0301" * 1000, "a" * 5000, "\U0010ffff\U0001f468\u200d\U0001f469", "[MASK][SEP][PAD]"],
+)  # fmt: skip
+@pytest.mark.parametrize("task", list(LABELS))
+def test_any_text_has_an_answer(made, task, text):
+    answer = load(made[task][0]).predict_one(text)
+    if task == "ner":
+        assert isinstance(answer, EntityAnswer)
+        assert all(0 <= each.start < each.end <= len(text) for each in answer.entities)
+        assert [each.text for each in answer.entities] == [text[each.start : each.end] for each in answer.entities]
+    else:
+        assert answer.label in LABELS[task] and np.isfinite(answer.probability)
+        assert answer.cut == (len(text) >= 1000)
+
+
+def test_a_null_character_does_not_end_the_text(made):
+    answerer = load(made["livedoor"][0])
+    assert answerer.tokens("野球\0の試合") == answerer.tokens("野球 の試合") > answerer.tokens("野球")
+
+
+def damaged(folder):
+    path = folder / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def change(**values):
+    def changed(folder):
+        facts = json.loads((folder / "compressed.json").read_text(encoding="utf-8"))
+        facts = {key: value for key, value in {**facts, **values}.items() if value is not None}
+        (folder / "compressed.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    return changed
+
+
+def not_a_graph(folder):
+    from mobilebert_ja.common.files import sha256_of
+
+    (folder / "model.onnx").write_bytes(b"no graph")
+    change(sha256=sha256_of(folder / "model.onnx"))(folder)
+
+
+def other_vocabulary(folder):
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    lines[10], lines[11] = lines[11], lines[10]
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (damaged, "model.onnx is damaged"),
+        (not_a_graph, "cannot run .*model.onnx"),
+        (other_vocabulary, "vocab.txt is not the vocabulary"),
+        (change(format=2), "format 2, these scripts know format 1"),
+        (change(labels=None), "lacks labels"),
+        (change(labels=[]), r"labels must be a list of different names, not \[\]"),
+        (change(labels="O"), "labels must be a list of different names, not 'O'"),
+        (change(labels=["O", "B-人名", "B-人名", "I-人名", "B-地名"]), "labels must be a list of different names"),
+        (change(labels=LABELS["ner"][:-1]), "compressed.json: 4 labels, but the model beside it tells 5"),
+        (change(labels=[*LABELS["ner"], "B-法人名"]), "compressed.json: 6 labels, but the model beside it tells 5"),
+        (change(max_seq_length="24"), "max_seq_length must be a whole number of at least 3, not '24'"),
+        (change(max_seq_length=24.5), "max_seq_length must be a whole number of at least 3, not 24.5"),
+        (change(max_seq_length=2), "max_seq_length must be a whole number of at least 3, not 2"),
+        (change(max_seq_length=513), "max_seq_length 513 is more than the model's 512 positions"),
+        (change(kind="tokens"), "kind must be sequence or token, not 'tokens'"),
+        (change(kind="sequence"), "kind must be token, as the model beside it is"),
+        (change(runs_with="abacus"), "for abacus, not for onnx"),
+        (lambda folder: (folder / "model.onnx").unlink(), "model.onnx does not exist"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt does not exist"),
+        (lambda folder: (folder / "compressed.json").unlink(), "is no sped-up model"),
+        (lambda folder: (folder / "compressed.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "compressed.json").write_text("[]"), "must hold keys"),
+        (shutil.rmtree, "does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(made, tmp_path, harm, words):
+    folder = tmp_path / "onnx"
+    shutil.copytree(made["ner"][0], folder)
+    harm(folder)
+    with pytest.raises(UserError, match=words) as caught:
+        load(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_class_model_is_not_taken_for_one_of_names(made, tmp_path):
+    shutil.copytree(made["livedoor"][0], tmp_path / "onnx")
+    change(kind="token")(tmp_path / "onnx")
+    with pytest.raises(UserError, match="kind must be sequence, as the model beside it is"):
+        load(tmp_path / "onnx")
+
+
+def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
+    folder = made["ner"][0]
+    assert load(folder.parent).predict(TEXTS[:3]) == load(folder).predict(TEXTS[:3])
+    assert load(folder.parent).folder == folder
+    done = predict(folder.parent, TEXTS[0].encode())
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    shutil.copytree(folder, tmp_path / "ner" / "fast")
+    with pytest.raises(UserError, match=f"it holds {tmp_path}/ner/fast"):
+        load(tmp_path / "ner")
+    with pytest.raises(UserError, match="num_threads must be at least 1"):
+        load(folder, num_threads=0)
+
+
+def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
+    _, ready, model = made["livedoor"]
+    traced, _ = compress(model, 0.2)
+    save_compressed(traced, ready, tmp_path / "card", {})
+    with pytest.raises(UserError, match=r"holds a model for torchscript, not for onnx; .*--recipe onnx"):
+        load(tmp_path / "card")
+    assert load_compressed(tmp_path / "card").labels == LABELS["livedoor"]
+    change(max_seq_length=513)(tmp_path / "card")
+    with pytest.raises(UserError, match="max_seq_length 513 is more than the model's 512 positions"):
+        load_compressed(tmp_path / "card")
+
+
+def predict(folder, content, *flags):
+    program = BLOCKED + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder), *flags], input=content, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )  # fmt: skip
+
+
+def test_lines_in_lines_out(made):
+    folder = made["ner"][0]
+    done = predict(folder, ("\n".join([*TEXTS, ""]) + "\r\n最後の行").encode())
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    wanted = [dataclasses.asdict(answer) for answer in load(folder).predict([*TEXTS, "", "最後の行"])]
+    assert answers == wanted
+
+
+def test_every_line_is_answered_before_the_next_is_read(made):
+    command = [sys.executable, str(SCRIPTS / "predict.py"), str(made["livedoor"][0])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for text in TEXTS[:3]:
+            process.stdin.write(text.encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["label"] in LABELS["livedoor"]
+        process.stdin.close()
+        assert process.stdout.read() == b"" and process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "content", "words"),
+    [
+        (None, "東京\n".encode() + b"\xff\xfe\n", "error: Line 2 of the input is not UTF-8 (byte 0)."),
+        ("nowhere", b"", "error: nowhere does not exist. compress.py makes it."),
+    ],
+)
+def test_mistakes_are_one_sentence(made, folder, content, words):
+    done = predict(folder or made["livedoor"][0], content)
+    assert (done.returncode, done.stderr.decode().strip()) == (1, words)
+    assert len(done.stdout.splitlines()) == (1 if folder is None else 0)
+
+
+def test_a_reader_that_has_enough_is_no_error(made):
+    command = f"{sys.executable} {SCRIPTS / 'predict.py'} {made['livedoor'][0]} | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], input=b"\n" * 5000, capture_output=True)
+    assert done.returncode in (0, 141) and done.stderr == b"" and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("recipe", ["onnx", "card"])
+def test_what_does_not_fit_is_refused(made, tmp_path, recipe):
+    _, ready, model = made["ner"]
+    task = Task("ner", "f1", LABELS["ner"], [], [])
+
+    def speed_up(model, ready):
+        make(CompressSettings(recipe=recipe), Source(model, ready, task, 0), tmp_path, None)
+
+    with pytest.raises(UserError, match="max_seq_length 600 is more than the model's 512 positions"):
+        speed_up(model, dataclasses.replace(ready, max_seq_length=600))
+    smaller = tiny_model("ner", LABELS["ner"], 50)
+    with pytest.raises(UserError, match=r"vocabulary does not fit: .*vocab.txt has \d+ entries, the model embeds 50"):
+        speed_up(smaller, ready)
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
+    import copy
+
+    _, ready, model = made["ner"]
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.classifier.weight[0, 0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        export(broken, ready, tmp_path, "onnx", {})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,79 @@
+"""learning_curve.py and benchmark_finetuning.py on small generated data: what they write, and that they go on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmark_finetuning
+import learning_curve
+from helpers.task_data import write_livedoor, write_ner, write_student, write_tokenizer
+from mobilebert_ja.common.files import read_json
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    write_livedoor(folder / "data", {"sports-watch": 40, "movie-enter": 40, "smax": 35})
+    write_ner(folder / "data", 80)
+    write_student(folder / "student", write_tokenizer(folder / "tokenizer"))
+    sections = {"num_train_epochs": 12, "learning_rate": 3e-3, "per_device_train_batch_size": 8, "max_seq_length": 32}
+    recipe = {f"finetune_{task}": sections | {"num_seeds": 2} for task in ("livedoor", "ner")}
+    (folder / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    return folder
+
+
+def flags(work: Path, *more: str) -> list[str]:
+    return ["--config", f"{work}/recipe.yaml", "--work_dir", str(work), "--data_dir", f"{work}/data", *more]
+
+
+def run(script: str, arguments: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+
+
+def test_learning_curve(work):
+    done = run(learning_curve.__file__, flags(work, "--task", "ner", "--shares", "1,0.25"))
+    assert done.returncode == 0, done.stderr
+    record = read_json(work / "records" / "learning_curve_ner.json")
+    first, last = record["metrics"]["points"]
+    assert [first["share"], last["share"]] == [0.25, 1.0]
+    assert [first["model"]["train_size"], last["baseline"]["train_size"]] == [12, 48]
+    assert len(first["model"]["scores"]) == 1 and len(last["model"]["scores"]) == 2  # the whole: the road's own runs
+    assert last["model"]["scores"][0] > first["model"]["scores"][0]
+    assert last["model"]["interval"][0] <= last["model"]["scores"][0] <= last["model"]["interval"][1]
+    assert "12 training items: model" in done.stdout and "48 training items" in done.stdout
+    # Runs that are there are taken as they are; those of shares do not stand among the road's records.
+    stamp = (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns
+    again = run(learning_curve.__file__, flags(work, "--task", "ner", "--shares", "0.25,1", "--overwrite", "true"))
+    assert again.returncode == 0 and again.stdout.count("nothing to do") == 4
+    assert (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns == stamp
+    assert {path.stem for path in (work / "records").glob("*ner*")} == {"ner", "ner-crf", "learning_curve_ner"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [("a few", "takes numbers with commas between them, not 'a few'"), ("0.5,2", "at most 1, not '0.5,2'")],
+)
+def test_shares_that_are_none(work, monkeypatch, capsys, shares, words):
+    monkeypatch.setattr(sys, "argv", ["learning_curve.py", *flags(work, "--shares", shares)])
+    with pytest.raises(SystemExit) as stop:
+        learning_curve.main()
+    assert stop.value.code == 1 and words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["livedoor", "ner"])
+def test_this_loop_and_the_trainer_take_turns(work, monkeypatch, task):
+    arguments = flags(work, "--task", task, "--examples", "24", "--repetitions", "2")
+    monkeypatch.setattr(sys, "argv", ["benchmark_finetuning.py", *arguments])
+    benchmark_finetuning.main()
+    metrics = read_json(work / "records" / f"finetuning_speed_{task}.json")["metrics"]
+    assert metrics["examples"] == 24
+    assert {name: len(rates) for name, rates in metrics["examples_per_second"].items()} == {
+        "this_loop": 2, "trainer": 2, "trainer_by_length": 2,
+    }  # fmt: skip
+    assert all(rate > 0 for rates in metrics["examples_per_second"].values() for rate in rates)
+    ours, theirs = (metrics["examples_per_second"][name] for name in ("this_loop", "trainer"))
+    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+    assert ratios[0] <= metrics["times_as_fast"]["trainer"] <= ratios[-1] + 1e-3

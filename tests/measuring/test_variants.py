@@ -1,0 +1,52 @@
+"""benchmark_variants.py on a tiny model: every variant runs and is compared with float32."""
+
+import numpy as np
+import pytest
+
+from helpers.fast_models import run_script, tiny_model, write_data, write_finetuned
+from mobilebert_ja.common.files import read_json
+from mobilebert_ja.compression.export import logits_of
+from mobilebert_ja.compression.graphs import to_onnx
+from mobilebert_ja.compression.torchscript import example_inputs
+from mobilebert_ja.measuring.variants import KEPT, BlockwiseGraph, make_variants
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    data = write_data(folder / "data")
+    for task in ("livedoor", "ner"):
+        write_finetuned(folder, data, task, [0])
+    return folder
+
+
+@pytest.mark.parametrize("task", ["livedoor", "ner"])
+def test_every_variant_is_measured(work, task):
+    flags = ("--task", task, "--max_items", "8", "--repetitions", "2")
+    done = run_script("benchmark_variants.py", work, work / "data", *flags)
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(work / "records" / f"onnx_variants_{task}.json")["metrics"]
+    assert next(iter(metrics["variants"])) == metrics["kept"] == KEPT and metrics["items"] <= 8
+    assert len(metrics["variants"]) >= 10
+    for name, facts in metrics["variants"].items():
+        assert facts["median_ms"] > 0 and len(facts["seconds"]) == 2 and 0 <= facts["agreement"] <= 1
+        assert (facts["bytes"] > metrics["variants"][KEPT]["bytes"]) or name != "float32"
+    assert metrics["variants"]["float32"]["agreement"] == 1
+    assert metrics["variants"]["int8, last block for all tokens"]["agreement"] >= 0.5
+
+
+@pytest.mark.parametrize("bert", [False, True])
+def test_the_last_block_of_all_tokens_says_the_same(bert):
+    model = tiny_model("livedoor", ["a", "b", "c"], 100, bert=bert)
+    ids, mask, _ = example_inputs(2, 9, 100, seed=1)
+    whole, first = (logits_of(to_onnx(model, first_only=only), (ids, mask)) for only in (False, True))
+    assert np.abs(whole - first).max() < 1e-4
+
+
+def test_products_in_blocks_are_near_those_in_float32(tmp_path):
+    model = tiny_model("livedoor", ["a", "b", "c"], 100)
+    ids, mask, _ = example_inputs(1, 9, 100, seed=1)
+    wanted = logits_of(to_onnx(model), (ids, mask))
+    blocks = logits_of(to_onnx(model, graph=BlockwiseGraph("int8")), (ids, mask))
+    assert 0 < np.abs(blocks - wanted).max() < 0.1 * np.abs(wanted).max()
+    assert "int8, 3 threads" in make_variants(model, tmp_path, 3)

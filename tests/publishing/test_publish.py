@@ -1,0 +1,340 @@
+"""publish.py with huggingface_hub's own client against a Hub on loopback: what goes there, what not, reading back."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from helpers.fast_models import run_script, tiny_model, write_data, write_finetuned
+from helpers.hub_server import TOKEN, running_hub
+from helpers.task_data import write_student, write_tokenizer
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
+from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
+from mobilebert_ja.publishing.upload_folder import ATTRIBUTES, require_no_secrets, write_safetensors
+from mobilebert_ja.runtime import load
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+REPO = "someone/small-ja"
+
+
+def git(root: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Someone", "-c", "user.email=someone@example.com"]
+    subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A checkout with a tiny checkpoint in its root, and beside it what must never be published."""
+    folder = tmp_path_factory.mktemp("made")
+    student = write_student(folder / "student", write_tokenizer(folder / "tokenizer"))
+    root = folder / "root"
+    (root / "scripts").mkdir(parents=True)
+    export_checkpoint(student, root)
+    (root / "README.md").write_text("---\nlanguage: ja\n---\n\n# 小さなモデル\n", encoding="utf-8")
+    (root / "scripts" / "train.py").write_text("print('学習')\n", encoding="utf-8")
+    (root / "old.txt").write_text("古い\n", encoding="utf-8")
+    (root / ".ci").mkdir()
+    (root / ".ci" / "run").write_text("make test\n")
+    (root / ".gitignore").write_text("/work/\n")
+    (root / ".gitattributes").write_text("*.bin binary\n")
+    git(folder, "init", "-q", str(root))
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "A checkpoint")
+    (root / "work").mkdir()
+    (root / "work" / "shards.npy").write_bytes(b"data")
+    (root / "notes.txt").write_text(f"my token is {'hf_' + 'x' * 34}\n")
+    (root / ".env").write_text("PASSWORD=secret\n")
+    return root
+
+
+@pytest.fixture
+def root(original, tmp_path):
+    shutil.copytree(original, tmp_path / "root")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def hub():
+    with running_hub() as server:
+        yield server
+
+
+def environment(hub, tmp_path: Path, token: str = TOKEN) -> dict[str, str]:
+    return os.environ | {
+        "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+
+
+def publish(root: Path, hub, tmp_path: Path, *flags: str, repo: str = REPO, token: str = TOKEN):
+    """publish.py in a process of its own, as if it stood in `root`."""
+    code = f"import publish; from pathlib import Path; publish.ROOT = Path({str(root)!r}); publish.main()"
+    command = [sys.executable, "-c", code, "--repo_id", repo, *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path, token))
+
+
+def one_sentence(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 1, done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+def test_published_and_read_back(root, hub, tmp_path):
+    dry = publish(root, hub, tmp_path, "--dry_run", "true")
+    assert dry.returncode == 0, dry.stderr
+    assert "new " in dry.stdout and "a new repository" in dry.stdout and "nothing was uploaded" in dry.stdout
+    assert not hub.repos and not hub.objects
+
+    done = publish(root, hub, tmp_path)
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos[REPO]
+    assert set(repo.files) == {
+        "README.md", "config.json", "tokenizer_config.json", "vocab.txt", "pytorch_model.bin", "model.safetensors",
+        "onnx/model.onnx", "onnx/model_quantized.onnx", ".gitattributes", ".gitignore", "scripts/train.py", "old.txt",
+    }  # fmt: skip
+    assert len(repo.commits) == 1 and f"{hub.url}/{REPO}/commit/" in done.stdout
+    assert repo.files[".gitattributes"].decode() == ATTRIBUTES
+    assert not any(b"x" * 34 in content or b"secret" in content for content in repo.files.values())
+
+    # Whoever reads it has the model of the root; and it is the safetensors file that is read.
+    code = (
+        "import torch; from transformers import AutoTokenizer, MobileBertForMaskedLM\n"
+        f"name = {REPO!r}\n"
+        "model = MobileBertForMaskedLM.from_pretrained(name).eval()\n"
+        "inputs = AutoTokenizer.from_pretrained(name)('野球の試合', return_tensors='pt')\n"
+        "with torch.inference_mode(): print(model(**inputs).logits.sum().item())\n"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code.replace(repr(REPO), repr(name))], capture_output=True, text=True,
+            env=environment(hub, tmp_path),
+        )
+        for name in (REPO, str(root))
+    ]  # fmt: skip
+    assert answers[0].returncode == 0, answers[0].stderr
+    assert float(answers[0].stdout) == pytest.approx(float(answers[1].stdout), abs=1e-3)
+    asked = [each for each in hub.requests if f"GET /{REPO}/resolve/" in each]
+    assert any(each.endswith("/model.safetensors") for each in asked)
+    assert not any(each.endswith("/pytorch_model.bin") for each in asked)
+    for name, tolerance in (("onnx/model.onnx", 1e-3), ("onnx/model_quantized.onnx", 0.5)):
+        session = onnxruntime.InferenceSession(repo.files[name], providers=["CPUExecutionProvider"])
+        ids = np.array([[2, 30, 31, 4, 3]], np.int64)
+        logits = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        with torch.inference_mode():
+            wanted = load_pretrained(root).eval()(torch.from_numpy(ids)).prediction_logits.numpy()
+        assert np.abs(logits - wanted).max() < tolerance * max(1.0, np.abs(wanted).max())
+
+
+def test_only_what_changed_goes_there_again(root, hub, tmp_path):
+    assert publish(root, hub, tmp_path).returncode == 0
+    puts = hub.puts()
+    again = publish(root, hub, tmp_path)
+    assert "nothing to do" in again.stdout and len(hub.repos[REPO].commits) == 1
+
+    (root / "README.md").write_text("---\nlanguage: ja\n---\n\n# 新しいカード\n", encoding="utf-8")
+    assert "README.md; commit" in one_sentence(publish(root, hub, tmp_path))
+    git(root, "rm", "-q", "old.txt")
+    git(root, "commit", "-qam", "A new card")
+    done = publish(root, hub, tmp_path, "--create_pr", "true", "--commit_message", "Ein neuer Kartentext")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["changed", "README.md"] in [[line[0], line[-1]] for line in lines if line]
+    assert ["deleted", "old.txt"] in [[line[0], line[-1]] for line in lines if line]
+    assert f"{hub.url}/{REPO}/discussions/1" in done.stdout
+    (proposed,) = hub.repos[REPO].pull_requests
+    assert "old.txt" not in proposed and "新しいカード" in proposed["README.md"].decode()
+    assert "old.txt" in hub.repos[REPO].files  # main is as it was
+    assert hub.puts() == puts
+
+
+def test_interrupted_and_started_again(root, hub, tmp_path):
+    hub.refuse_puts_after = 2
+    said = one_sentence(publish(root, hub, tmp_path))
+    assert "could not be used" in said and not hub.repos[REPO].files
+    assert hub.puts() == 2
+    hub.refuse_puts_after = None
+    assert publish(root, hub, tmp_path).returncode == 0
+    assert hub.puts() == 4  # weights twice, ONNX twice: each large file was sent once
+    assert len(hub.repos[REPO].commits) == 1
+
+
+def test_secrets_stop_it(root, hub, tmp_path):
+    git(root, "add", "notes.txt")
+    git(root, "commit", "-qm", "By mistake")
+    assert "notes.txt holds what looks like a Hub token" in one_sentence(publish(root, hub, tmp_path))
+    assert not hub.repos
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("conf/.env", b"A=1", "looks like a file of secrets"),
+        ("server.pem", b"x", "looks like a file of secrets"),
+        ("a.md", b"-----BEGIN RSA " + b"PRIVATE KEY-----\n", "a private key"),
+        ("a.yaml", b"key: AKIA" + b"ABCDEFGH12345678", "an AWS key"),
+        ("a.py", b"t = 'ghp_" + b"a" * 36 + b"'", "a GitHub token"),
+    ],
+)
+def test_kinds_of_secrets(tmp_path, name, content, words):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        require_no_secrets(tmp_path)
+
+
+def test_this_repository_can_be_published(tmp_path):
+    """What git tracks here holds nothing that looks like a secret, these tests included."""
+    top = Path(__file__).resolve().parents[2]
+    for name in subprocess.check_output(["git", "-C", str(top), "ls-files", "-z"], text=True).split("\0")[:-1]:
+        if (top / name).is_file() and not name.endswith(".bin"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(top / name, tmp_path / name)
+    require_no_secrets(tmp_path)
+
+
+def test_refusals_are_one_sentence(root, hub, tmp_path):
+    assert "does not know the token" in one_sentence(publish(root, hub, tmp_path, token="hf_wrong"))
+    assert "--repo_id must be NAME/MODEL" in one_sentence(publish(root, hub, tmp_path, repo="no name"))
+    assert not hub.repos
+    hub.read_only = True
+    said = one_sentence(publish(root, hub, tmp_path))
+    assert f"the token may not write to {REPO}" in said and not hub.repos and not hub.objects
+    hub.url = "http://127.0.0.1:9"  # nothing listens there
+    assert "could not be used" in one_sentence(publish(root, hub, tmp_path))
+    dry = publish(root, hub, tmp_path, "--dry_run", "true")
+    assert dry.returncode == 0 and "not compared with the Hub" in dry.stdout and "could not be used" in dry.stderr
+    plain = tmp_path / "plain"
+    shutil.copytree(root, plain, ignore=shutil.ignore_patterns(".git"))
+    assert "is no git checkout" in one_sentence(publish(plain, hub, tmp_path))
+
+
+def test_safetensors_of_the_root_are_its_weights(tmp_path):
+    write_safetensors(ROOT / "pytorch_model.bin", tmp_path / "model.safetensors")
+    ours = load_file(tmp_path / "model.safetensors")
+    theirs = torch.load(ROOT / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], tensor) and ours[name].dtype == tensor.dtype for name, tensor in theirs.items())
+
+
+def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
+    folder = tmp_path / "titles"
+    size = len((original / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    model = tiny_model("classification", ["良い", "悪い"], size)
+    model.save_pretrained(str(folder))
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copyfile(original / name, folder / name)
+    (folder / "seed-1").mkdir()
+    (folder / "predictions-seed-0.json").write_text("[]")
+    record = {
+        "settings": {"num_train_epochs": 3, "learning_rate": 1e-4, "max_seq_length": 64},
+        "metrics": {"task": "reviews", "metric": "accuracy", "test_size": 41, "runs": [{"seed": 0, "score": 0.8049}]},
+    }
+    (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    flags = ("--model_folder", str(folder))
+    assert "a repository of its own" in one_sentence(
+        publish(original, hub, tmp_path, *flags, repo="ysakuramoto/mobilebert-ja")
+    )
+    done = publish(original, hub, tmp_path, *flags, "--private", "true", repo="someone/reviews")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos["someone/reviews"]
+    assert repo.private
+    assert set(repo.files) == {
+        "README.md", ".gitattributes", "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
+    }  # fmt: skip
+    text = repo.files["README.md"].decode()
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "finetune"
+    assert head["pipeline_tag"] == "text-classification" and head["model-index"][0]["results"]
+    assert (
+        "良い、悪い" in text
+        and "| 0 | 80.5 % |" in text
+        and "最大 64 トークン" in text
+        and "`num_train_epochs`: 3" in text
+    )
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """A work folder with a tiny model of names, fine-tuned and sped up."""
+    work = tmp_path_factory.mktemp("work")
+    data = write_data(work / "data")
+    write_finetuned(work, data, "ner", [0])
+    done = run_script("compress.py", work, data, "--task", "ner")
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+def head_and_text(card: bytes) -> tuple[dict, str]:
+    text = card.decode()
+    return yaml.safe_load(text.split("---\n")[1]), text
+
+
+def as_printed(text: str, language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return block
+
+
+def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+    folder = names / "finetuned" / "ner"
+    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/names")
+    assert done.returncode == 0, done.stderr
+    files = hub.repos["someone/names"].files
+    assert {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"} <= set(files)
+    head, text = head_and_text(files["README.md"])
+    assert head["pipeline_tag"] == "token-classification" and head["base_model_relation"] == "finetune"
+    assert (
+        head["library_name"] == "transformers" and head["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
+    )
+    assert "固有表現抽出に微調整した" in text and "F値(完全一致)" in text and "人名、地名" in text and "B-" not in text
+    command = [sys.executable, "-c", as_printed(text, "python")]
+    read = subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    local = [*command[:2], command[2].replace("someone/names", str(folder))]
+    wanted = subprocess.run(local, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
+    assert read.stdout == wanted.stdout != ""
+
+
+def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+    folder = names / "compressed" / "ner" / "onnx"
+    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/fast-names")
+    assert done.returncode == 0, done.stderr
+    files = hub.repos["someone/fast-names"].files
+    assert set(files) == {
+        "README.md", ".gitattributes", "model.onnx", "compressed.json", "vocab.txt", "tokenizer_config.json",
+    }  # fmt: skip
+    head, text = head_and_text(files["README.md"])
+    assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "quantized"
+    assert head["pipeline_tag"] == "token-classification" and "library_name" not in head
+    assert "CPU で速く動くように変換した" in text
+    (tmp_path / "scripts").symlink_to(SCRIPTS)
+    beside = str(Path(sys.executable).parent)
+    variables = environment(hub, tmp_path) | {"PATH": f"{beside}{os.pathsep}{os.environ['PATH']}"}
+    commands = ["bash", "-ec", as_printed(text, "bash")]
+    read = subprocess.run(commands, capture_output=True, text=True, env=variables, cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    answer = load(folder).predict_one(EXAMPLE)
+    assert answer.entities  # the untrained model says something
+    assert json.loads(read.stdout.splitlines()[-1]) == dataclasses.asdict(answer)
+    snippet = [sys.executable, "-c", as_printed(text, "python")]
+    said = subprocess.run(snippet, capture_output=True, text=True, env=variables, cwd=tmp_path)
+    assert said.stdout.strip() == str(answer), said.stderr
+
+
+def test_no_card_for_what_is_no_model(tmp_path, original):
+    with pytest.raises(UserError, match="names no labels"):
+        render_derived_card(original, "a/b", "c/d")
+    with pytest.raises(UserError, match=r"config.json does not exist"):
+        render_derived_card(tmp_path, "a/b", "c/d")

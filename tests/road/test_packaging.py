@@ -1,0 +1,89 @@
+"""What `pip install` of a clone brings: the package, what its answers need, and no torch unless it is asked for."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from helpers.fast_models import tiny_model
+from helpers.task_data import SUBJECTS, write_tokenizer
+from inference.test_runtime import BLOCKED
+from mobilebert_ja.compression.export import export
+from mobilebert_ja.finetuning.folder import load_finetuned
+from mobilebert_ja.model.checkpoint import save_model
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+RUNTIME = {"onnxruntime", "fugashi", "unidic-lite", "tokenizers", "numpy"}
+
+
+def packages_of(*extras):
+    """Names of the packages that an installation with these extras asks for, extras of extras followed."""
+    wanted, pending = set(), [*PROJECT["dependencies"], *(f"{PROJECT['name']}[{extra}]" for extra in extras)]
+    while pending:
+        name, inner = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", pending.pop()).groups()
+        if name == PROJECT["name"]:
+            pending += [each for extra in inner.split(",") for each in PROJECT["optional-dependencies"][extra]]
+        else:
+            wanted.add(name.lower().replace("_", "-"))
+    return wanted
+
+
+def test_what_each_extra_brings():
+    assert packages_of() == packages_of("runtime") == RUNTIME
+    assert {"torch", "transformers", "onnx"} < packages_of("train") < packages_of("demo")
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pinned = {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)}
+    assert packages_of("train") <= pinned  # what is tested is what is asked for
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy of the sources, so that building leaves nothing in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT / "scripts", folder / "clone" / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "clone")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    done = subprocess.run([*command, "-w", folder, folder / "clone"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_whole_package(wheel):
+    with zipfile.ZipFile(wheel) as opened:
+        names = {name for name in opened.namelist() if ".dist-info/" not in name}
+    scripts = ROOT / "scripts"
+    files = {path.relative_to(scripts) for path in (scripts / "mobilebert_ja").rglob("*") if path.is_file()}
+    assert names == {path.as_posix() for path in files if "__pycache__" not in path.parts}
+    assert {"mobilebert_ja/card/card.md", "mobilebert_ja/tasks/ner.py"} < names
+
+
+def test_the_installed_package_answers_without_torch(wheel, tmp_path):
+    tokenizer = write_tokenizer(tmp_path / "tokenizer")
+    size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    save_model(tiny_model("livedoor", list(SUBJECTS), size), tokenizer, tmp_path / "finetuned")
+    export(*load_finetuned(tmp_path / "finetuned", "livedoor", 24), tmp_path / "livedoor" / "onnx", "onnx", {})
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(tmp_path / "installed")
+    program = BLOCKED + (
+        "import json, mobilebert_ja\n"
+        "from mobilebert_ja.runtime import load\n"
+        "answer = load('livedoor').predict_one('野球の試合')\n"
+        "print(json.dumps([mobilebert_ja.__file__, answer.label]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    file, label = json.loads(done.stdout)
+    assert file == str(tmp_path / "installed" / "mobilebert_ja" / "__init__.py") and label in SUBJECTS

@@ -1,0 +1,104 @@
+"""Default < recipe < command line; an unknown key is named with its nearest neighbour; every recipe is valid."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
+from mobilebert_ja.settings import (
+    SECTIONS,
+    CorpusSettings,
+    DistillSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    from_recipe,
+    load_recipe,
+    parse_settings,
+)  # fmt: skip
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+
+
+def parsed(monkeypatch, kind, *flags, section="pretrain_{model}", **choices):
+    monkeypatch.setattr(sys, "argv", ["script.py", *map(str, flags)])
+    return parse_settings(kind, "what it does", section, **choices)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "seed: 5\nwork_dir: w\npretrain_teacher:\n  max_steps: 7\npretrain_student:\n  max_steps: 9\n"
+        "  learning_rate: 3e-4\n  dropout: false\n"
+    )
+    return path
+
+
+def test_precedence(monkeypatch, recipe):
+    assert parsed(monkeypatch, PretrainSettings).max_steps == 1000
+    student = parsed(monkeypatch, PretrainSettings, "--config", recipe)
+    assert (student.max_steps, student.seed, student.learning_rate, student.dropout) == (9, 5, 3e-4, False)
+    assert student.shards_dir == str(Path("w") / "shards")
+    assert parsed(monkeypatch, PretrainSettings, "--config", recipe, "--model", "teacher").max_steps == 7
+    assert parsed(monkeypatch, PretrainSettings, "--max_steps", "11", "--config", recipe).max_steps == 11
+
+
+def test_choices(monkeypatch):
+    with pytest.raises(UserError, match="--source must be one of 'text', 'hub', not 'web'"):
+        parsed(monkeypatch, CorpusSettings, "--source", "web", section=None, source=["text", "hub"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sed: 1\n", "unknown key 'sed'. Did you mean 'seed'"),
+        ("distil: {}\n", "unknown key 'distil'. Did you mean 'distill'"),
+        (
+            "distill:\n  learning_rat: 1\n",
+            "section 'distill': unknown key 'learning_rat'. Did you mean 'learning_rate'",
+        ),
+        ("distill: 3\n", "section 'distill' must hold keys"),
+        ("- a\n", "must hold keys and sections"),
+        ("a: [1\n", "is not valid YAML"),
+    ],
+)
+def test_mistakes_in_a_recipe(tmp_path, content, message):
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_recipe(tmp_path / "r.yaml")
+
+
+def test_values_of_the_wrong_kind(tmp_path):
+    for line, message in (("max_steps: many", "max_steps must be a int"), ("dropout: 2", "dropout must be true or")):
+        (tmp_path / "r.yaml").write_text(f"pretrain_student:\n  {line}\n")
+        with pytest.raises(UserError, match=message):
+            from_recipe("pretrain_student", PretrainSettings, str(tmp_path / "r.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_recipe_is_valid(path):
+    for section, kind in SECTIONS.items():
+        from_recipe(section, kind, str(path))
+    assert stages_of(load_recipe(path))[-1].section == "render_card"
+
+
+def test_the_papers_weights_are_the_defaults():
+    d = DistillSettings()
+    weights = (d.feature_map_weight, d.attention_weight, d.mean_weight, d.variance_weight, d.ground_truth_ratio)
+    assert weights == (100.0, 1.0, 5000.0, 5.0, 0.5) and d.strategy == "pkt"
+
+
+def test_fine_tuning_has_the_cards_conditions():
+    """10 epochs at 1e-4, three seeds; they are rows of the published card's table."""
+    d = FinetuneSettings()
+    assert (d.num_train_epochs, d.learning_rate, d.num_seeds) == (10, 1e-4, 3)
+    assert (d.split_seed, d.train_share, d.test_share, d.token_masking) == (0, 1.0, 0.2, 0.0)
+
+
+def test_road_and_sections_agree():
+    assert {stage.section for stage in ROAD} == set(SECTIONS)
+    assert all((SCRIPTS / stage.script).is_file() for stage in ROAD)
+    libraries = {"accelerate", "evaluate", "datasets", "tokenizers", "transformers", "torch", "numpy"}
+    assert not {path.stem for path in SCRIPTS.glob("*.py")} & libraries  # they would shadow the library

@@ -1,0 +1,246 @@
+"""One tokenizer in two forms: transformers' own and the fast one, identical in ids; and a deterministic training."""
+
+import itertools
+import json
+import random
+import shutil
+import sys
+import types
+import unicodedata
+from collections import Counter
+
+import pytest
+import unidic_lite
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.data.sample_text import HAND_WRITTEN, encyclopedia, essays
+from mobilebert_ja.tokenization import encoder as parts
+from mobilebert_ja.tokenization import mecab
+from mobilebert_ja.tokenization import vocabulary as vocabulary_parts
+
+AWKWARD = [
+    "", " ", "ＡＢＣ１２３", "ｶﾞｷﾞｸﾞ ﾊﾟﾋﾟ", "か\u3099き\u3099", "e\u0301te\u0301", "①②③ ㈱㌔㍿", "😀と👩‍👩‍👧‍👦の家族",
+    "https://example.com/a?b=c&d=日本語", "あ" * 150, "スーパーカリフラジリスティック", "　全角の　空白　",
+    "𠮷野家で𩸽を食べた。", "ﷺ", "½は0.5", "\u200b幅なし\u200b", "改行\nと\tタブ", "ヷヸヹヺ", "は゛と゜", "Ⅳ章〜終",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[str]:
+    documents = encyclopedia(random.Random(0), 120) + essays(random.Random(1), 60)
+    return [sentence for document in documents for sentence in document] + HAND_WRITTEN
+
+
+@pytest.fixture(scope="module")
+def folder(sentences, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer")
+    words = vocabulary_parts.count_words(sentences)
+    parts.save_tokenizer(vocabulary_parts.train_vocabulary(words, 1500, 1000, 2), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    return parts.load_tokenizer(folder), parts.FastEncoder(folder)
+
+
+def test_training_is_deterministic(sentences):
+    words = vocabulary_parts.count_words(sentences)
+    shuffled = list(words.items())
+    random.Random(3).shuffle(shuffled)
+    first = vocabulary_parts.train_vocabulary(words, 1500, 1000, 2)
+    assert first == vocabulary_parts.train_vocabulary(Counter(dict(shuffled)), 1500, 1000, 2)
+    assert first[:15] == parts.SPECIAL_TOKENS + parts.UNUSED_TOKENS
+    assert len(first) == len(set(first)) == 1500
+
+
+def test_alphabet_is_limited_to_the_most_frequent_characters(sentences):
+    words = vocabulary_parts.count_words(sentences)
+    vocabulary = vocabulary_parts.train_vocabulary(words, 600, 200, 2)
+    single = [token for token in vocabulary[15:] if len(token) == 1]
+    counts = Counter(char for word, count in words.items() for char in word * count)
+    assert len(single) == 200
+    assert min(counts[char] for char in single) >= sorted(counts.values())[-200]
+
+
+def test_vocabulary_too_small(sentences):
+    with pytest.raises(UserError, match="--vocab_size 100 is too small"):
+        vocabulary_parts.train_vocabulary(vocabulary_parts.count_words(sentences), 100, 1000, 2)
+    with pytest.raises(UserError, match="no words"):
+        vocabulary_parts.train_vocabulary(Counter(), 100, 1000, 2)
+
+
+def test_fast_encoder_gives_the_librarys_ids(both, sentences):
+    theirs, ours = both
+    for text in sentences + AWKWARD:
+        assert ours.ids(text) == theirs.encode(text, add_special_tokens=False), text
+        assert ours.encode(text).ids == ours.ids(text), text
+
+
+def test_special_tokens_written_in_a_text_are_ordinary_text(both):
+    # transformers would take them for the real ones; text from outside must not be able to put a mask into a row.
+    encoder = both[1]
+    special = {encoder.vocab[token] for token in parts.SPECIAL_TOKENS} - {encoder.unk_id}
+    assert not special & set(encoder.ids("[MASK]と[CLS]と[SEP]と[PAD]"))
+
+
+def test_words_beyond_what_is_remembered(both, folder, sentences, monkeypatch):
+    monkeypatch.setattr(parts, "_REMEMBERED_WORDS", 5)
+    forgetful, encoder = parts.FastEncoder(folder), both[1]
+    for text in sentences[:50] + AWKWARD:
+        assert forgetful.encode(text) == encoder.encode(text)
+        assert len(forgetful._pieces) <= 5 and len(forgetful._pieces.lengths) <= 6
+
+
+def test_offsets_point_into_the_original(both, sentences):
+    _, encoder = both
+    names = {number: token for token, number in encoder.vocab.items()}
+    for text in sentences[::7] + AWKWARD:
+        encoding = encoder.encode(text)
+        last = 0
+        for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            assert 0 <= start <= end <= len(text) and start >= last - 1
+            last = end
+            surface = names[number].removeprefix("##")
+            if number != encoder.unk_id:
+                # A stretch may normalize to several tokens (㈱ is three); then each token is a part of it.
+                assert surface in unicodedata.normalize("NFKC", text[start:end]), (text, surface, start, end)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="aAあアｱﾞ漢㈱①Ａ 　。が\u3099e\u0301", max_size=20))
+def test_normalize_with_offsets(text):
+    normalized, origin = parts.normalize_with_offsets(text)
+    assert normalized == unicodedata.normalize("NFKC", text)
+    assert len(origin) == len(normalized) + 1 and origin[-1] == len(text)
+    assert all(first <= second for first, second in itertools.pairwise(origin))
+
+
+def test_plain_characters_are_what_they_are_taken_for():
+    everything = [chr(code) for code in range(0x110000)]
+    plain = {char for char in everything if not parts._OTHER_THAN_PLAIN.search(char)}
+    assert {"a", "。", "ん", "ー", "漢"} < plain
+    for char in plain:
+        assert unicodedata.normalize("NFKC", char) == char and not unicodedata.combining(char), char
+        assert unicodedata.category(char)[0] not in "ZC", char
+    # None of them composes with a character before it.
+    pairs = [unicodedata.decomposition(char).split() for char in everything]
+    assert not plain & {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="東京都ですaB1 ,。\u3000\t\n\u2028\x00ｱé\u3099", max_size=30))
+def test_words_are_those_of_mecabs_nodes(text):
+    normalized = unicodedata.normalize("NFKC", text)
+    assert mecab.words_of(normalized) == [node.surface for node in mecab.tagger()(normalized)]
+
+
+ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_TEXT)
+def test_no_text_breaks_the_encoder(both, anything):
+    encoding = both[1].encode(anything)
+    assert len(encoding.ids) == len(encoding.offsets)
+    assert encoding.words == mecab.words_of(unicodedata.normalize("NFKC", mecab.without_surrogates(anything)))
+    assert encoding.ids == both[1].ids(anything)
+    assert all(0 <= start <= end <= len(anything) for start, end in encoding.offsets)
+    assert all(first[0] <= second[0] for first, second in itertools.pairwise(encoding.offsets))
+
+
+def test_pairs_have_segments(both):
+    pair = both[0]("水は冷たい。", "空は青い。")
+    assert set(pair["token_type_ids"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [(["[PAD]", "あ", "あ"], "twice"), (["[PAD]", "あ"], r"lacks \[UNK\]"), (None, "does not exist")],
+)
+def test_damaged_vocabulary(tmp_path, lines, words):
+    if lines is not None:
+        (tmp_path / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=words):
+        parts.FastEncoder(tmp_path)
+
+
+# --- dictionaries of MeCab; ipadic need not be installed here
+
+
+@pytest.fixture
+def of(folder, tmp_path):
+    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once a process is asked anew."""
+    mecab.dictionary_folder.cache_clear()
+    mecab._warn.cache_clear()
+
+    def make(options):
+        made = tmp_path / "theirs"
+        shutil.copytree(folder, made)
+        config = parts.TOKENIZER_CONFIG | {"mecab_kwargs": options}
+        (made / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return made
+
+    yield make
+    mecab.dictionary_folder.cache_clear()
+
+
+def kept_config(folder):
+    return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+
+
+def test_the_tokenizers_own_dictionary_is_used_and_kept(of, tmp_path, monkeypatch):
+    theirs = of({"mecab_dic": "ipadic"})
+    monkeypatch.setitem(sys.modules, "ipadic", types.SimpleNamespace(DICDIR=unidic_lite.DICDIR))
+    loaded, asked, real = parts.load_tokenizer(theirs), set(), mecab.tagger
+
+    def tagger(options="", dictionary=mecab.DEFAULT_DICTIONARY):
+        asked.add(dictionary)
+        return real(options, dictionary)
+
+    monkeypatch.setattr(mecab, "tagger", tagger)
+    for source in (theirs, loaded):
+        encoder = parts.FastEncoder(source)
+        encoder.ids("京都 に住む。"), encoder.encode("京都に住む。"), encoder.encode("㍿に住む。")
+        assert (encoder.dictionary, asked) == ("ipadic", {"ipadic"})
+        parts.copy_tokenizer(source, tmp_path / "copy")
+        assert kept_config(tmp_path / "copy") == kept_config(theirs)
+    assert parts.FastEncoder(theirs, "unidic_lite").dictionary == "unidic_lite"
+    assert parts.locate_tokenizer(theirs) == theirs
+
+
+def test_a_dictionary_that_is_not_installed(of, tmp_path, monkeypatch):
+    theirs = of({"mecab_dic": "ipadic"})
+    monkeypatch.setitem(sys.modules, "ipadic", None)
+    wanted = r"^The MeCab dictionary ipadic is not installed: pip install ipadic\.$"
+    for load in (parts.FastEncoder, parts.load_tokenizer):
+        with pytest.raises(UserError, match=wanted):
+            load(theirs)
+    parts.copy_tokenizer(theirs, tmp_path / "copy")  # needs none
+    assert parts.locate_tokenizer(tmp_path / "copy") == tmp_path / "copy"
+    monkeypatch.setitem(sys.modules, "unidic", types.SimpleNamespace(DICDIR=str(tmp_path / "none")))
+    with pytest.raises(UserError, match="unidic is not there yet: python -m unidic download"):
+        parts.FastEncoder(theirs, "unidic")
+
+
+def test_a_tokenizer_that_names_no_dictionary(of, both, capsys):
+    theirs = of({})
+    loaded = parts.load_tokenizer(theirs)
+    for source in (theirs, loaded, theirs):
+        assert parts.FastEncoder(source).dictionary == "unidic_lite"
+        assert loaded.encode("京都に住む。", add_special_tokens=False) == both[1].ids("京都に住む。")
+    warned = capsys.readouterr().err.splitlines()
+    assert warned == [  # once
+        f"warning: the tokenizer {theirs} names no MeCab dictionary (mecab_dic); unidic_lite is assumed, as "
+        "transformers does"
+    ]
+
+
+@pytest.mark.parametrize("name", ["jumandic", None])
+def test_a_dictionary_that_nobody_knows(of, name):
+    theirs = of({"mecab_dic": name})
+    for load in (parts.FastEncoder, parts.locate_tokenizer):
+        with pytest.raises(UserError, match=rf"must be unidic_lite, ipadic, unidic, not {name!r}"):
+            load(theirs)

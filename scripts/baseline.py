@@ -51,9 +51,7 @@ def train(settings: BaselineSettings, task: Task) -> Trained:
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(
-        BaselineSettings, __doc__, "baseline_{task}", task=list(TASKS), method=["", *METHODS]
-    )  # fmt: skip
+    settings = parse_settings(BaselineSettings, __doc__, "baseline_{task}", task=list(TASKS), method=["", *METHODS])
     check_numbers(settings)
     if settings.task == "ner" and settings.train_file:
         settings.task = "entities"  # as finetune.py does

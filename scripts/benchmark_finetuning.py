@@ -64,13 +64,23 @@ def the_trainer(job: Job, folder: Path, by_length: bool) -> float:
     data: Any = [{"input_ids": row.ids, "labels": row.labels} for row in rows]
     collator = DataCollatorForTokenClassification if job.task.kind == "entities" else DataCollatorWithPadding
     arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=settings.per_device_train_batch_size,
-        num_train_epochs=1, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm, optim="adamw_torch_fused", seed=settings.seed,
-        bf16=job.accelerator.mixed_precision == "bf16", use_cpu=not torch.cuda.is_available(), report_to="none",
-        train_sampling_strategy="group_by_length" if by_length else "random", save_strategy="no", disable_tqdm=True,
-        logging_strategy="no", dataloader_num_workers=0,
-    )  # fmt: skip
+        output_dir=str(folder),
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        num_train_epochs=1,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        seed=settings.seed,
+        bf16=job.accelerator.mixed_precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+        train_sampling_strategy="group_by_length" if by_length else "random",
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_strategy="no",
+        dataloader_num_workers=0,
+    )
     model = make_model(settings, job.config, job.task)
     Trainer(model, arguments, data_collator=collator(job.tokenizer), train_dataset=data, callbacks=[clock]).train()  # type: ignore
     return clock.seconds

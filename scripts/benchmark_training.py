@@ -65,10 +65,17 @@ def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedS
     times: list[float] = []
     shutil.rmtree(folder, ignore_errors=True)
     run_training(
-        Accelerator(), model.train(settings.dropout), make_optimizers(model, settings, "adamw"),
-        batch_function(shards, settings), pretraining_loss, settings, max_steps=settings.steps + WARM_UP + 1,
-        folder=folder, describe="this loop", before_step=lambda _step, _optimizers: times.append(time.perf_counter()),
-    )  # fmt: skip
+        Accelerator(),
+        model.train(settings.dropout),
+        make_optimizers(model, settings, "adamw"),
+        batch_function(shards, settings),
+        pretraining_loss,
+        settings,
+        max_steps=settings.steps + WARM_UP + 1,
+        folder=folder,
+        describe="this loop",
+        before_step=lambda _step, _optimizers: times.append(time.perf_counter()),
+    )
     return tokens_per_second(times, settings)
 
 
@@ -83,11 +90,22 @@ def the_trainer(
     data = [{"input_ids": rows.row(number)["input_ids"]} for number in range((settings.steps + WARM_UP + 1) * size)]
     clock = StepTimes()
     arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=size, max_steps=settings.steps + WARM_UP + 1,
-        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch_fused", bf16=bf16, use_cpu=not torch.cuda.is_available(), report_to="none",
-        save_strategy="no", disable_tqdm=True, logging_strategy="no", seed=settings.seed, dataloader_num_workers=0,
-    )  # fmt: skip
+        output_dir=str(folder),
+        per_device_train_batch_size=size,
+        max_steps=settings.steps + WARM_UP + 1,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_strategy="no",
+        seed=settings.seed,
+        dataloader_num_workers=0,
+    )
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=settings.mlm_probability)
     Trainer(model, arguments, data_collator=collator, train_dataset=data, callbacks=[clock]).train()  # type: ignore
     return tokens_per_second(clock.times, settings)
@@ -135,10 +153,15 @@ def main() -> None:
         "times_as_fast": round(times_as_fast, 3),
         "precision": accelerator.mixed_precision,
         **utilisation(
-            like, settings.max_seq_length, settings.mlm_probability, ours, accelerator.device,
-            accelerator.mixed_precision, 1,
+            like,
+            settings.max_seq_length,
+            settings.mlm_probability,
+            ours,
+            accelerator.device,
+            accelerator.mixed_precision,
+            1,
         ),
-    }  # fmt: skip
+    }
     stage.finish(metrics)
     print(f"this loop is {times_as_fast:.2f} times as fast as the Trainer")
 

@@ -45,9 +45,12 @@ def main() -> None:
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or Path(settings.work_dir) / "onnx_variants" / settings.task)
     stage = Stage(
-        f"onnx_variants_{settings.task}", vars(settings), output, {"model_name_or_path": source, "data_dir": data},
+        f"onnx_variants_{settings.task}",
+        vars(settings),
+        output,
+        {"model_name_or_path": source, "data_dir": data},
         Path(str(settings.records_dir)),
-    )  # fmt: skip
+    )
     if stage.is_done(settings.overwrite):
         return
     runs = read_runs(source, settings.task, data, "finetune.py")

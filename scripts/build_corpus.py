@@ -49,9 +49,7 @@ def main() -> None:
     excluded = excluded_texts(exclude)
     paths = {f"exclude_{path.name}": path for path in exclude}
     paths |= {f"input_{part.name}": Path(part.location) for part in parts if part.source != "hub"}
-    stage = Stage(
-        "corpus", vars(settings), Path(str(settings.output_dir)), paths, Path(str(settings.records_dir))
-    )  # fmt: skip
+    stage = Stage("corpus", vars(settings), Path(str(settings.output_dir)), paths, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
     stage.begin(resume=True, overwrite=settings.overwrite)

@@ -62,9 +62,14 @@ def answers_of(predict_one: Callable[[str], Any], task: Task, describe: str) -> 
 
 
 def compress_seed(
-    settings: CompressSettings, task: Task, runs: FinishedRuns, place: int, folder: Path,
-    accelerator: Accelerator | None, answers_file: Path,
-) -> dict[str, Any]:  # fmt: skip
+    settings: CompressSettings,
+    task: Task,
+    runs: FinishedRuns,
+    place: int,
+    folder: Path,
+    accelerator: Accelerator | None,
+    answers_file: Path,
+) -> dict[str, Any]:
     """Speed one seed's model up, save it to `folder`, load it from there and compare it with what it was.
 
     Its answers go to `answers_file`, in the form of finetune.py's.
@@ -93,9 +98,13 @@ def compress_seed(
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(
-        CompressSettings, __doc__, recipe_section(sys.argv[1:]), task=list(TASKS), recipe=list(RECIPES),
+        CompressSettings,
+        __doc__,
+        recipe_section(sys.argv[1:]),
+        task=list(TASKS),
+        recipe=list(RECIPES),
         resume_from_checkpoint=list(CHOICES),
-    )  # fmt: skip
+    )
     if not 0 <= settings.prune_amount < 1:
         raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
     for name in ("num_seeds", "prune_epochs"):
@@ -111,9 +120,12 @@ def main() -> None:
     runs = read_runs(source, settings.task, data.main_file, "finetune.py")
     ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
     stage = Stage(
-        f"compressed_{settings.task}{ending}", vars(settings), output,
-        {"model_name_or_path": source, **data.files}, Path(str(settings.records_dir)),
-    )  # fmt: skip
+        f"compressed_{settings.task}{ending}",
+        vars(settings),
+        output,
+        {"model_name_or_path": source, **data.files},
+        Path(str(settings.records_dir)),
+    )
     if stage.is_done(settings.overwrite):
         return
     engine = select_engine() if settings.recipe == "card" else "onnxruntime"

@@ -174,20 +174,34 @@ def train(
             else transfer_optimizers(model.model, settings)
         )
         states["transfer"] = run_training(
-            accelerator, model, optimizers, batch,
-            loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together), settings,
-            max_steps=transfer_steps, folder=folder / "transfer", describe=f"transfer ({settings.strategy})",
-            schedule=lambda step, _progress: phases.factor(step), before_step=begin_step,
-        )  # fmt: skip
+            accelerator,
+            model,
+            optimizers,
+            batch,
+            loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together),
+            settings,
+            max_steps=transfer_steps,
+            folder=folder / "transfer",
+            describe=f"transfer ({settings.strategy})",
+            schedule=lambda step, _progress: phases.factor(step),
+            before_step=begin_step,
+        )
     for module in outside:
         module.requires_grad_(True)
     if settings.max_steps and not together:
         states["prediction"] = run_training(
-            accelerator, model, make_optimizers(model, settings, settings.optimizer), batch,
-            loss(layers_now=list, layer_transfer=False, prediction=True), settings,
-            max_steps=settings.max_steps, warmup_steps=settings.warmup_steps,
-            max_train_seconds=settings.max_train_seconds, folder=folder / "prediction", describe="distill predictions",
-        )  # fmt: skip
+            accelerator,
+            model,
+            make_optimizers(model, settings, settings.optimizer),
+            batch,
+            loss(layers_now=list, layer_transfer=False, prediction=True),
+            settings,
+            max_steps=settings.max_steps,
+            warmup_steps=settings.warmup_steps,
+            max_train_seconds=settings.max_train_seconds,
+            folder=folder / "prediction",
+            describe="distill predictions",
+        )
     return states
 
 

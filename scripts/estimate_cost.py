@@ -91,9 +91,10 @@ def costs(settings: CostSettings) -> dict[str, Any]:
     measured = read_json(ROOT / "records" / "training_speed.json", "benchmark_training.py makes it.")["metrics"]
     cpu, eight = measured["model_gflops_per_second"] * 1e9, 8 * settings.scaling_of_eight
     prices = {
-        "one_h100": settings.dollars_per_gpu_hour, "eight_h100": 8 * settings.dollars_per_gpu_hour,
+        "one_h100": settings.dollars_per_gpu_hour,
+        "eight_h100": 8 * settings.dollars_per_gpu_hour,
         "two_cores": settings.dollars_per_cpu_hour,
-    }  # fmt: skip
+    }
     recipes = {}
     for name in ("gpu30", "paper"):
         stages = []

@@ -109,7 +109,7 @@ def main() -> None:
     inputs = {"corpus_dir": corpus, "tokenizer": tokenizer, "data_dir": titles_file}
     stage = Stage(
         "tokenizer_quality", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )  # fmt: skip
+    )
     if stage.is_done(settings.overwrite):
         return
     stage.begin()

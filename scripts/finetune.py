@@ -58,9 +58,16 @@ def recipe_section(argv: list[str]) -> str:
 def check_numbers(settings: FinetuneSettings) -> None:
     """Raise `UserError` for counts that make no sense."""
     least = {
-        "num_train_epochs": 1, "num_seeds": 1, "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1,
-        "gradient_accumulation_steps": 1, "max_seq_length": 3, "seed": 0, "split_seed": 0, "doc_stride": 0,
-    }  # fmt: skip
+        "num_train_epochs": 1,
+        "num_seeds": 1,
+        "per_device_train_batch_size": 1,
+        "per_device_eval_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "max_seq_length": 3,
+        "seed": 0,
+        "split_seed": 0,
+        "doc_stride": 0,
+    }
     for name, minimum in least.items():
         if getattr(settings, name) < minimum:
             raise UserError(f"--{name} must be at least {minimum}, not {getattr(settings, name)}.")
@@ -92,10 +99,14 @@ def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
 @exit_on_user_error
 def main() -> None:
     settings = parse_settings(
-        FinetuneSettings, __doc__, recipe_section(sys.argv[1:]),
-        task=[*TASKS, *JGLUE], random_weights=list(FOLDER_ENDINGS), resume_from_checkpoint=list(CHOICES),
+        FinetuneSettings,
+        __doc__,
+        recipe_section(sys.argv[1:]),
+        task=[*TASKS, *JGLUE],
+        random_weights=list(FOLDER_ENDINGS),
+        resume_from_checkpoint=list(CHOICES),
         decoding=[*DECODINGS, "auto"],
-    )  # fmt: skip
+    )
     check_numbers(settings)
     if settings.task == "ner" and settings.train_file:
         settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place

@@ -47,9 +47,12 @@ def main() -> None:
     require_folder(corpus / "train", "build_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
     stage = Stage(
-        "shards", vars(settings), Path(str(settings.output_dir)),
-        {"corpus_dir": corpus, "tokenizer": tokenizer}, Path(str(settings.records_dir)),
-    )  # fmt: skip
+        "shards",
+        vars(settings),
+        Path(str(settings.output_dir)),
+        {"corpus_dir": corpus, "tokenizer": tokenizer},
+        Path(str(settings.records_dir)),
+    )
     if stage.is_done(settings.overwrite):
         return
     vocabulary = FastEncoder(tokenizer).vocab

@@ -117,9 +117,7 @@ def main() -> None:
         place = Path(settings.work_dir) / "embeddings" if here else Path(settings.word_embeddings)
         vectors = require_file(place / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
         inputs["word_embeddings"] = vectors
-    stage = Stage(
-        RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir))
-    )  # fmt: skip
+    stage = Stage(RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir)))
     if settings.save_dtype not in SAVED_DTYPES:
         raise UserError(f"--save_dtype must be one of {', '.join(SAVED_DTYPES)}.")
     if settings.lr_scheduler_type not in SCHEDULES:
@@ -141,21 +139,34 @@ def main() -> None:
     before = evaluate_pretraining(model, heldout, settings, accelerator.device)
     model.train(settings.dropout)
     state = run_training(
-        accelerator, model, make_optimizers(model, settings, settings.optimizer), batch, pretraining_loss, settings,
-        max_steps=settings.max_steps, schedule=lambda step, progress: schedule(step, progress=progress),
-        max_train_seconds=settings.max_train_seconds, folder=stage.folder, describe=f"pretrain {settings.model}",
+        accelerator,
+        model,
+        make_optimizers(model, settings, settings.optimizer),
+        batch,
+        pretraining_loss,
+        settings,
+        max_steps=settings.max_steps,
+        schedule=lambda step, progress: schedule(step, progress=progress),
+        max_train_seconds=settings.max_train_seconds,
+        folder=stage.folder,
+        describe=f"pretrain {settings.model}",
         evaluate=lambda: evaluate_pretraining(model, heldout, settings, accelerator.device),
         eval_seconds=settings.eval_seconds,
-    )  # fmt: skip
+    )
     after = evaluate_pretraining(model, heldout, settings, accelerator.device)
     if accelerator.is_main_process:
         rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
         tokens = state.step * rows * settings.max_seq_length
         rate = tokens / (state.seconds - state.heldout_seconds)
         used = utilisation(
-            model.model, settings.max_seq_length, settings.mlm_probability, rate,
-            accelerator.device, accelerator.mixed_precision, accelerator.num_processes,
-        )  # fmt: skip
+            model.model,
+            settings.max_seq_length,
+            settings.mlm_probability,
+            rate,
+            accelerator.device,
+            accelerator.mixed_precision,
+            accelerator.num_processes,
+        )
         bare = model.model.cpu().eval()
         save_model(bare, tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
         Checkpoints(stage.folder, accelerator).remove()

@@ -82,7 +82,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
 def main() -> None:
     settings = parse_settings(
         CompressionSweepSettings, __doc__, section="", task=list(PUBLIC_TASKS), recipe=list(KINDS)
-    )  # fmt: skip
+    )
     for name in ("repetitions", "turn", "prune_epochs"):
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
@@ -95,9 +95,12 @@ def main() -> None:
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or work / kind / settings.task)
     stage = Stage(
-        f"{kind}_{settings.task}", vars(settings), output, {"finetuned": source, "data_dir": data},
+        f"{kind}_{settings.task}",
+        vars(settings),
+        output,
+        {"finetuned": source, "data_dir": data},
         Path(str(settings.records_dir)),
-    )  # fmt: skip
+    )
     if stage.is_done(settings.overwrite):
         return
     runs = output.with_name(f"{settings.task}.runs")
@@ -112,9 +115,13 @@ def main() -> None:
     texts = [example.text for example in load_task(settings.task, data.parents[1], split_seed).test]
     chosen = [texts[place] for place in spread_subset(len(texts), settings.max_items, settings.seed)]
     timings = time_one_by_one(
-        {name: predictor_of(folder, variants[name]["recipe"]) for name, folder in folders.items()}, chosen,
-        settings.repetitions, 1, seed=settings.seed, turn=settings.turn,
-    )  # fmt: skip
+        {name: predictor_of(folder, variants[name]["recipe"]) for name, folder in folders.items()},
+        chosen,
+        settings.repetitions,
+        1,
+        seed=settings.seed,
+        turn=settings.turn,
+    )
     models = {name: model_facts(folder) | timing_facts(timings[name]) for name, folder in folders.items()}
     stage.finish({"task": settings.task, "items": len(chosen), "turn": settings.turn, "models": models})
     for name, facts in models.items():

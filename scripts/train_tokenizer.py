@@ -26,9 +26,7 @@ def main() -> None:
     existing = locate_tokenizer(settings.tokenizer) if settings.tokenizer else None
     if existing is not None:
         inputs["tokenizer"] = existing / "vocab.txt"
-    stage = Stage(
-        "tokenizer", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )  # fmt: skip
+    stage = Stage("tokenizer", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
     stage.begin()

@@ -11,9 +11,20 @@ from mobilebert_ja.card.names import in_japanese
 
 ROOT = Path(__file__).resolve().parents[2]
 TERMS = {
-    "Muon", "AdamW", "NoNorm", "LayerNorm", "transformers", "onnxruntime", "MatMulNBits", "int", "float", "PKT", "JKT",
-    "AKT", "e",
-}  # fmt: skip
+    "Muon",
+    "AdamW",
+    "NoNorm",
+    "LayerNorm",
+    "transformers",
+    "onnxruntime",
+    "MatMulNBits",
+    "int",
+    "float",
+    "PKT",
+    "JKT",
+    "AKT",
+    "e",
+}
 
 
 def compared() -> list[str]:

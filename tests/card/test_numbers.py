@@ -18,12 +18,37 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(TEMPLATE.parent.glob("card*.py"))
 # Names, versions, licences and ways of measuring, whose digits are no results.
 NAMES = (
-    r"表1の構造", r"128 トークンの1文", r"次の1行", r"1(単語|文字)あたり", r"1(文|件|つ|基|時間)", r"2つ(め)?",
-    r"[12]コア", r"Python 3\.11", r"CC BY(-SA)? [234]\.\d", r"cc-by-sa-3\.0", r"Apache(-| License )2\.0", r"int8",
-    r"(b?float|fp)\d\d", r"95 % ", r"10 から 90 パーセンタイル", r"99 パーセンタイル", r"CO2", r"を 0 に", r"1 kWh",
-    r"cl-tohoku/bert-japanese v2\.0", r"H100", r"8基", r"\d度目以降", r"\d分類", r"\d種類", r"F1", r"(macro_)?f1\b",
-    r"p\d\d_ms", r"gpu30", r"[a-z]+[a-z0-9]*_[a-z0-9_]+",
-)  # fmt: skip
+    r"表1の構造",
+    r"128 トークンの1文",
+    r"次の1行",
+    r"1(単語|文字)あたり",
+    r"1(文|件|つ|基|時間)",
+    r"2つ(め)?",
+    r"[12]コア",
+    r"Python 3\.11",
+    r"CC BY(-SA)? [234]\.\d",
+    r"cc-by-sa-3\.0",
+    r"Apache(-| License )2\.0",
+    r"int8",
+    r"(b?float|fp)\d\d",
+    r"95 % ",
+    r"10 から 90 パーセンタイル",
+    r"99 パーセンタイル",
+    r"CO2",
+    r"を 0 に",
+    r"1 kWh",
+    r"cl-tohoku/bert-japanese v2\.0",
+    r"H100",
+    r"8基",
+    r"\d度目以降",
+    r"\d分類",
+    r"\d種類",
+    r"F1",
+    r"(macro_)?f1\b",
+    r"p\d\d_ms",
+    r"gpu30",
+    r"[a-z]+[a-z0-9]*_[a-z0-9_]+",
+)
 SETTINGS = r"\d+ ?(スレッド|threads?|bits?|ビット)"  # said of how something was run
 FORMATS = r"\$?%?\.[0-4][fg]"
 SHAPES = {0, 1, 2, 3, 100, 1e6}  # digits, slices, percent, millions
@@ -54,8 +79,11 @@ def typed_numbers(source: str) -> list[str]:
         elif isinstance(value, int | float) and not isinstance(value, bool) and value not in SHAPES:
             found.append(repr(value))
     for call in tree.find_all(nodes.Call):
-        found += [repr(each.value) for each in call.args[:1] if isinstance(each, nodes.Const) and each.value != ""
-                  and not isinstance(each.value, str)]  # fmt: skip
+        found += [
+            repr(each.value)
+            for each in call.args[:1]
+            if isinstance(each, nodes.Const) and each.value != "" and not isinstance(each.value, str)
+        ]
     for output in tree.find_all(nodes.Output):
         found += [repr(each.value) for each in output.nodes if isinstance(each, nodes.Const)]
     return found
@@ -133,8 +161,9 @@ def survivors(records: dict, render) -> set[str]:
         others = {name: changed(record, generator) for name, record in records.items()}
         body = render(others).split("---\n", 2)[2]
         remaining = numbers_in(body) if remaining is None else remaining & numbers_in(body)
-    shown = {name: {key: item for key, item in record.items() if key not in UNSHOWN}
-             for name, record in records.items()}  # fmt: skip
+    shown = {
+        name: {key: item for key, item in record.items() if key not in UNSHOWN} for name, record in records.items()
+    }
     own = numbers_in(TEMPLATE.read_text(encoding="utf-8"))
     for module in MODULES:
         own |= numbers_in(module.read_text(encoding="utf-8"))

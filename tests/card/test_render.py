@@ -26,11 +26,16 @@ def finetuned(scores: list[float], details: dict, pretrained: bool = True) -> di
     return {
         "settings": {"num_train_epochs": 7, "learning_rate": 1e-4, "per_device_train_batch_size": 24},
         "metrics": {
-            "train_size": 5893, "test_size": 1474,
+            "train_size": 5893,
+            "test_size": 1474,
             "runs": [{"seed": n, "score": s, "details": details} for n, s in enumerate(scores)],
-            "mean": mean, "std": 0.0123, "train_seconds": 391.4, "bytes": 99_500_000, "pretrained": pretrained,
+            "mean": mean,
+            "std": 0.0123,
+            "train_seconds": 391.4,
+            "bytes": 99_500_000,
+            "pretrained": pretrained,
         },
-    }  # fmt: skip
+    }
 
 
 CLASSES = {
@@ -57,20 +62,41 @@ def made_up_records() -> dict:
     """Records as the stages write them, with values that occur nowhere else."""
     speed = {
         "metrics": {
-            "items": 487, "repetitions": 3, "num_threads": 1,
+            "items": 487,
+            "repetitions": 3,
+            "num_threads": 1,
             "contenders": {
-                "bert": {"model": "BERT, 12 layers", "trained": False, "score": None, "bytes": 442_600_000,
-                         "median_ms": 71.37, "p90_ms": 88.8, "seconds": [34.1, 35.61, 36.2]},
-                "mobilebert": {"model": "MobileBERT", "trained": True, "bytes": 99_500_000, "median_ms": 24.19,
-                               "p90_ms": 27.3, "seconds": [11.9, 12.07, 12.4]},
-                "compressed": {"model": "traced", "trained": True, "bytes": 41_900_000, "median_ms": 6.02,
-                               "p90_ms": 7.1, "seconds": [2.9, 3.04, 3.3]},
+                "bert": {
+                    "model": "BERT, 12 layers",
+                    "trained": False,
+                    "score": None,
+                    "bytes": 442_600_000,
+                    "median_ms": 71.37,
+                    "p90_ms": 88.8,
+                    "seconds": [34.1, 35.61, 36.2],
+                },
+                "mobilebert": {
+                    "model": "MobileBERT",
+                    "trained": True,
+                    "bytes": 99_500_000,
+                    "median_ms": 24.19,
+                    "p90_ms": 27.3,
+                    "seconds": [11.9, 12.07, 12.4],
+                },
+                "compressed": {
+                    "model": "traced",
+                    "trained": True,
+                    "bytes": 41_900_000,
+                    "median_ms": 6.02,
+                    "p90_ms": 7.1,
+                    "seconds": [2.9, 3.04, 3.3],
+                },
             },
             "speedup": {"mobilebert": {"median": 2.951}, "compressed": {"median": 11.713}},
         },
         "hardware": {"processor": "A Processor", "cores": 2, "memory_gib": 23.5},
         "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
-    }  # fmt: skip
+    }
     evaluation = {"mlm_loss": 10.52, "mlm_accuracy": 0.0003, "nsp_accuracy": 0.497}
     return {
         "corpus": {
@@ -85,33 +111,69 @@ def made_up_records() -> dict:
         "tokenizer_quality": {
             "metrics": {
                 "quality": {
-                    "limited": {"encyclopedia": {"unknown_rate": 0.00042, "tokens_per_word": 1.137,
-                                                 "tokens_per_character": 0.618}},
-                    "unlimited": {"encyclopedia": {"unknown_rate": 0.00011, "tokens_per_word": 1.151,
-                                                   "tokens_per_character": 0.629}},
+                    "limited": {
+                        "encyclopedia": {
+                            "unknown_rate": 0.00042,
+                            "tokens_per_word": 1.137,
+                            "tokens_per_character": 0.618,
+                        }
+                    },
+                    "unlimited": {
+                        "encyclopedia": {
+                            "unknown_rate": 0.00011,
+                            "tokens_per_word": 1.151,
+                            "tokens_per_character": 0.629,
+                        }
+                    },
                 },
-                "compared_sentences": 100_003, "different_sentences": 0,
-                "speed": {"ids": {"times_as_fast": 9.37}, "mecab_alone": {"times_as_fast": 11.26},
-                          "ids_and_offsets": {"times_as_fast": 6.41}},
-            },
+                "compared_sentences": 100_003,
+                "different_sentences": 0,
+                "speed": {
+                    "ids": {"times_as_fast": 9.37},
+                    "mecab_alone": {"times_as_fast": 11.26},
+                    "ids_and_offsets": {"times_as_fast": 6.41},
+                },
+            }
         },
         "tokenizer": {"metrics": {"vocab_size": 32768, "unknown_rate": 0.0007}},
         "shards": {"metrics": {"tokens": {"train": 94_032_716}}},
         "pretraining": {
-            "settings": {"model_name_or_path": None, "optimizer": "muon", "learning_rate": 0.001, "warmup_steps": 100,
-                         "per_device_train_batch_size": 32, "max_seq_length": 128, "mlm_probability": 0.15,
-                         "embedding_gain": 33.0},
-            "metrics": {"steps": 1234, "tokens_seen": 5_054_464, "train_seconds": 3601.0, "tokens_per_second": 1403.6,
-                        "precision": "bf16", "before": evaluation,
-                        "after": {"mlm_loss": 4.93, "mlm_accuracy": 0.312, "nsp_accuracy": 0.581},
-                        "history": [{"step": n, "mlm_loss": 11 - n / 200} for n in range(20, 1235, 20)]},
+            "settings": {
+                "model_name_or_path": None,
+                "optimizer": "muon",
+                "learning_rate": 0.001,
+                "warmup_steps": 100,
+                "per_device_train_batch_size": 32,
+                "max_seq_length": 128,
+                "mlm_probability": 0.15,
+                "embedding_gain": 33.0,
+            },
+            "metrics": {
+                "steps": 1234,
+                "tokens_seen": 5_054_464,
+                "train_seconds": 3601.0,
+                "tokens_per_second": 1403.6,
+                "precision": "bf16",
+                "before": evaluation,
+                "after": {"mlm_loss": 4.93, "mlm_accuracy": 0.312, "nsp_accuracy": 0.581},
+                "history": [{"step": n, "mlm_loss": 11 - n / 200} for n in range(20, 1235, 20)],
+            },
             "hardware": {"processor": "A Processor", "cores": 6},
         },
         "checkpoint": {
-            "config": {"num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128,
-                       "num_attention_heads": 4, "num_feedforward_networks": 4, "vocab_size": 32768},
-            "metrics": {"backbone_parameters": 24_869_376, "gflops_of_128_tokens": 5.385,
-                        "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}]},
+            "config": {
+                "num_hidden_layers": 24,
+                "hidden_size": 512,
+                "intra_bottleneck_size": 128,
+                "num_attention_heads": 4,
+                "num_feedforward_networks": 4,
+                "vocab_size": 32768,
+            },
+            "metrics": {
+                "backbone_parameters": 24_869_376,
+                "gflops_of_128_tokens": 5.385,
+                "fill_mask": [{"text": "[MASK]です。", "predictions": [{"token": "都", "score": 0.417}]}],
+            },
         },
         "livedoor-svm": classical(0.8367, 4.3, {"accuracy": [0.8121, 0.8573]}, CLASSES),
         "ner-crf": classical(0.4219, 57.7, {"f1": [0.4032, 0.4438]}, TYPES),
@@ -125,7 +187,7 @@ def made_up_records() -> dict:
                         (642, {"model": [0.51, 0.5], "baseline": [0.4]}),
                     )
                 ],
-            },
+            }
         },
         "checkpoint_quality": {
             "metrics": {
@@ -139,40 +201,72 @@ def made_up_records() -> dict:
                     "512": {"mlm_loss": 7.07, "mlm_accuracy": 0.1123},
                     "64": {"mlm_loss": 4.99, "mlm_accuracy": 0.3071},
                 },
-            },
+            }
         },
         "service_load": {
             "metrics": {
                 "rounds": [
-                    {"clients": 3, "requests": 401, "requests_per_second": 81.7, "median_ms": 36.1, "p99_ms": 61.3,
-                     "wrong_or_lost": 0},
-                    {"clients": 3, "requests": 417, "requests_per_second": 83.9, "median_ms": 35.3, "p99_ms": 58.7,
-                     "wrong_or_lost": 1},
-                ],
+                    {
+                        "clients": 3,
+                        "requests": 401,
+                        "requests_per_second": 81.7,
+                        "median_ms": 36.1,
+                        "p99_ms": 61.3,
+                        "wrong_or_lost": 0,
+                    },
+                    {
+                        "clients": 3,
+                        "requests": 417,
+                        "requests_per_second": 83.9,
+                        "median_ms": 35.3,
+                        "p99_ms": 58.7,
+                        "wrong_or_lost": 1,
+                    },
+                ]
             },
             "hardware": {"cores": 6},
         },
         "finetuning_speed_livedoor": {
-            "metrics": {"examples_per_second": {"this_loop": [97.0, 99.0]},
-                        "times_as_fast": {"trainer": 1.57, "trainer_by_length": 1.23}, "num_threads": 6},
+            "metrics": {
+                "examples_per_second": {"this_loop": [97.0, 99.0]},
+                "times_as_fast": {"trainer": 1.57, "trainer_by_length": 1.23},
+                "num_threads": 6,
+            }
         },
         "training_speed": {"metrics": {"times_as_fast": 1.73}, "hardware": {"cores": 6}},
         "ablation_masking": {
             "metrics": {
                 "runs": {
-                    "19 %, seed 0": {"finished": True, "mlm_loss": 6.117, "mlm_accuracy": 0.0471,
-                                     "tokens_seen": 819_200},
-                    "19 %, seed 1": {"finished": True, "mlm_loss": 6.229, "mlm_accuracy": 0.0463,
-                                     "tokens_seen": 819_200},
+                    "19 %, seed 0": {
+                        "finished": True,
+                        "mlm_loss": 6.117,
+                        "mlm_accuracy": 0.0471,
+                        "tokens_seen": 819_200,
+                    },
+                    "19 %, seed 1": {
+                        "finished": True,
+                        "mlm_loss": 6.229,
+                        "mlm_accuracy": 0.0463,
+                        "tokens_seen": 819_200,
+                    },
                     "37 %, seed 0": {"finished": False, "diverged_at_step": 43},
-                },
-            },
+                }
+            }
         },
-        "livedoor": finetuned([0.771, 0.783, 0.766], CLASSES), "ner": finetuned([0.511, 0.502, 0.523], TYPES),
-        "compressed_livedoor": {"metrics": {"prune_amount": 0.2, "mean": 0.762, "std": 0.0071, "bytes": 41_900_000,
-                                            "runs": [{"seed": 0, "score": 0.762}]}},
-        "speed_livedoor": speed, "speed_ner": copy.deepcopy(speed),
-    }  # fmt: skip
+        "livedoor": finetuned([0.771, 0.783, 0.766], CLASSES),
+        "ner": finetuned([0.511, 0.502, 0.523], TYPES),
+        "compressed_livedoor": {
+            "metrics": {
+                "prune_amount": 0.2,
+                "mean": 0.762,
+                "std": 0.0071,
+                "bytes": 41_900_000,
+                "runs": [{"seed": 0, "score": 0.762}],
+            }
+        },
+        "speed_livedoor": speed,
+        "speed_ner": copy.deepcopy(speed),
+    }
 
 
 @pytest.fixture
@@ -265,8 +359,10 @@ def test_a_run_of_three_parts_tells_of_each(folder, tmp_path, monkeypatch):
     figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
     lines = drawn[0].axes[0].lines
     assert [line.get_label() for line in lines if not line.get_label().startswith("_")] == [
-        "training, fewer blocks", "training", "held-out text",
-    ]  # fmt: skip
+        "training, fewer blocks",
+        "training",
+        "held-out text",
+    ]
     assert list(lines[-1].get_xdata()) == pytest.approx([0.0, 5.054464, 2 * 5.054464, 3 * 5.054464])
 
 
@@ -312,15 +408,21 @@ def add_sped_up(folder: Path) -> dict:
     for name, each in times.items():
         metrics["contenders"].setdefault(name, {"bytes": 28_100_000, "trained": True})
         metrics["contenders"][name] |= {
-            "median_ms": each, "p10_ms": each - 1.07, "p90_ms": each + 2.03, "seconds": [1.0],
-            "start_seconds": [0.47, 0.43, 0.61], "start_peak_mib": [143.0, 141.3, 147.9],
-        }  # fmt: skip
+            "median_ms": each,
+            "p10_ms": each - 1.07,
+            "p90_ms": each + 2.03,
+            "seconds": [1.0],
+            "start_seconds": [0.47, 0.43, 0.61],
+            "start_peak_mib": [143.0, 141.3, 147.9],
+        }
     metrics["contenders"]["compressed"] |= {"p10_ms": 5.51}
     metrics["speedup"] |= {"bert_onnx": {"median": 4.062}, "onnx": {"median": 13.017}}
     metrics["speedup_over"] = {
-        "bert_onnx": {name: {"median": ratio} for name, ratio in
-                      (("bert", 0.246), ("mobilebert", 0.791), ("onnx", 3.204), ("compressed", 3.178))}
-    }  # fmt: skip
+        "bert_onnx": {
+            name: {"median": ratio}
+            for name, ratio in (("bert", 0.246), ("mobilebert", 0.791), ("onnx", 3.204), ("compressed", 3.178))
+        }
+    }
     metrics["by_threads"] = {
         threads: {"contenders": {name: {"median_ms": each / (1 + more)} for name, each in times.items()}}
         for threads, more in (("1", 0), ("2", 0.37))
@@ -358,9 +460,11 @@ def test_times_in_turns_and_right_after_another_model(folder):
 
 def add_cuts(folder: Path) -> None:
     facts = {
-        "uncut": (0.5121, 5.97, 28_100_000, 0.9917), "18x0.8": (0.5077, 4.53, 23_100_000, 0.9541),
-        "14x0.8": (0.5083, 3.71, 19_700_000, 0.9433), "6x0.5": (0.4719, 1.83, 12_300_000, 0.8131),
-    }  # fmt: skip
+        "uncut": (0.5121, 5.97, 28_100_000, 0.9917),
+        "18x0.8": (0.5077, 4.53, 23_100_000, 0.9541),
+        "14x0.8": (0.5083, 3.71, 19_700_000, 0.9433),
+        "6x0.5": (0.4719, 1.83, 12_300_000, 0.8131),
+    }
     keys = ("score", "median_ms", "bytes", "agreement")
     models = {name: dict(zip(keys, each, strict=True)) for name, each in facts.items()}
     (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
@@ -490,9 +594,7 @@ def test_figures_show_every_model_that_was_timed(folder, monkeypatch):
     assert [each.get_width() for each in titles.patches] == [71.37, 24.19, 6.02]
     titles, entities = panels_of(figures.score_by_time, records, monkeypatch)
     drawn = {each.get_label(): tuple(each[0].get_xydata()[0]) for each in entities.containers}
-    assert drawn == {
-        "MobileBERT": (24.19, pytest.approx(51.2)), "MobileBERT, int8 ONNX": (5.97, pytest.approx(50.87)),
-    }  # fmt: skip
+    assert drawn == {"MobileBERT": (24.19, pytest.approx(51.2)), "MobileBERT, int8 ONNX": (5.97, pytest.approx(50.87))}
     legend = [each.get_text() for each in titles.figure.legends[0].get_texts()]
     assert set(legend) == {"MobileBERT", "MobileBERT, int8 jit", "MobileBERT, int8 ONNX"}
 
@@ -511,9 +613,15 @@ README = ROOT / "README.md"
 
 def test_readme_is_what_the_records_render(tmp_path):
     command = [
-        sys.executable, ROOT / "scripts" / "render_card.py", "--records_dir", "records", "--output_dir", tmp_path,
-        "--figures_dir", tmp_path / "records" / "figures",
-    ]  # fmt: skip
+        sys.executable,
+        ROOT / "scripts" / "render_card.py",
+        "--records_dir",
+        "records",
+        "--output_dir",
+        tmp_path,
+        "--figures_dir",
+        tmp_path / "records" / "figures",
+    ]
     done = subprocess.run([str(each) for each in command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == README.read_text(encoding="utf-8")

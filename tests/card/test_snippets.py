@@ -49,9 +49,7 @@ def python_blocks(text: str, words: str) -> list[str]:
 def run(snippet: str, folder: Path, *python_path: str) -> list[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(python_path), "OMP_NUM_THREADS": "1"}
     environment |= {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", snippet], cwd=folder, env=environment, capture_output=True, text=True
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

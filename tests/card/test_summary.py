@@ -30,8 +30,14 @@ def opening(text: str) -> str:
 
 def speed_up(records: dict, task: str, name: str, score: float, milliseconds: float) -> None:
     metrics = records[f"speed_{task}"]["metrics"]
-    metrics["contenders"][name] = {"median_ms": milliseconds, "p10_ms": 1.0, "p90_ms": 9.0, "bytes": 27_300_000,
-                                   "seconds": [1.0], "trained": True}  # fmt: skip
+    metrics["contenders"][name] = {
+        "median_ms": milliseconds,
+        "p10_ms": 1.0,
+        "p90_ms": 9.0,
+        "bytes": 27_300_000,
+        "seconds": [1.0],
+        "trained": True,
+    }
     for each in metrics["contenders"].values():
         each.setdefault("p10_ms", 1.0)
     metrics["speedup"][name] = {"median": 71.37 / milliseconds}
@@ -112,11 +118,17 @@ def test_every_published_score_stands_in_the_index(records):
 def comparison(difference: float, low: float, high: float, p: float) -> dict:
     return {
         "metrics": {
-            "metric": "f1", "items": 2137, "scores": {"first": 0.5, "second": 0.5 + difference},
-            "difference": difference, "interval": [low, high], "test": "paired bootstrap", "p": p,
-            "first": "ner-crf", "second": "ner",
+            "metric": "f1",
+            "items": 2137,
+            "scores": {"first": 0.5, "second": 0.5 + difference},
+            "difference": difference,
+            "interval": [low, high],
+            "test": "paired bootstrap",
+            "p": p,
+            "first": "ner-crf",
+            "second": "ner",
         }
-    }  # fmt: skip
+    }
 
 
 def test_a_difference_within_chance_is_called_so(records):
@@ -163,15 +175,23 @@ def test_recipes_with_time_and_cost(records):
     records["cost"] = {
         "metrics": {
             "recipes": {
-                "gpu30": {"seconds": {"one_h100": 1740.0, "eight_h100": 240.0},
-                          "dollars": {"one_h100": 1.3, "eight_h100": 2.4}},
-                "paper": {"seconds": {"one_h100": 1_123_200.0, "eight_h100": 148_000.0},
-                          "dollars": {"one_h100": 936.2, "eight_h100": 987.4}},
+                "gpu30": {
+                    "seconds": {"one_h100": 1740.0, "eight_h100": 240.0},
+                    "dollars": {"one_h100": 1.3, "eight_h100": 2.4},
+                },
+                "paper": {
+                    "seconds": {"one_h100": 1_123_200.0, "eight_h100": 148_000.0},
+                    "dollars": {"one_h100": 936.2, "eight_h100": 987.4},
+                },
             },
-            "assumed": {"dollars_per_gpu_hour": 3.1, "dollars_per_cpu_hour": 0.2, "teacher_utilisation": 0.43,
-                        "student_utilisation": 0.17},
-        },
-    }  # fmt: skip
+            "assumed": {
+                "dollars_per_gpu_hour": 3.1,
+                "dollars_per_cpu_hour": 0.2,
+                "teacher_utilisation": 0.43,
+                "student_utilisation": 0.17,
+            },
+        }
+    }
     for name, wall in (("pretraining", 1000.0), ("livedoor", 3000.0), ("corpus", 3200.0), ("corpus_scaling", 9999.0)):
         records.setdefault(name, {"metrics": {}})
         records[name] |= {"command": "scripts/x.py --config recipes/cpu.yaml", "wall_seconds": wall}

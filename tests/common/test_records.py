@@ -101,21 +101,33 @@ def test_the_roots_files_are_those_of_the_record():
 
 # Whose output is which input of which other stage.
 LINKS = [
-    ("corpus", "tokenizer", "corpus_dir"), ("corpus", "shards", "corpus_dir"), ("tokenizer", "shards", "tokenizer"),
-    *((maker, user, label) for user in ("shallow_pretraining", "short_pretraining", "pretraining")
-      for maker, label in (("shards", "shards_dir"), ("tokenizer", "tokenizer"), ("word_vectors", "word_embeddings"))),
-    ("shards", "word_vectors", "shards_dir"), ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
+    ("corpus", "tokenizer", "corpus_dir"),
+    ("corpus", "shards", "corpus_dir"),
+    ("tokenizer", "shards", "tokenizer"),
+    *(
+        (maker, user, label)
+        for user in ("shallow_pretraining", "short_pretraining", "pretraining")
+        for maker, label in (("shards", "shards_dir"), ("tokenizer", "tokenizer"), ("word_vectors", "word_embeddings"))
+    ),
+    ("shards", "word_vectors", "shards_dir"),
+    ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
     # The last part went on from the checkpoint that the one before it had become, in float16.
     ("short_pretraining", "short_checkpoint", "model_name_or_path"),
     ("short_checkpoint", "pretraining", "model_name_or_path"),
     *(("pretraining", user, "model_name_or_path") for user in ("checkpoint", "checkpoint_quality")),
     *(("checkpoint", user, "model_name_or_path") for user in ("livedoor", "ner")),  # the root itself
-    *((task, f"compressed_{task}{ending}", "model_name_or_path") for task in ("livedoor", "ner")
-      for ending in ("", "_onnx", "_fast")),
+    *(
+        (task, f"compressed_{task}{ending}", "model_name_or_path")
+        for task in ("livedoor", "ner")
+        for ending in ("", "_onnx", "_fast")
+    ),
     *((task, f"speed_{task}", "mobilebert") for task in ("livedoor", "ner")),
-    *((f"compressed_{task}{ending}", f"speed_{task}", label) for task in ("livedoor", "ner")
-      for ending, label in (("", "compressed"), ("_onnx", "onnx"), ("_fast", "fast"))),
-]  # fmt: skip
+    *(
+        (f"compressed_{task}{ending}", f"speed_{task}", label)
+        for task in ("livedoor", "ner")
+        for ending, label in (("", "compressed"), ("_onnx", "onnx"), ("_fast", "fast"))
+    ),
+]
 
 
 def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
@@ -132,6 +144,9 @@ def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
         assert records[user]["inputs"][label] in made, f"{user} was not made from the {maker} of its record"
         checked.add((maker, user))
     assert checked >= {
-        ("shards", "pretraining"), ("short_checkpoint", "pretraining"), ("pretraining", "checkpoint"),
-        ("checkpoint", "livedoor"), ("checkpoint", "ner"),
-    }  # fmt: skip
+        ("shards", "pretraining"),
+        ("short_checkpoint", "pretraining"),
+        ("pretraining", "checkpoint"),
+        ("checkpoint", "livedoor"),
+        ("checkpoint", "ner"),
+    }

@@ -202,8 +202,11 @@ def test_saved_and_loaded(saved):
     inputs = example_inputs(3, 20, 200)
     assert torch.equal(logits(loaded.model, inputs), logits(traced, inputs))
     assert (loaded.labels, loaded.task, loaded.max_seq_length, loaded.parameters) == (
-        ready.labels, "livedoor", 24, ready.parameters,
-    )  # fmt: skip
+        ready.labels,
+        "livedoor",
+        24,
+        ready.parameters,
+    )
     assert loaded.bytes == (folder / "model.pt").stat().st_size < ready.bytes
     assert loaded.predictor().predict_one("野球の試合が話題になる") in ready.labels
 
@@ -285,9 +288,7 @@ def test_stage(finetuned, data, monkeypatch, capsys):
         assert run["agreement"] == pytest.approx(same / len(texts))
 
     flags = ["--task", "ner", "--recipe", "card"]
-    status, said = run_here(
-        monkeypatch, capsys, stage_script, finetuned, data, *flags, "--prune_amount", "0.3"
-    )  # fmt: skip
+    status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags, "--prune_amount", "0.3")
     assert (status, "nothing to do" in said) == (0, True)
     status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags)
     assert (status, "prune_amount was 0.3" in said) == (1, True)
@@ -397,7 +398,7 @@ def test_a_model_for_the_other_kind_of_task_is_refused(finetuned, data, tmp_path
     (tmp_path / "model" / "record.json").unlink()
     status, said = run_here(
         monkeypatch, capsys, stage_script, tmp_path, data, "--model_name_or_path", str(tmp_path / "model")
-    )  # fmt: skip
+    )
     assert (status, "labels" in said) == (1, True)
 
 

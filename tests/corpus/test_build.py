@@ -91,11 +91,16 @@ def test_duplicates_and_evaluation_sentences_are_dropped(tmp_path):
     }
     metrics = made(tmp_path, texts, excluded=excluded_texts([tmp_path / "ner.json"]))
     assert sentences_of(tmp_path / "corpus")["train"] == [
-        ["春の川辺には菜の花が咲く。"], ["駅から港まで市電が通っている。"], ["山の上に古い天文台がある。"],
-    ]  # fmt: skip
+        ["春の川辺には菜の花が咲く。"],
+        ["駅から港まで市電が通っている。"],
+        ["山の上に古い天文台がある。"],
+    ]
     assert metrics["rules"] == {
-        "repeated_sentence": 2, "evaluation_sentence": 1, "too_short": 1, "duplicate_document": 1,
-    }  # fmt: skip
+        "repeated_sentence": 2,
+        "evaluation_sentence": 1,
+        "too_short": 1,
+        "duplicate_document": 1,
+    }
     assert metrics["removed_sentences"] == metrics["rules"] and metrics["looked_for"] == {"evaluation_sentence": 1}
     assert metrics["read"]["documents"] == 5
     assert metrics["train"] == {"documents": 3, "sentences": 3, "characters": 41}
@@ -164,9 +169,16 @@ def test_stage_is_the_same_with_one_and_two_workers(tmp_path):
     written = []
     for workers in ("1", "2"):
         done = build(
-            tmp_path, "--input", "made.txt", "--num_workers", workers, "--output_dir", f"out{workers}",
-            "--piece_chars", "500",
-        )  # fmt: skip
+            tmp_path,
+            "--input",
+            "made.txt",
+            "--num_workers",
+            workers,
+            "--output_dir",
+            f"out{workers}",
+            "--piece_chars",
+            "500",
+        )
         assert done.returncode == 0, done.stderr
         assert "INFO" not in done.stderr
         written.append(bytes_of(tmp_path / f"out{workers}"))
@@ -218,9 +230,12 @@ def test_two_runs_in_one_folder(tmp_path):
     )
     folder = f"__import__('pathlib').Path({str(tmp_path)!r})"
     with subprocess.Popen(
-        [sys.executable, "-c", hold.replace("{!r}", folder)], env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as other:  # fmt: skip
+        [sys.executable, "-c", hold.replace("{!r}", folder)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="Another run is working"), no_other_run(tmp_path):
             pass

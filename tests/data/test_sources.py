@@ -27,8 +27,11 @@ def test_documents_of_every_format(tmp_path):
         stream.write("七\n")
     parts = sources.parts_of("text", str(tmp_path), tmp_path)
     assert {part.name: list(part.documents()) for part in parts} == {
-        "a": [["一", "二"], ["三"]], "b": [["四"]], "c": [["五", "六"]], "d": [["七"]],
-    }  # fmt: skip
+        "a": [["一", "二"], ["三"]],
+        "b": [["四"]],
+        "c": [["五", "六"]],
+        "d": [["七"]],
+    }
 
 
 def test_a_file_without_blank_lines_is_cut(tmp_path, monkeypatch):

@@ -54,8 +54,11 @@ def test_learns_and_answers_as_finetune_does(work, monkeypatch, capsys, task, me
 
 
 def test_own_data_and_word_features(work, monkeypatch):
-    rows = [f'{{"text": "{word}本{number}", "label": {label}}}\n' for label, word in enumerate(("良い", "悪い"))
-            for number in range(20)]  # fmt: skip
+    rows = [
+        f'{{"text": "{word}本{number}", "label": {label}}}\n'
+        for label, word in enumerate(("良い", "悪い"))
+        for number in range(20)
+    ]
     (work / "my.jsonl").write_text("".join(rows), encoding="utf-8")
     flags = ["--task", "classification", "--train_file", str(work / "my.jsonl")]
     run(monkeypatch, work, *flags)
@@ -103,8 +106,11 @@ def test_mistakes(work, monkeypatch, capsys, flags, words):
 
 def test_method_for_the_kind_of_task():
     assert [suitable_method("", task) for task in ("livedoor", "ner", "classification", "entities")] == [
-        "svm", "crf", "svm", "crf",
-    ]  # fmt: skip
+        "svm",
+        "crf",
+        "svm",
+        "crf",
+    ]
     with pytest.raises(UserError):
         suitable_method("crf", "livedoor")
 

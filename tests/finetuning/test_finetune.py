@@ -56,9 +56,17 @@ def work(tmp_path_factory):
 
 def flags(work: Path, **more: object) -> list[str]:
     values = {
-        "work_dir": work, "data_dir": work / "data", "task": "livedoor", "num_train_epochs": 8, "learning_rate": 3e-3,
-        "per_device_train_batch_size": 8, "max_seq_length": 32, "num_seeds": 2, "logging_steps": 10, "seed": 5,
-    } | more  # fmt: skip
+        "work_dir": work,
+        "data_dir": work / "data",
+        "task": "livedoor",
+        "num_train_epochs": 8,
+        "learning_rate": 3e-3,
+        "per_device_train_batch_size": 8,
+        "max_seq_length": 32,
+        "num_seeds": 2,
+        "logging_steps": 10,
+        "seed": 5,
+    } | more
     return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
@@ -163,8 +171,18 @@ def test_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
     """Whatever was damaged in answers and scores is mended from the models; what the training left stays."""
     output = tmp_path / "livedoor"
     shutil.copytree(undisturbed, output)
-    again = ["--task", "livedoor", "--data_dir", str(work / "data"), "--output_dir", str(output),
-             "--records_dir", str(tmp_path / "records"), "--rescore", "true"]  # fmt: skip
+    again = [
+        "--task",
+        "livedoor",
+        "--data_dir",
+        str(work / "data"),
+        "--output_dir",
+        str(output),
+        "--records_dir",
+        str(tmp_path / "records"),
+        "--rescore",
+        "true",
+    ]
     wanted, known, weights = read_json(output / "record.json"), fingerprint(output), sha256_of(output / "vocab.txt")
     run_here(monkeypatch, again)
     record = read_json(output / "record.json")

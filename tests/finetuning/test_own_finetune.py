@@ -15,8 +15,11 @@ from mobilebert_ja.common.files import read_json
 from tasks.test_own_data import item, table
 
 LIKED, DISLIKED = "好き", "嫌い"
-REVIEWS = [(f"{word}試合{number}", label) for label, word in ((LIKED, "話題になる"), (DISLIKED, "雨が降った"))
-           for number in range(20)]  # fmt: skip
+REVIEWS = [
+    (f"{word}試合{number}", label)
+    for label, word in ((LIKED, "話題になる"), (DISLIKED, "雨が降った"))
+    for number in range(20)
+]
 FAST = ("--output_dir", "fast", "--overwrite", "true")
 
 
@@ -120,8 +123,9 @@ def test_entities(work, monkeypatch, capfd):
     fast, metrics = sped_up(work)
     assert (fast["task"], fast["labels"]) == ("ner", list(tag.model.config.id2label.values()))
     assert metrics["mean_before"] == record["metrics"]["mean"] and metrics["mean"] > 0.5
-    said = refused(monkeypatch, capfd, compress, work, "--task", "ner", "--data_dir", "data", "--model_name_or_path",
-                   str(folder))  # fmt: skip
+    said = refused(
+        monkeypatch, capfd, compress, work, "--task", "ner", "--data_dir", "data", "--model_name_or_path", str(folder)
+    )
     assert "was made for entities, not for ner" in said
 
     (work / "more.jsonl").write_text(item("田中", (0, 2, "人名")), encoding="utf-8")
@@ -136,7 +140,8 @@ def test_refused_before_anything_is_made(work, tmp_path, monkeypatch, capfd):
     assert "bad.csv has no column 'text'; it has '本文', '分類'" in said
     said = refused(monkeypatch, capfd, finetune, tmp_path, *flags)
     assert "--train_file names its file" in said
-    said = refused(monkeypatch, capfd, compress, tmp_path, "--task", "entities", "--model_name_or_path",
-                   str(work / "student"))  # fmt: skip
+    said = refused(
+        monkeypatch, capfd, compress, tmp_path, "--task", "entities", "--model_name_or_path", str(work / "student")
+    )
     assert "record.json does not exist. finetune.py --task entities --train_file FILE makes one" in said
     assert os.listdir(tmp_path) == ["bad.csv"]

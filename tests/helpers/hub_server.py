@@ -145,18 +145,24 @@ class Handler(BaseHTTPRequestHandler):
             return self.no_repo()
         if parts[4] == "preupload":
             modes = [
-                {"path": each["path"], "uploadMode": "lfs" if each["path"].endswith(LARGE) else "regular",
-                 "shouldIgnore": False, "oid": None}
+                {
+                    "path": each["path"],
+                    "uploadMode": "lfs" if each["path"].endswith(LARGE) else "regular",
+                    "shouldIgnore": False,
+                    "oid": None,
+                }
                 for each in json.loads(body)["files"]
-            ]  # fmt: skip
+            ]
             return self.json({"files": modes})
         return self.commit(repo, "/".join(parts[2:4]), body, "create_pr" in parse_qs(address.query))
 
     def batch_entry(self, asked: dict) -> dict:
         if asked["oid"] in self.hub.objects:
             return asked
-        actions = {name: {"href": f"{self.hub.url}/{place}/{asked['oid']}"} for name, place in
-                   (("upload", "storage"), ("verify", "verify"))}  # fmt: skip
+        actions = {
+            name: {"href": f"{self.hub.url}/{place}/{asked['oid']}"}
+            for name, place in (("upload", "storage"), ("verify", "verify"))
+        }
         return asked | {"actions": actions}
 
     def commit(self, repo: Repo, name: str, body: bytes, create_pr: bool) -> None:
@@ -181,9 +187,12 @@ class Handler(BaseHTTPRequestHandler):
         url = f"{self.hub.url}/{name}"
         number = len(repo.pull_requests)
         return self.json(
-            {"commitUrl": f"{url}/commit/{repo.sha}", "commitOid": repo.sha,
-             "pullRequestUrl": f"{url}/discussions/{number}" if create_pr else None}
-        )  # fmt: skip
+            {
+                "commitUrl": f"{url}/commit/{repo.sha}",
+                "commitOid": repo.sha,
+                "pullRequestUrl": f"{url}/discussions/{number}" if create_pr else None,
+            }
+        )
 
 
 @contextmanager

@@ -93,9 +93,12 @@ def test_the_same_answers_without_torch(made, task):
         "print(json.dumps([dataclasses.asdict(answer) for answer in answers]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(list(wanted)), capture_output=True, text=True,
+        [sys.executable, "-c", program],
+        input=json.dumps(list(wanted)),
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     for (text, expected), answer in zip(wanted.items(), json.loads(done.stdout), strict=True):
         if task == "ner":
@@ -163,16 +166,30 @@ def test_threads_take_turns_with_mecab(made):
     for answerer in answerers:
         answerer._encoder = OneAtATime(answerer._encoder)
     with ThreadPoolExecutor(6) as pool:
-        pending = [pool.submit(each.predict_one, f"{text}{number}") for number, text in enumerate(TEXTS)
-                   for each in answerers]  # fmt: skip
+        pending = [
+            pool.submit(each.predict_one, f"{text}{number}") for number, text in enumerate(TEXTS) for each in answerers
+        ]
         assert all(one.result() for one in pending)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\u3000\n\t", "\0", "\x01\x1b[0m\x7f\x9f", "\ud800", "田中\udfff太郎", "あ" * 100_000, "東京。" * 33_333,
-     "\u0301" * 1000, "a" * 5000, "\U0010ffff\U0001f468\u200d\U0001f469", "[MASK][SEP][PAD]"],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "\u3000\n\t",
+        "\0",
+        "\x01\x1b[0m\x7f\x9f",
+        "\ud800",
+        "田中\udfff太郎",
+        "あ" * 100_000,
+        "東京。" * 33_333,
+        "\u0301" * 1000,
+        "a" * 5000,
+        "\U0010ffff\U0001f468\u200d\U0001f469",
+        "[MASK][SEP][PAD]",
+    ],
+)
 @pytest.mark.parametrize("task", list(LABELS))
 def test_any_text_has_an_answer(made, task, text):
     answer = load(made[task][0]).predict_one(text)
@@ -291,9 +308,11 @@ def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
 def predict(folder, content, *flags):
     program = BLOCKED + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", program, str(folder), *flags], input=content, capture_output=True,
+        [sys.executable, "-c", program, str(folder), *flags],
+        input=content,
+        capture_output=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )  # fmt: skip
+    )
 
 
 def test_lines_in_lines_out(made):

@@ -16,10 +16,17 @@ from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS, re
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "num_hidden_layers": 1, "hidden_size": 64, "intra_bottleneck_size": 32, "intermediate_size": 32,
-    "embedding_size": 32, "max_steps": 3, "max_seq_length": 32, "eval_rows": 8, "per_device_train_batch_size": 4,
+    "num_hidden_layers": 1,
+    "hidden_size": 64,
+    "intra_bottleneck_size": 32,
+    "intermediate_size": 32,
+    "embedding_size": 32,
+    "max_steps": 3,
+    "max_seq_length": 32,
+    "eval_rows": 8,
+    "per_device_train_batch_size": 4,
     "next_sentence_prediction": False,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +77,11 @@ def test_equal_time_equal_evaluation_and_shared_work(work):
     """Variants of other lengths and batches, ended by the clock, are measured on the same held-out rows; each can be
     run by a process of its own, and the record is gathered from what they left."""
     given = {"max_train_seconds": 0.2, "max_steps": 10**6, "eval_seq_length": 32, "learning_rate": 1e-30}
-    variants = {"base": {}, "length 16": {"max_seq_length": 16, "word_embeddings": None},
-                "batch 2": {"per_device_train_batch_size": 2}}  # fmt: skip
+    variants = {
+        "base": {},
+        "length 16": {"max_seq_length": 16, "word_embeddings": None},
+        "batch 2": {"per_device_train_batch_size": 2},
+    }
     content = {"question": "Which?", "common": SMALL | given, "variants": variants}
     runs = work / "ablations" / "timed.runs"
     (work / "timed.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")

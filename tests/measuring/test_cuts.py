@@ -46,8 +46,11 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
     status, said = sweep("--cuts", "2x0.5,2x1,2x0.25", "--overwrite", "true")
     assert (status, said.count("nothing to do")) == (0, 3)
     assert list(read_json(work / "records" / "cuts_ner.json")["metrics"]["models"]) == [
-        "uncut", "2x1", "2x0.5", "2x0.25",
-    ]  # fmt: skip
+        "uncut",
+        "2x1",
+        "2x0.5",
+        "2x0.25",
+    ]
     assert (runs / "2x0.5" / "record.json").stat().st_mtime_ns == stamp
 
 
@@ -59,9 +62,11 @@ def test_the_card_recipe_four_ways(work, monkeypatch, capfd):
     assert status == 0, said
     models = read_json(work / "records" / "card_recipe_ner.json")["metrics"]["models"]
     assert {name: "recovery_seconds" in facts for name, facts in models.items()} == {
-        "pruned-per_tensor": False, "pruned-per_channel": False,
-        "retrained-per_tensor": True, "retrained-per_channel": True,
-    }  # fmt: skip
+        "pruned-per_tensor": False,
+        "pruned-per_channel": False,
+        "retrained-per_tensor": True,
+        "retrained-per_channel": True,
+    }
     assert len({facts["sparsity"] for facts in models.values()}) == 1
     record = read_json(work / "card_recipe" / "ner.runs" / "retrained-per_channel" / "record.json")
     assert record["settings"]["per_channel"] is True and record["settings"]["prune_epochs"] == 1

@@ -71,8 +71,10 @@ def test_this_loop_and_the_trainer_take_turns(work, monkeypatch, task):
     metrics = read_json(work / "records" / f"finetuning_speed_{task}.json")["metrics"]
     assert metrics["examples"] == 24
     assert {name: len(rates) for name, rates in metrics["examples_per_second"].items()} == {
-        "this_loop": 2, "trainer": 2, "trainer_by_length": 2,
-    }  # fmt: skip
+        "this_loop": 2,
+        "trainer": 2,
+        "trainer_by_length": 2,
+    }
     assert all(rate > 0 for rates in metrics["examples_per_second"].values() for rate in rates)
     ours, theirs = (metrics["examples_per_second"][name] for name in ("this_loop", "trainer"))
     ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))

@@ -99,8 +99,10 @@ def test_scores_are_those_of_the_timed_texts(work):
     answers = {"mobilebert": ["a", "b", "a"], "onnx": ["a", "a", "a"], "bert": ["b", "b", "b"]}
     facts = score_facts(named, answers, task)
     assert facts["mobilebert"] == {
-        "items_score": pytest.approx(2 / 3), "items_score_difference": 0, "items_agreement": 1,
-    }  # fmt: skip
+        "items_score": pytest.approx(2 / 3),
+        "items_score_difference": 0,
+        "items_agreement": 1,
+    }
     assert facts["onnx"]["items_score_difference"] == pytest.approx(-1 / 3)
     assert facts["onnx"]["items_agreement"] == pytest.approx(2 / 3)
     assert facts["bert"] == {"items_score": None, "items_score_difference": None, "items_agreement": 1}

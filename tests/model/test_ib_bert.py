@@ -12,10 +12,15 @@ def small_teacher() -> IBBertForPreTraining:
     torch.manual_seed(0)
     return IBBertForPreTraining(
         mobilebert_config(
-            100, "ib-bert-large", num_hidden_layers=2, hidden_size=64, intra_bottleneck_size=128,
-            intermediate_size=256, embedding_size=32,
+            100,
+            "ib-bert-large",
+            num_hidden_layers=2,
+            hidden_size=64,
+            intra_bottleneck_size=128,
+            intermediate_size=256,
+            embedding_size=32,
         )
-    ).eval()  # fmt: skip
+    ).eval()
 
 
 def test_size_of_the_paper():

@@ -42,11 +42,21 @@ def tokenizer():
 def test_config_is_the_papers_mobilebert():
     config = AutoConfig.from_pretrained(str(ROOT))
     expected = {
-        "num_hidden_layers": 24, "hidden_size": 512, "intra_bottleneck_size": 128, "embedding_size": 128,
-        "trigram_input": True, "num_attention_heads": 4, "num_feedforward_networks": 4, "intermediate_size": 512,
-        "hidden_act": "relu", "normalization_type": "no_norm", "key_query_shared_bottleneck": True,
-        "use_bottleneck_attention": False, "classifier_activation": False, "vocab_size": 32768,
-    }  # fmt: skip
+        "num_hidden_layers": 24,
+        "hidden_size": 512,
+        "intra_bottleneck_size": 128,
+        "embedding_size": 128,
+        "trigram_input": True,
+        "num_attention_heads": 4,
+        "num_feedforward_networks": 4,
+        "intermediate_size": 512,
+        "hidden_act": "relu",
+        "normalization_type": "no_norm",
+        "key_query_shared_bottleneck": True,
+        "use_bottleneck_attention": False,
+        "classifier_activation": False,
+        "vocab_size": 32768,
+    }
     assert {key: getattr(config, key) for key in expected} == expected
 
 

@@ -38,9 +38,16 @@ def shards(tmp_path_factory) -> Shards:
 def run(folder: Path, shards: Shards, stop_at: int | None = None, **changed) -> dict[str, torch.Tensor]:
     """Two phases of four steps of two micro-batches, then predictions; asked to stop when batch `stop_at` is made."""
     settings = DistillSettings(
-        transfer_steps=8, max_steps=3, max_seq_length=32, per_device_train_batch_size=2, learning_rate=1e-3,
-        gradient_accumulation_steps=2, optimizer="muon", save_seconds=1e9, **changed,
-    )  # fmt: skip
+        transfer_steps=8,
+        max_steps=3,
+        max_seq_length=32,
+        per_device_train_batch_size=2,
+        learning_rate=1e-3,
+        gradient_accumulation_steps=2,
+        optimizer="muon",
+        save_seconds=1e9,
+        **changed,
+    )
     torch.manual_seed(0)
     teacher = IBBertForPreTraining(
         mobilebert_config(100, "ib-bert-large", intra_bottleneck_size=64, intermediate_size=64, **SIZES)

@@ -73,8 +73,12 @@ def test_padding_takes_no_part(loss):
     value = loss(student, teacher, mask)
     student[0, 2] = student[1, 1:] = 1000.0
     assert loss(student, teacher, mask).item() == pytest.approx(value.item())
-    expected = np.mean([loss(student[b : b + 1, i : i + 1], teacher[b : b + 1, i : i + 1]).item() for b, i in
-                        ((0, 0), (0, 1), (1, 0))])  # fmt: skip
+    expected = np.mean(
+        [
+            loss(student[b : b + 1, i : i + 1], teacher[b : b + 1, i : i + 1]).item()
+            for b, i in ((0, 0), (0, 1), (1, 0))
+        ]
+    )
     assert value.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -59,9 +59,11 @@ def test_same_as_the_librarys_forward(shards):
     labels = torch.full_like(batch["input_ids"], -100)
     labels.scatter_(1, batch["positions"], batch["targets"])
     expected = pretraining.model(
-        batch["input_ids"], token_type_ids=batch["token_type_ids"], labels=labels,
+        batch["input_ids"],
+        token_type_ids=batch["token_type_ids"],
+        labels=labels,
         next_sentence_label=batch["next_sentence_label"],
-    ).loss  # fmt: skip
+    ).loss
     assert pretraining_loss(pretraining, batch)[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -75,9 +77,13 @@ def test_a_batch_depends_on_its_number_alone(shards):
 
 def test_mask_rate_changes_over_its_steps(shards):
     settings = PretrainSettings(
-        mlm_probability=0.5, final_mlm_probability=0.1, mlm_probability_steps=4, gradient_accumulation_steps=2,
-        max_seq_length=20, per_device_train_batch_size=2,
-    )  # fmt: skip
+        mlm_probability=0.5,
+        final_mlm_probability=0.1,
+        mlm_probability_steps=4,
+        gradient_accumulation_steps=2,
+        max_seq_length=20,
+        per_device_train_batch_size=2,
+    )
     assert [mask_rate(settings, step) for step in (0, 1, 2, 4, 9)] == pytest.approx([0.5, 0.4, 0.3, 0.1, 0.1])
     assert mask_rate(PretrainSettings(), 7) == 0.15
     batch = batch_function(Shards(shards, "train"), settings, num_processes=2)

@@ -145,7 +145,9 @@ print(whole_word_mask(rows["input_ids"], shards.index, 0.5, "mask", numpy.random
 """
     scripts = Path(__file__).resolve().parents[2] / "scripts"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], env={**os.environ, "PYTHONPATH": str(scripts)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(scripts)},
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "(2, 16)\n", done.stderr

@@ -113,9 +113,11 @@ def test_a_model_starts_from_them():
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *arguments], capture_output=True, text=True,
+        [sys.executable, str(ROOT / "scripts" / script), *arguments],
+        capture_output=True,
+        text=True,
         env=os.environ | {"ACCELERATE_USE_CPU": "true"},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +132,23 @@ def work(tmp_path_factory):
 
 
 SIZES = (
-    "--num_hidden_layers", "1", "--hidden_size", "64", "--intra_bottleneck_size", "32", "--intermediate_size", "32",
-    "--max_seq_length", "16", "--per_device_train_batch_size", "4", "--eval_rows", "8", "--max_steps", "2",
-)  # fmt: skip
+    "--num_hidden_layers",
+    "1",
+    "--hidden_size",
+    "64",
+    "--intra_bottleneck_size",
+    "32",
+    "--intermediate_size",
+    "32",
+    "--max_seq_length",
+    "16",
+    "--per_device_train_batch_size",
+    "4",
+    "--eval_rows",
+    "8",
+    "--max_steps",
+    "2",
+)
 
 
 def test_from_shards_to_a_model(work):
@@ -141,9 +157,19 @@ def test_from_shards_to_a_model(work):
     record = json.loads((work / "embeddings" / "record.json").read_text())
     assert record["metrics"]["tokens_with_vector"] == 8
     done = run(
-        "pretrain.py", "--work_dir", str(work), "--embedding_size", "4", "--word_embeddings", "embeddings",
-        "--learning_rate", "1e-9", "--warmup_steps", "1000", *SIZES,
-    )  # fmt: skip
+        "pretrain.py",
+        "--work_dir",
+        str(work),
+        "--embedding_size",
+        "4",
+        "--word_embeddings",
+        "embeddings",
+        "--learning_rate",
+        "1e-9",
+        "--warmup_steps",
+        "1000",
+        *SIZES,
+    )
     assert done.returncode == 0, done.stderr
     weight = MobileBertForPreTraining.from_pretrained(work / "student").mobilebert.embeddings.word_embeddings.weight
     seen = vectors.any(axis=1)

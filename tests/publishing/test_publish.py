@@ -74,9 +74,14 @@ def hub():
 
 def environment(hub, tmp_path: Path, token: str = TOKEN) -> dict[str, str]:
     return os.environ | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": token,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONPATH": str(SCRIPTS),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def publish(root: Path, hub, tmp_path: Path, *flags: str, repo: str = REPO, token: str = TOKEN):
@@ -103,9 +108,19 @@ def test_published_and_read_back(root, hub, tmp_path):
     assert done.returncode == 0, done.stderr
     repo = hub.repos[REPO]
     assert set(repo.files) == {
-        "README.md", "config.json", "tokenizer_config.json", "vocab.txt", "pytorch_model.bin", "model.safetensors",
-        "onnx/model.onnx", "onnx/model_quantized.onnx", ".gitattributes", ".gitignore", "scripts/train.py", "old.txt",
-    }  # fmt: skip
+        "README.md",
+        "config.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+        "pytorch_model.bin",
+        "model.safetensors",
+        "onnx/model.onnx",
+        "onnx/model_quantized.onnx",
+        ".gitattributes",
+        ".gitignore",
+        "scripts/train.py",
+        "old.txt",
+    }
     assert len(repo.commits) == 1 and f"{hub.url}/{REPO}/commit/" in done.stdout
     assert repo.files[".gitattributes"].decode() == ATTRIBUTES
     assert not any(b"x" * 34 in content or b"secret" in content for content in repo.files.values())
@@ -120,11 +135,13 @@ def test_published_and_read_back(root, hub, tmp_path):
     )
     answers = [
         subprocess.run(
-            [sys.executable, "-c", code.replace(repr(REPO), repr(name))], capture_output=True, text=True,
+            [sys.executable, "-c", code.replace(repr(REPO), repr(name))],
+            capture_output=True,
+            text=True,
             env=environment(hub, tmp_path),
         )
         for name in (REPO, str(root))
-    ]  # fmt: skip
+    ]
     assert answers[0].returncode == 0, answers[0].stderr
     assert float(answers[0].stdout) == pytest.approx(float(answers[1].stdout), abs=1e-3)
     asked = [each for each in hub.requests if f"GET /{REPO}/resolve/" in each]
@@ -252,8 +269,13 @@ def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
     repo = hub.repos["someone/reviews"]
     assert repo.private
     assert set(repo.files) == {
-        "README.md", ".gitattributes", "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
-    }  # fmt: skip
+        "README.md",
+        ".gitattributes",
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "tokenizer_config.json",
+    }
     text = repo.files["README.md"].decode()
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "finetune"
@@ -313,8 +335,13 @@ def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, n
     assert done.returncode == 0, done.stderr
     files = hub.repos["someone/fast-names"].files
     assert set(files) == {
-        "README.md", ".gitattributes", "model.onnx", "compressed.json", "vocab.txt", "tokenizer_config.json",
-    }  # fmt: skip
+        "README.md",
+        ".gitattributes",
+        "model.onnx",
+        "compressed.json",
+        "vocab.txt",
+        "tokenizer_config.json",
+    }
     head, text = head_and_text(files["README.md"])
     assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "quantized"
     assert head["pipeline_tag"] == "token-classification" and "library_name" not in head

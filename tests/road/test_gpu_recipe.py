@@ -33,10 +33,18 @@ LACKING = (
 )
 STEPS, LIMIT = 60, 400_000
 SIZES = {
-    "num_hidden_layers": 2, "hidden_size": 128, "intra_bottleneck_size": 64, "intermediate_size": 64,
-    "embedding_size": 32, "per_device_train_batch_size": 4, "max_seq_length": 32, "eval_rows": 8, "max_steps": STEPS,
-    "eval_seconds": 0.2, "max_shard_size": f"{LIMIT // 1000}KB",
-}  # fmt: skip
+    "num_hidden_layers": 2,
+    "hidden_size": 128,
+    "intra_bottleneck_size": 64,
+    "intermediate_size": 64,
+    "embedding_size": 32,
+    "per_device_train_batch_size": 4,
+    "max_seq_length": 32,
+    "eval_rows": 8,
+    "max_steps": STEPS,
+    "eval_seconds": 0.2,
+    "max_shard_size": f"{LIMIT // 1000}KB",
+}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
@@ -68,15 +76,26 @@ def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, 
     sizes = [part for name, value in SIZES.items() for part in (f"--{name}", value)]
     stage = [SCRIPTS / "pretrain.py", "--config", RECIPE, "--work_dir", "work", "--model", "student", *sizes]
     # The file for one GPU as it stands, but for the compiler behind the compiled blocks, which may be missing here.
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file",
-              ROOT / "recipes" / "accelerate" / "one_gpu.yaml", "--dynamo_backend", "aot_eager"]  # fmt: skip
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        ROOT / "recipes" / "accelerate" / "one_gpu.yaml",
+        "--dynamo_backend",
+        "aot_eager",
+    ]
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({LACKING.split()!r}))\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
     command = [str(part) for part in (*launch, *stage)]
     first = subprocess.Popen(
-        [*command, "--save_seconds", "0.2"], cwd=machine, env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [*command, "--save_seconds", "0.2"],
+        cwd=machine,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     partial = machine / "work" / "student.partial"
     while first.poll() is None and not (partial / "checkpoints" / "latest.json").exists():
         time.sleep(0.01)

@@ -83,7 +83,7 @@ def test_the_installed_package_answers_without_torch(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=environment
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     file, label = json.loads(done.stdout)
     assert file == str(tmp_path / "installed" / "mobilebert_ja" / "__init__.py") and label in SUBJECTS

@@ -29,9 +29,16 @@ def small_recipe() -> dict:
         if not isinstance(section, dict):
             continue
         changes = {
-            "max_steps": 6, "transfer_steps": 8, "eval_rows": 16, "num_train_epochs": 1, "max_items": 8,
-            "repetitions": 2, "num_hidden_layers": 2, "keep_layers": 2, "starts": 0,
-        }  # fmt: skip
+            "max_steps": 6,
+            "transfer_steps": 8,
+            "eval_rows": 16,
+            "num_train_epochs": 1,
+            "max_items": 8,
+            "repetitions": 2,
+            "num_hidden_layers": 2,
+            "keep_layers": 2,
+            "starts": 0,
+        }
         recipe[name] = section | {key: value for key, value in changes.items() if key in section}
     return recipe
 
@@ -63,10 +70,25 @@ def test_distill_runs_what_it_needs_first(road):
 def test_every_stage_leaves_a_record(road):
     names = {path.stem for path in (road["work"] / "records").glob("*.json")}
     assert names >= {
-        "corpus", "tokenizer", "shards", "teacher", "distilled", "pretraining", "checkpoint", "livedoor",
-        "livedoor-bert", "ner", "ner-bert", "compressed_livedoor", "compressed_ner", "speed_livedoor", "speed_ner",
-        "compressed_livedoor_onnx", "compressed_livedoor_fast", "compressed_ner_onnx",
-    }  # fmt: skip
+        "corpus",
+        "tokenizer",
+        "shards",
+        "teacher",
+        "distilled",
+        "pretraining",
+        "checkpoint",
+        "livedoor",
+        "livedoor-bert",
+        "ner",
+        "ner-bert",
+        "compressed_livedoor",
+        "compressed_ner",
+        "speed_livedoor",
+        "speed_ner",
+        "compressed_livedoor_onnx",
+        "compressed_livedoor_fast",
+        "compressed_ner_onnx",
+    }
     for name in names - {"checkpoint"}:
         assert {"command", "settings", "metrics", "versions", "hardware", "wall_seconds"} <= record(road, name).keys()
     assert not list(road["work"].glob("**/*.partial"))
@@ -103,8 +125,19 @@ def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
 
 
 def test_the_vocabulary_is_measured(road):
-    command = [sys.executable, SCRIPTS / "evaluate_tokenizer.py", *road["flags"], "--sentences", "300",
-               "--timed_sentences", "10", "--repetitions", "2", "--records_dir", "quality-records"]  # fmt: skip
+    command = [
+        sys.executable,
+        SCRIPTS / "evaluate_tokenizer.py",
+        *road["flags"],
+        "--sentences",
+        "300",
+        "--timed_sentences",
+        "10",
+        "--repetitions",
+        "2",
+        "--records_dir",
+        "quality-records",
+    ]
     done = run(command, road["folder"])
     assert done.returncode == 0, done.stderr[-2000:]
     metrics = json.loads((road["folder"] / "quality-records" / "tokenizer_quality.json").read_text())["metrics"]
@@ -115,8 +148,17 @@ def test_the_vocabulary_is_measured(road):
 
 
 def test_an_existing_tokenizer_is_taken(road):
-    command = [sys.executable, SCRIPTS / "train_tokenizer.py", *road["flags"], "--tokenizer", "work/tokenizer",
-               "--output_dir", "taken", "--records_dir", "taken-records"]  # fmt: skip
+    command = [
+        sys.executable,
+        SCRIPTS / "train_tokenizer.py",
+        *road["flags"],
+        "--tokenizer",
+        "work/tokenizer",
+        "--output_dir",
+        "taken",
+        "--records_dir",
+        "taken-records",
+    ]
     done = run(command, road["folder"])
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (folder / "vocab.txt" for folder in (road["work"] / "tokenizer", road["folder"] / "taken"))
@@ -125,10 +167,23 @@ def test_an_existing_tokenizer_is_taken(road):
 
 def pretrain(road: dict, output: str, *extra: str) -> list:
     return [
-        sys.executable, SCRIPTS / "pretrain.py", *road["flags"], "--model", "student", "--max_steps", "40",
-        "--per_device_train_batch_size", "8", "--logging_steps", "1", "--output_dir", output,
-        "--records_dir", output + "-records", *extra,
-    ]  # fmt: skip
+        sys.executable,
+        SCRIPTS / "pretrain.py",
+        *road["flags"],
+        "--model",
+        "student",
+        "--max_steps",
+        "40",
+        "--per_device_train_batch_size",
+        "8",
+        "--logging_steps",
+        "1",
+        "--output_dir",
+        output,
+        "--records_dir",
+        output + "-records",
+        *extra,
+    ]
 
 
 def test_killed_and_started_again_it_is_the_undisturbed_run(road):
@@ -170,8 +225,21 @@ def test_a_shallow_student_is_grown_and_trained_on(road):
 
 def test_bf16_through_accelerates_own_flag(road):
     """Training wraps forward() in autocast; afterwards the model must be usable, and in float32 again."""
-    command = [*LAUNCH, "--mixed_precision", "bf16", SCRIPTS / "finetune.py", *road["flags"], "--task", "livedoor",
-               "--num_seeds", "1", "--output_dir", "bf16", "--records_dir", "bf16-records"]  # fmt: skip
+    command = [
+        *LAUNCH,
+        "--mixed_precision",
+        "bf16",
+        SCRIPTS / "finetune.py",
+        *road["flags"],
+        "--task",
+        "livedoor",
+        "--num_seeds",
+        "1",
+        "--output_dir",
+        "bf16",
+        "--records_dir",
+        "bf16-records",
+    ]
     done = run(command, road["folder"])
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((road["folder"] / "bf16" / "record.json").read_text())["metrics"]["precision"] == "bf16"
@@ -184,10 +252,15 @@ def test_compiled_blocks_and_a_tracker_through_accelerate(road):
     eager = run(pretrain(road, "eager", *changes), road["folder"])
     assert eager.returncode == 0, eager.stderr[-2000:]
     compiled = run(
-        pretrain(road, "compiled", *changes, "--report_to", "tensorboard"), road["folder"],
-        env={**os.environ, "ACCELERATE_DYNAMO_BACKEND": "aot_eager",
-             "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION": "true", "ACCELERATE_DYNAMO_USE_DYNAMIC": "false"},
-    )  # fmt: skip
+        pretrain(road, "compiled", *changes, "--report_to", "tensorboard"),
+        road["folder"],
+        env={
+            **os.environ,
+            "ACCELERATE_DYNAMO_BACKEND": "aot_eager",
+            "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION": "true",
+            "ACCELERATE_DYNAMO_USE_DYNAMIC": "false",
+        },
+    )
     assert compiled.returncode == 0, compiled.stderr[-3000:]
     first, second = (
         json.loads((road["folder"] / name / "record.json").read_text())["metrics"] for name in ("eager", "compiled")
@@ -218,9 +291,13 @@ def test_the_same_student_goes_on_with_longer_rows(road):
 
 def test_two_processes(road):
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
         *pretrain(road, "two", "--max_steps", "4")[1:],
-    ]  # fmt: skip
+    ]
     done = run(command, road["folder"], env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((road["folder"] / "two" / "record.json").read_text())["metrics"]

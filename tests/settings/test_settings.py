@@ -16,7 +16,7 @@ from mobilebert_ja.settings import (
     from_recipe,
     load_recipe,
     parse_settings,
-)  # fmt: skip
+)
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 

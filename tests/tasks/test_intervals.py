@@ -160,17 +160,20 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     run_compare(monkeypatch, first, second, *kept)
     record = read_json(tmp_path / "records" / "comparison_titles.json")
     assert record["metrics"] == compare(read_answers(first), read_answers(second), 500) | {
-        "first": str(first), "second": str(second),
-    }  # fmt: skip
+        "first": str(first),
+        "second": str(second),
+    }
     assert record["stage"] == "comparison_titles" and "--record comparison_titles" in record["command"]
     assert record["settings"] == {"resamples": 500, "seed": 0} and set(record["inputs"]) == {"first", "second"}
     assert set(record) >= {"finished", "git_commit", "hardware"} and record["versions"]["numpy"] == np.__version__
     few = write_answers(tmp_path / "few.json", [[]], [[[0, 1, "x"]]])
     run_compare(monkeypatch, few, few)
     assert "1 test items are too few" in capsys.readouterr().err
-    for arguments, words in (([first, tmp_path / "none.json"], "none.json does not exist"),
-                             ([first, second, "--record", "../x"], "--record is a name of letters"),
-                             ([first, second, "--resamples", 0], "--resamples must be")):  # fmt: skip
+    for arguments, words in (
+        ([first, tmp_path / "none.json"], "none.json does not exist"),
+        ([first, second, "--record", "../x"], "--record is a name of letters"),
+        ([first, second, "--resamples", 0], "--resamples must be"),
+    ):
         with pytest.raises(SystemExit) as stop:
             run_compare(monkeypatch, *arguments)
         assert stop.value.code == 1 and words in capsys.readouterr().err

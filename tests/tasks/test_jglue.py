@@ -269,7 +269,10 @@ def test_the_hubs_copy_reads_as_jglues_own_files(tmp_path, work):
     for part, (count, offset) in {"train": (60, 0), "validation": (12, 60)}.items():
         rows = [
             {
-                "id": item["id"], "title": "題", "context": paragraph["context"], "question": item["question"],
+                "id": item["id"],
+                "title": "題",
+                "context": paragraph["context"],
+                "question": item["question"],
                 "answers": {
                     "text": [answer["text"] for answer in item["answers"]],
                     "answer_start": [answer["answer_start"] for answer in item["answers"]],
@@ -278,7 +281,7 @@ def test_the_hubs_copy_reads_as_jglues_own_files(tmp_path, work):
             }
             for paragraph in squad(count, offset)["data"][0]["paragraphs"]
             for item in paragraph["qas"]
-        ]  # fmt: skip
+        ]
         write_hub_cache(tmp_path, "jsquad", part, rows)
     code = (
         "import sys; from pathlib import Path; from mobilebert_ja.tasks import JGLUE, task_source\n"
@@ -296,8 +299,11 @@ def test_no_hub_says_what_to_do(tmp_path):
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / "finetune.py"), "--task", "jnli", "--work_dir", str(tmp_path / "work")],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "The Hub data set shunk031/JGLUE cannot be read" in done.stderr and "--data_dir names" in done.stderr
 
@@ -335,8 +341,9 @@ def test_every_task(work, monkeypatch, task, auto, least):
     assert not report["missing_keys"] and not report["unexpected_keys"]
     if task == "jnli":  # the library itself, fed with the tokenizer's own pairs, answers alike
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        inputs = tokenizer([each.text for each in examples], [each.second for each in examples], padding=True,
-                           return_tensors="pt")  # fmt: skip
+        inputs = tokenizer(
+            [each.text for each in examples], [each.second for each in examples], padding=True, return_tensors="pt"
+        )
         with torch.inference_mode():
             best = model.eval()(**inputs).logits.argmax(-1).tolist()
         assert [model.config.id2label[number] for number in best] == kept.predictions

@@ -161,9 +161,12 @@ def test_evaluate_loads_them_from_the_root_without_this_package(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", LOADED_BY_PATH], cwd=Path(__file__).parents[2], env=environment, capture_output=True,
+        [sys.executable, "-c", LOADED_BY_PATH],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0.5", str(2 / 3)]
 

@@ -9,8 +9,11 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks import own_data_settings_left_out, task_source
 
 DEFAULTS = {"test_file": None, "text_column": "text", "label_column": "label", "test_share": 0.2}
-ROWS = [(f"{thing}の感想{number}、とても良い", label) for label, thing in (("本", "小説"), ("映画", "俳優"))
-        for number in range(10)]  # fmt: skip
+ROWS = [
+    (f"{thing}の感想{number}、とても良い", label)
+    for label, thing in (("本", "小説"), ("映画", "俳優"))
+    for number in range(10)
+]
 
 
 def table(rows, header=("text", "label"), delimiter=","):
@@ -210,7 +213,7 @@ ENTITY_MISTAKES = [
     ("my.conll", "田中 B-人名\n太\0郎 O\n", "line 2 holds a NUL byte"),
     ("my.conll", "田中 B-人名\n".encode() + "太郎 O\n".encode("cp932"), "line 2 is not UTF-8"),
     ("my.json", "[]", "must end in .jsonl, .conll, .txt"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "content", "changed", "words"), CLASS_MISTAKES)

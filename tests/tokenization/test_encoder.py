@@ -21,10 +21,27 @@ from mobilebert_ja.tokenization import mecab
 from mobilebert_ja.tokenization import vocabulary as vocabulary_parts
 
 AWKWARD = [
-    "", " ", "ＡＢＣ１２３", "ｶﾞｷﾞｸﾞ ﾊﾟﾋﾟ", "か\u3099き\u3099", "e\u0301te\u0301", "①②③ ㈱㌔㍿", "😀と👩‍👩‍👧‍👦の家族",
-    "https://example.com/a?b=c&d=日本語", "あ" * 150, "スーパーカリフラジリスティック", "　全角の　空白　",
-    "𠮷野家で𩸽を食べた。", "ﷺ", "½は0.5", "\u200b幅なし\u200b", "改行\nと\tタブ", "ヷヸヹヺ", "は゛と゜", "Ⅳ章〜終",
-]  # fmt: skip
+    "",
+    " ",
+    "ＡＢＣ１２３",
+    "ｶﾞｷﾞｸﾞ ﾊﾟﾋﾟ",
+    "か\u3099き\u3099",
+    "e\u0301te\u0301",
+    "①②③ ㈱㌔㍿",
+    "😀と👩‍👩‍👧‍👦の家族",
+    "https://example.com/a?b=c&d=日本語",
+    "あ" * 150,
+    "スーパーカリフラジリスティック",
+    "　全角の　空白　",
+    "𠮷野家で𩸽を食べた。",
+    "ﷺ",
+    "½は0.5",
+    "\u200b幅なし\u200b",
+    "改行\nと\tタブ",
+    "ヷヸヹヺ",
+    "は゛と゜",
+    "Ⅳ章〜終",
+]
 
 
 @pytest.fixture(scope="module")

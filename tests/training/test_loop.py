@@ -42,10 +42,19 @@ def train(folder, steps=12, before_step=None, resume="latest", evaluate=None, ev
     model = small_model().train()
     accelerator = Accelerator(gradient_accumulation_steps=settings.gradient_accumulation_steps)
     state = run_training(
-        accelerator, model, make_adamw(model, settings), batch, loss_function, settings,
-        max_steps=steps, warmup_steps=3, folder=folder, before_step=before_step, evaluate=evaluate,
+        accelerator,
+        model,
+        make_adamw(model, settings),
+        batch,
+        loss_function,
+        settings,
+        max_steps=steps,
+        warmup_steps=3,
+        folder=folder,
+        before_step=before_step,
+        evaluate=evaluate,
         eval_seconds=eval_seconds,
-    )  # fmt: skip
+    )
     return model.state_dict(), state
 
 
@@ -118,9 +127,18 @@ def test_evaluations_come_by_the_clock_and_count_in_the_budget(tmp_path):
 
     settings, model = TrainingSettings(learning_rate=1e-2), small_model()
     state = run_training(
-        Accelerator(), model, make_adamw(model, settings), batch, loss_function, settings, max_steps=10**9,
-        max_train_seconds=1.5, folder=tmp_path, evaluate=evaluate, eval_seconds=0.5,
-    )  # fmt: skip
+        Accelerator(),
+        model,
+        make_adamw(model, settings),
+        batch,
+        loss_function,
+        settings,
+        max_steps=10**9,
+        max_train_seconds=1.5,
+        folder=tmp_path,
+        evaluate=evaluate,
+        eval_seconds=0.5,
+    )
     times = [point["seconds"] for point in state.heldout_history]
     assert times[0] >= 0.5 and len(times) in (1, 2)  # the second would end after the budget
     assert 0.6 * len(times) <= state.heldout_seconds < state.seconds
@@ -143,9 +161,17 @@ def test_an_evaluation_sees_the_model_without_autocast(tmp_path):
 
         now = "training"
         run_training(
-            Accelerator(mixed_precision="bf16"), model, make_adamw(model, settings), batch, loss_function, settings,
-            max_steps=3, folder=tmp_path, evaluate=evaluate, eval_seconds=1e-6,
-        )  # fmt: skip
+            Accelerator(mixed_precision="bf16"),
+            model,
+            make_adamw(model, settings),
+            batch,
+            loss_function,
+            settings,
+            max_steps=3,
+            folder=tmp_path,
+            evaluate=evaluate,
+            eval_seconds=1e-6,
+        )
         assert seen == {"training": {torch.bfloat16}, "evaluating": {torch.float32}}
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -153,8 +179,9 @@ def test_an_evaluation_sees_the_model_without_autocast(tmp_path):
 
 def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_path):
     """While it trains, attention is taken as single products: faster to go back through, and the same to rounding."""
-    config = mobilebert_config(50, num_hidden_layers=1, hidden_size=32, intra_bottleneck_size=16, intermediate_size=32,
-                               embedding_size=16)  # fmt: skip
+    config = mobilebert_config(
+        50, num_hidden_layers=1, hidden_size=32, intra_bottleneck_size=16, intermediate_size=32, embedding_size=16
+    )
     model = nn.ModuleDict({"bert": MobileBertModel(config).eval()})
     bert, ids = model["bert"], torch.arange(20).reshape(2, 10)
     seen = []
@@ -169,8 +196,8 @@ def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_
         before = bert(ids).last_hidden_state
     assert bert.config._attn_implementation == "sdpa"
     run_training(
-        Accelerator(), model, make_adamw(model, settings), batch, loss, settings, max_steps=2, folder=tmp_path,
-    )  # fmt: skip
+        Accelerator(), model, make_adamw(model, settings), batch, loss, settings, max_steps=2, folder=tmp_path
+    )
     assert [name for name, _ in seen] == ["eager", "eager"] and bert.config._attn_implementation == "sdpa"
     assert torch.allclose(seen[0][1], before, atol=1e-5)
 
@@ -195,9 +222,16 @@ def test_lamb_resumes_too(tmp_path):
         model = small_model()
 
         run_training(
-            Accelerator(), model, make_optimizers(model, settings, "lamb"), batch, loss_function, settings,
-            max_steps=10, folder=folder, before_step=interrupt_at(stop),
-        )  # fmt: skip
+            Accelerator(),
+            model,
+            make_optimizers(model, settings, "lamb"),
+            batch,
+            loss_function,
+            settings,
+            max_steps=10,
+            folder=folder,
+            before_step=interrupt_at(stop),
+        )
         return model.state_dict()
 
     undisturbed = run(tmp_path / "a")
@@ -233,9 +267,16 @@ def test_muon_resumes_too(tmp_path):
         assert covered == sum(p.numel() for p in model.parameters())
 
         run_training(
-            Accelerator(), model, optimizers, batch, loss_function, settings,
-            max_steps=10, folder=folder, before_step=interrupt_at(stop),
-        )  # fmt: skip
+            Accelerator(),
+            model,
+            optimizers,
+            batch,
+            loss_function,
+            settings,
+            max_steps=10,
+            folder=folder,
+            before_step=interrupt_at(stop),
+        )
         return model.state_dict()
 
     undisturbed = run(tmp_path / "a")
@@ -263,9 +304,16 @@ def test_clock_budget_ends_the_run(tmp_path):
     settings = TrainingSettings(learning_rate=1e-2)
     model = small_model()
     state = run_training(
-        Accelerator(), model, make_adamw(model, settings), batch, loss_function, settings,
-        max_steps=10**9, max_train_seconds=0.5, folder=tmp_path,
-    )  # fmt: skip
+        Accelerator(),
+        model,
+        make_adamw(model, settings),
+        batch,
+        loss_function,
+        settings,
+        max_steps=10**9,
+        max_train_seconds=0.5,
+        folder=tmp_path,
+    )
     assert 0 < state.step < 10**9 and state.seconds >= 0.5
     assert state.history[-1]["learning_rate"] < 0.2 * settings.learning_rate  # the schedule followed the clock
 

@@ -31,10 +31,16 @@ def _box(axes: Any, x: float, y: float, width: float, height: float, text: str, 
 def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
     axes.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=9, color="#8a8f98", shrinkA=0, shrinkB=0,
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=9,
+            color="#8a8f98",
+            shrinkA=0,
+            shrinkB=0,
             connectionstyle=f"arc3,rad={bend}",
         )
-    )  # fmt: skip
+    )
 
 
 def draw_road() -> Any:
@@ -44,14 +50,30 @@ def draw_road() -> Any:
     for row, boxes in zip(
         rows,
         (
-            [("raw text", DATA), ("sentences\nbuild_corpus", STEP), ("vocabulary\ntrain_tokenizer", STEP),
-             ("packed shards\npack_corpus", STEP), ("word vectors\nembed_words", STEP)],
-            [("teacher\npretrain", STEP), ("transfer\ndistill", STEP), ("6 blocks\npretrain", STEP),
-             ("24 blocks\npretrain", STEP), ("checkpoint\n(this repository)", MODEL)],
-            [("your data", DATA), ("fine-tuned\nfinetune", STEP), ("sped up\ncompress", STEP),
-             ("fast model\nwithout torch", MODEL), ("measured\nbenchmark", STEP)],
-        ), strict=True,
-    ):  # fmt: skip
+            [
+                ("raw text", DATA),
+                ("sentences\nbuild_corpus", STEP),
+                ("vocabulary\ntrain_tokenizer", STEP),
+                ("packed shards\npack_corpus", STEP),
+                ("word vectors\nembed_words", STEP),
+            ],
+            [
+                ("teacher\npretrain", STEP),
+                ("transfer\ndistill", STEP),
+                ("6 blocks\npretrain", STEP),
+                ("24 blocks\npretrain", STEP),
+                ("checkpoint\n(this repository)", MODEL),
+            ],
+            [
+                ("your data", DATA),
+                ("fine-tuned\nfinetune", STEP),
+                ("sped up\ncompress", STEP),
+                ("fast model\nwithout torch", MODEL),
+                ("measured\nbenchmark", STEP),
+            ],
+        ),
+        strict=True,
+    ):
         for column, (text, colour) in zip(columns, boxes, strict=True):
             _box(axes, column, row, width, height, text, colour)
     half = width / 2

@@ -19,18 +19,35 @@ from mobilebert_ja.card.render import TASKS, contender, find
 from mobilebert_ja.card.speed import MODELS, UNCUT
 
 COLOURS = {
-    "bert": "#7f7f7f", "bert_card": "#7f7f7f", "bert_onnx": "#7f7f7f", "mobilebert": "#1f77b4",
-    "compressed": "#d62728", "onnx": "#ff7f0e", "fast": "#2ca02c",
-}  # fmt: skip
+    "bert": "#7f7f7f",
+    "bert_card": "#7f7f7f",
+    "bert_onnx": "#7f7f7f",
+    "mobilebert": "#1f77b4",
+    "compressed": "#d62728",
+    "onnx": "#ff7f0e",
+    "fast": "#2ca02c",
+}
 NAMES = {
-    "bert": "BERT", "bert_card": "BERT, int8 jit", "bert_onnx": "BERT, int8 ONNX", "mobilebert": "MobileBERT",
-    "compressed": "MobileBERT, int8 jit", "onnx": "MobileBERT, int8 ONNX", "fast": "MobileBERT, fewer blocks",
-}  # fmt: skip
+    "bert": "BERT",
+    "bert_card": "BERT, int8 jit",
+    "bert_onnx": "BERT, int8 ONNX",
+    "mobilebert": "MobileBERT",
+    "compressed": "MobileBERT, int8 jit",
+    "onnx": "MobileBERT, int8 ONNX",
+    "fast": "MobileBERT, fewer blocks",
+}
 _INK, _FAINT, _PAGE = "#e5e7eb", "#6b7280", "#0b0f19"
 DARK: Any = {
-    "figure.facecolor": _PAGE, "axes.facecolor": _PAGE, "savefig.facecolor": _PAGE, "text.color": _INK,
-    "axes.labelcolor": _INK, "axes.edgecolor": _FAINT, "xtick.color": _INK, "ytick.color": _INK, "grid.color": _FAINT,
-}  # fmt: skip
+    "figure.facecolor": _PAGE,
+    "axes.facecolor": _PAGE,
+    "savefig.facecolor": _PAGE,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _FAINT,
+}
 TASK_NAMES = {"livedoor": "news titles", "ner": "named entities"}
 
 
@@ -70,9 +87,12 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
     for place, value in zip(ends, heldout, strict=True):
         right = place > 0
         axes.annotate(
-            f"{value:.2f}", (place, value), xytext=(-8 if right else 8, 6), textcoords="offset points",
+            f"{value:.2f}",
+            (place, value),
+            xytext=(-8 if right else 8, 6),
+            textcoords="offset points",
             ha="right" if right else "left",
-        )  # fmt: skip
+        )
     axes.set(xlabel="tokens seen (millions)", ylabel="masked-word loss", title="Pretraining of the student")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
@@ -88,7 +108,7 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
     names = [name for name in MODELS if any(contender(records, task, name)["median_ms"] for task in timed)]
     figure, panels = plt.subplots(
         1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
-    )  # fmt: skip
+    )
     for axes, task in zip(panels[0], timed, strict=True):
         facts = {name: contender(records, task, name) for name in names}
         for place, (name, each) in enumerate(facts.items()):
@@ -97,9 +117,12 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
             whisker = [[0.0], [max(0.0, each["p90_ms"] - each["median_ms"])]]
             axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
             axes.annotate(
-                f"{each['median_ms']:.1f} ms", (max(each["p90_ms"], each["median_ms"]), place), xytext=(5, 0),
-                textcoords="offset points", va="center",
-            )  # fmt: skip
+                f"{each['median_ms']:.1f} ms",
+                (max(each["p90_ms"], each["median_ms"]), place),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+            )
         axes.set_yticks(range(len(names)), [NAMES[name] for name in names] if task == timed[0] else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
         longest = max(max(each["p90_ms"], each["median_ms"]) for each in facts.values() if each["p90_ms"])
@@ -125,9 +148,14 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
     for axes, (task, facts) in zip(panels[0], points.items(), strict=True):
         for name, each in facts.items():
             axes.errorbar(
-                each["median_ms"], each["score"] * 100, yerr=(each["std"] or 0) * 100, fmt="o", capsize=3,
-                color=COLOURS[name], label=NAMES[name] + each["note_in_english"],
-            )  # fmt: skip
+                each["median_ms"],
+                each["score"] * 100,
+                yerr=(each["std"] or 0) * 100,
+                fmt="o",
+                capsize=3,
+                color=COLOURS[name],
+                label=NAMES[name] + each["note_in_english"],
+            )
         axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
         axes.margins(0.3)
         axes.set_xscale("log")
@@ -140,7 +168,7 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
     handles = dict(pair for axes in panels[0] for pair in zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize="small"
-    )  # fmt: skip
+    )
     return _save(figure, path)
 
 
@@ -156,9 +184,14 @@ def cuts(records: dict[str, Any], path: Path) -> Path | None:
             place, above = (each["median_ms"], 100 * each["score"]), number % 2
             axes.plot(*place, "o", color=COLOURS["onnx" if name == UNCUT else "fast"])
             axes.annotate(
-                name, place, xytext=(0, 6 if above else -6), textcoords="offset points", ha="center",
-                va="bottom" if above else "top", fontsize="small",
-            )  # fmt: skip
+                name,
+                place,
+                xytext=(0, 6 if above else -6),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize="small",
+            )
         axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
         axes.margins(0.18)
         axes.grid(alpha=0.3)

@@ -17,14 +17,12 @@ SOURCES = {"wikipedia_jaquad": "SkelterLabsInc/JaQuAD"}
 EVALUATION = {"livedoor": "llm-book/livedoor-news-corpus", "ner": "stockmark/ner-wikipedia-dataset"}
 DATASETS = {"livedoor": "livedoor news corpus (titles)", "ner": "Wikipedia NER (ja)"}
 HELD_OUT: dict[str, Any] = {
-    "task_type": "fill-mask", "dataset_type": "held-out", "dataset_name": "held-out part of the pretraining corpus",
-}  # fmt: skip
-TASK_TYPES = {"livedoor": "text-classification", "ner": "token-classification"}
-FORMS = {
-    "compressed": "pruned + int8 + traced",
-    "onnx": "int8, ONNX",
-    "fast": "fewer blocks, int8, ONNX",
+    "task_type": "fill-mask",
+    "dataset_type": "held-out",
+    "dataset_name": "held-out part of the pretraining corpus",
 }
+TASK_TYPES = {"livedoor": "text-classification", "ner": "token-classification"}
+FORMS = {"compressed": "pruned + int8 + traced", "onnx": "int8, ONNX", "fast": "fewer blocks, int8, ONNX"}
 
 
 def _metrics(records: dict[str, Any], name: str) -> dict[str, Any]:

@@ -219,21 +219,42 @@ def is_practice(records: dict[str, Any]) -> bool:
 def render_card(records: dict[str, Any], figures: dict[str, str]) -> str:
     """The card as Markdown. `figures` maps a figure's name to its address relative to the card."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
     template = environment.get_template("card.md")
     return template.render(
-        metadata=metadata(records), practice=is_practice(records), figures=figures, tasks=TASKS,
-        find=lambda path: find(records, path), percent=percent, number=number, megabytes=megabytes, minutes=minutes,
-        myriads=myriads, table_rows=lambda task: table_rows(records, task), run_rows=run_rows(records),
-        published_rows=lambda task: published_rows(records, task), source_rows=source_rows(records),
-        removed_rows=removed_rows(records), vocabulary_rows=vocabulary_rows(records),
-        ablation_tables=ablation_tables(records), scores=card_scores, checkpoint=card_checkpoint, speed=card_speed,
-        summary=card_summary, comparison=card_comparison, words=card_words,
+        metadata=metadata(records),
+        practice=is_practice(records),
+        figures=figures,
+        tasks=TASKS,
+        find=lambda path: find(records, path),
+        percent=percent,
+        number=number,
+        megabytes=megabytes,
+        minutes=minutes,
+        myriads=myriads,
+        table_rows=lambda task: table_rows(records, task),
+        run_rows=run_rows(records),
+        published_rows=lambda task: published_rows(records, task),
+        source_rows=source_rows(records),
+        removed_rows=removed_rows(records),
+        vocabulary_rows=vocabulary_rows(records),
+        ablation_tables=ablation_tables(records),
+        scores=card_scores,
+        checkpoint=card_checkpoint,
+        speed=card_speed,
+        summary=card_summary,
+        comparison=card_comparison,
+        words=card_words,
         records=records,
-        contender=lambda task, name: contender(records, task, name), missing=MISSING,
-    )  # fmt: skip
+        contender=lambda task, name: contender(records, task, name),
+        missing=MISSING,
+    )
 
 
 def plain_table(records: dict[str, Any]) -> str:
@@ -241,8 +262,10 @@ def plain_table(records: dict[str, Any]) -> str:
     heads = ["model", "score", "training", "all items", "an item", "size", "times as fast"]
     blocks = []
     for task, facts in TASKS.items():
-        rows = [[cell.replace("未測定", "-").replace("秒", "s").replace("倍", "x") for cell in row[1:]]
-                for row in table_rows(records, task)]  # fmt: skip
+        rows = [
+            [cell.replace("未測定", "-").replace("秒", "s").replace("倍", "x") for cell in row[1:]]
+            for row in table_rows(records, task)
+        ]
         names = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT sped up"}
         shown = [name + contender(records, task, key)["note_in_english"] for key, name in names.items()]
         lines = [heads, *([name, *row] for name, row in zip(shown, rows, strict=True))]

@@ -27,9 +27,17 @@ from mobilebert_ja.common.files import list_files, read_json, replace_folder, sh
 
 RECORD_NAME = "record.json"
 _PACKAGES = (
-    "torch", "transformers", "tokenizers", "accelerate", "numpy", "fugashi", "unidic-lite", "evaluate", "onnx",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "numpy",
+    "fugashi",
+    "unidic-lite",
+    "evaluate",
+    "onnx",
     "onnxruntime",
-)  # fmt: skip
+)
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}

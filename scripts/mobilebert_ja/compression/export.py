@@ -56,9 +56,14 @@ def require_same_logits(model: Any, graph: Any) -> float:
 
 
 def export(
-    model: Any, source: TaskModel, folder: Path, recipe: str, settings: dict[str, Any],
-    per_channel: bool | None = None, reduce_range: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    model: Any,
+    source: TaskModel,
+    folder: Path,
+    recipe: str,
+    settings: dict[str, Any],
+    per_channel: bool | None = None,
+    reduce_range: bool = True,
+) -> dict[str, Any]:
     """Write model.onnx, compressed.json and the tokenizer to `folder`; the model must be on the CPU.
 
     Args:

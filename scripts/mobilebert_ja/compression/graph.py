@@ -114,9 +114,16 @@ class Graph:
     def attention(self, query: str, key: str, value: str, mask: str, num_heads: int) -> str:
         """Attention over the positions where `mask` [rows, tokens] int32 is 1; all else is [rows, tokens, width]."""
         return self.node(
-            "MultiHeadAttention", query, key, value, "", mask,
-            domain=CONTRIB, num_heads=num_heads, mask_filter_value=float(np.finfo(np.float32).min),
-        )  # fmt: skip
+            "MultiHeadAttention",
+            query,
+            key,
+            value,
+            "",
+            mask,
+            domain=CONTRIB,
+            num_heads=num_heads,
+            mask_filter_value=float(np.finfo(np.float32).min),
+        )
 
     def slice(self, x: str, start: int, end: int, axis: int) -> str:
         """x[start:end] along one axis; an `end` beyond the last takes all."""

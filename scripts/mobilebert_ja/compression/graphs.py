@@ -20,9 +20,13 @@ _ALL = 2**31 - 1
 
 
 def to_onnx(
-    model: Any, products: str = "float32", per_channel: bool | None = None, reduce_range: bool = False,
-    graph: Graph | None = None, first_only: bool = True,
-) -> onnx.ModelProto:  # fmt: skip
+    model: Any,
+    products: str = "float32",
+    per_channel: bool | None = None,
+    reduce_range: bool = False,
+    graph: Graph | None = None,
+    first_only: bool = True,
+) -> onnx.ModelProto:
     """A {MobileBert,Bert}For{Sequence,Token}Classification or MobileBertForMaskedLM of transformers as an ONNX model.
 
     It is for texts of one segment (token_type_ids all 0).
@@ -144,9 +148,7 @@ def _layer_norm(graph: Graph, module: Any, hidden: str) -> str:
 
 def _add_and_norm(graph: Graph, module: Any, hidden: str, residual: str) -> str:
     scale, shift = (graph.constant(each.detach().numpy()) for each in (module.weight, module.bias))
-    return graph.node(
-        "SkipLayerNormalization", hidden, residual, scale, shift, domain=CONTRIB, epsilon=module.eps
-    )  # fmt: skip
+    return graph.node("SkipLayerNormalization", hidden, residual, scale, shift, domain=CONTRIB, epsilon=module.eps)
 
 
 def _plain(*modules: Any) -> Product:

@@ -133,9 +133,7 @@ def make_fast(settings: CompressSettings, source: Source, folder: Path, accelera
     ready, task = source.ready, source.task
     check_cut(settings, source.model.config)
     batches = sample_batches(*_training_rows(source), settings.per_device_train_batch_size)
-    small, kept = shrink(
-        source.model, settings.keep_layers, settings.keep_ffn, neuron_weights(source.model, batches)
-    )  # fmt: skip
+    small, kept = shrink(source.model, settings.keep_layers, settings.keep_ffn, neuron_weights(source.model, batches))
     trained = _recovered(settings, source, small, kept, folder, accelerator)
     parameters = sum(each.numel() for each in small.parameters())
     cut = dataclasses.replace(ready, model=LogitsOf(small), description=describe(small), parameters=parameters)

@@ -44,15 +44,20 @@ def sample_batches(rows: list[Row], pad_id: int, batch_size: int) -> list[dict[s
     """Inputs of rows spread over the training part, for weighing neurons."""
     chosen = rows[:: max(1, len(rows) // WEIGHED_ROWS)]
     batches = (collate(chosen[start : start + batch_size], pad_id) for start in range(0, len(chosen), batch_size))
-    return [
-        {name: torch.from_numpy(array) for name, array in batch.items() if name != "labels"} for batch in batches
-    ]  # fmt: skip
+    return [{name: torch.from_numpy(array) for name, array in batch.items() if name != "labels"} for batch in batches]
 
 
 def recover(
-    accelerator: Accelerator, student: Any, teacher: Any, kept: list[int], rows: list[Row], pad_id: int,
-    settings: CompressSettings, folder: Path, describe: str,
-) -> TrainState:  # fmt: skip
+    accelerator: Accelerator,
+    student: Any,
+    teacher: Any,
+    kept: list[int],
+    rows: list[Row],
+    pad_id: int,
+    settings: CompressSettings,
+    folder: Path,
+    describe: str,
+) -> TrainState:
     """Train `student` in place to give the teacher's answers, and its blocks to give what the teacher's gave.
 
     Args:
@@ -83,7 +88,14 @@ def recover(
     an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
     steps = math.ceil(settings.num_train_epochs * an_epoch / settings.gradient_accumulation_steps)
     return run_training(
-        accelerator, student.eval(), make_adamw(student, settings), batch, loss_function, settings,
-        max_steps=steps, warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps), folder=folder,
+        accelerator,
+        student.eval(),
+        make_adamw(student, settings),
+        batch,
+        loss_function,
+        settings,
+        max_steps=steps,
+        warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps),
+        folder=folder,
         describe=describe,
-    )  # fmt: skip
+    )

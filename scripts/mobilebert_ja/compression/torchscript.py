@@ -242,6 +242,13 @@ def load_compressed(folder: str | Path) -> TaskModel:
             f"{path} was made with torch {facts['torch']} and torch {torch.__version__} cannot read it: {reason}"
         ) from None
     return TaskModel(
-        model, list(facts["labels"]), folder, facts["task"], int(facts["max_seq_length"]), facts["description"],
-        int(facts["parameters"]), path.stat().st_size, decoder_of(facts, folder),
-    )  # fmt: skip
+        model,
+        list(facts["labels"]),
+        folder,
+        facts["task"],
+        int(facts["max_seq_length"]),
+        facts["description"],
+        int(facts["parameters"]),
+        path.stat().st_size,
+        decoder_of(facts, folder),
+    )

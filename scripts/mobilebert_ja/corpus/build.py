@@ -139,10 +139,7 @@ class CorpusBuild:
     def _distinct_documents(self, report: RuleReport) -> list[PipelineStep]:
         """Cleaned documents, without those found to stand twice."""
         found = str(self.duplicates / "documents")
-        return [
-            self._read(self.cleaned),
-            ExactDedupFilter(found, self.exact, Removed("duplicate_document", report)),
-        ]
+        return [self._read(self.cleaned), ExactDedupFilter(found, self.exact, Removed("duplicate_document", report))]
 
     def _unlike_documents(self, report: RuleReport) -> list[PipelineStep]:
         """Those, without near-duplicates."""

@@ -71,9 +71,7 @@ def train_svm(task: Task, word_features: bool, regularization: float, seed: int)
             tokenizer=normalized_words, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True
         )
         parts.append(("words", words))
-    model = pipeline.make_pipeline(
-        pipeline.FeatureUnion(parts), svm.LinearSVC(C=regularization, random_state=seed)
-    )  # fmt: skip
+    model = pipeline.make_pipeline(pipeline.FeatureUnion(parts), svm.LinearSVC(C=regularization, random_state=seed))
     model.fit([example.text for example in task.train], [example.target for example in task.train])
     weights = model[-1].coef_.size + model[-1].intercept_.size
     return Trained(
@@ -159,6 +157,4 @@ def train_crf(task: Task, settings: CrfSettings) -> Trained:
         return spans_of_tags([word.offset for word in words], tags)
 
     facts = tagger.info()
-    return Trained(
-        lambda texts: [answer(text) for text in texts], len(facts.state_features) + len(facts.transitions)
-    )  # fmt: skip
+    return Trained(lambda texts: [answer(text) for text in texts], len(facts.state_features) + len(facts.transitions))

@@ -228,7 +228,15 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = Non
     parameters = sum(each.numel() for each in model.parameters())
     decoder = read_decoder(folder, labels) if task == "ner" else None
     ready = TaskModel(
-        LogitsOf(model), labels, folder, task, max_seq_length, describe(model), parameters, size, decoder,
+        LogitsOf(model),
+        labels,
+        folder,
+        task,
+        max_seq_length,
+        describe(model),
+        parameters,
+        size,
+        decoder,
         model.config.max_position_embeddings,
-    )  # fmt: skip
+    )
     return model.eval(), ready

@@ -91,9 +91,7 @@ class Window:
     cut: bool = False
 
 
-def windows_of(
-    example: Example, number: int, encoder: FastEncoder, max_seq_length: int, stride: int
-) -> list[Window]:  # fmt: skip
+def windows_of(example: Example, number: int, encoder: FastEncoder, max_seq_length: int, stride: int) -> list[Window]:
     """[CLS] question [SEP] stretch of the context [SEP]; stretches overlap by `stride` tokens, as far as they can."""
     cls, sep = encoder.vocab["[CLS]"], encoder.vocab["[SEP]"]
     asked = encoder.ids(example.text)
@@ -186,9 +184,15 @@ FORMS = {
 
 
 def answer_examples(
-    task: Task, model: Any, encoder: FastEncoder, examples: Sequence[Example], max_seq_length: int, stride: int,
-    batch_size: int, describe: str = "",
-) -> list[Any]:  # fmt: skip
+    task: Task,
+    model: Any,
+    encoder: FastEncoder,
+    examples: Sequence[Example],
+    max_seq_length: int,
+    stride: int,
+    batch_size: int,
+    describe: str = "",
+) -> list[Any]:
     """A model's answers to examples of kind "number" (a number each), "choices" (the name of one) or "answers" (as it
     stands in the context; of several windows the one whose answer scores highest)."""
     rows: list[Any]

@@ -9,11 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    BertConfig,
-    PretrainedConfig,
-)
+from transformers import AutoConfig, BertConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.common.errors import UserError

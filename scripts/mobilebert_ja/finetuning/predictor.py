@@ -52,9 +52,14 @@ class Predictor:
     """
 
     def __init__(
-        self, model: LogitsFunction, encoder: FastEncoder, task_name: str, labels: Sequence[str], max_seq_length: int,
+        self,
+        model: LogitsFunction,
+        encoder: FastEncoder,
+        task_name: str,
+        labels: Sequence[str],
+        max_seq_length: int,
         decoder: Decoder | None = None,
-    ):  # fmt: skip
+    ):
         self.model, self.encoder, self.task_name = model, encoder, task_name
         self.labels, self.max_seq_length, self.decoder = list(labels), max_seq_length, decoder
 

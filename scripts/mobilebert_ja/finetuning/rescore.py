@@ -100,8 +100,10 @@ def _read_task(output: Path, record: dict[str, Any], made: FinetuneSettings) -> 
     source = task_source(vars(made), lambda: resolve_data_dir(made))
     for name, path in source.files.items():
         if record["inputs"].get(name) != fingerprint(path):
-            raise UserError(f"{output} was made from another {path} than is there now; its models may have seen the "
-                            "test part that this one gives.")  # fmt: skip
+            raise UserError(
+                f"{output} was made from another {path} than is there now; its models may have seen the "
+                "test part that this one gives."
+            )
     return source.load(made.split_seed)
 
 

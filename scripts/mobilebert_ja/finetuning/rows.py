@@ -64,7 +64,7 @@ def window_rows(text: str, encoder: FastEncoder, max_seq_length: int) -> tuple[l
     return [
         Row([cls, *encoding.ids[start:end], sep], encoding.offsets[start:end])
         for start, end in zip(starts, ends, strict=True)
-    ], starts  # fmt: skip
+    ], starts
 
 
 def training_rows(task: Task, encoder: FastEncoder, max_seq_length: int) -> list[Row]:

@@ -84,10 +84,17 @@ def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainS
     steps = math.ceil(settings.num_train_epochs * an_epoch / a_step)
     model.train()
     state = run_training(
-        job.accelerator, model, make_adamw(model, settings), batch, crf_loss if crf else form.loss, settings,
-        max_steps=steps, warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps),
-        folder=folder, describe=describe,
-    )  # fmt: skip
+        job.accelerator,
+        model,
+        make_adamw(model, settings),
+        batch,
+        crf_loss if crf else form.loss,
+        settings,
+        max_steps=steps,
+        warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps),
+        folder=folder,
+        describe=describe,
+    )
     return model, state
 
 

@@ -25,7 +25,7 @@ def allowed_transitions(labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     begins = np.array([not label.startswith("I-") for label in labels])
     follows = np.array(
         [[not after.startswith("I-") or before[1:] == after[1:] for after in labels] for before in labels]
-    )  # fmt: skip
+    )
     return begins, follows
 
 

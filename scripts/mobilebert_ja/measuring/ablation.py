@@ -70,9 +70,12 @@ def load_ablation(path: Path) -> Ablation:
                 f"{path}, variant '{name}': script must be one of {', '.join(_STARTED_BY)}, not {script!r}."
             )
     return Ablation(
-        path.stem, " ".join(str(content.get("question", "")).split()), common, variants,
+        path.stem,
+        " ".join(str(content.get("question", "")).split()),
+        common,
+        variants,
         list(content.get("seeds") or [0]),
-    )  # fmt: skip
+    )
 
 
 def run_variants(
@@ -132,9 +135,12 @@ def _run_variant(
     command += [str(part) for key, value in given.items() if value is not None for part in (f"--{key}", value)]
     with open(folder / f"{variant.folder_name}.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
             pass_fds=[lock],  # a run that outlives this process keeps its lock
-        )  # fmt: skip
+        )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     result: dict[str, Any] = {

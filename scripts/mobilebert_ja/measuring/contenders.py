@@ -77,9 +77,17 @@ def _of_torch(
     kind: str, like: str, model: TaskModel, runs: FinishedRuns | None, trained: bool, folder: Path | None = None
 ) -> Contender:
     return Contender(
-        kind, folder or model.folder, like, runs, trained, model.description, model.parameters, model.bytes,
-        model.labels, model,
-    )  # fmt: skip
+        kind,
+        folder or model.folder,
+        like,
+        runs,
+        trained,
+        model.description,
+        model.parameters,
+        model.bytes,
+        model.labels,
+        model,
+    )
 
 
 def eager(name: str, model: TaskModel, runs: FinishedRuns | None, trained: bool = True) -> Contender:
@@ -117,9 +125,15 @@ def untrained_bert(like: TaskModel, vocab_size: int, seed: int, folder: Path) ->
     parameters = sum(each.numel() for each in model.parameters())
     save_model(model, like.folder, folder)
     return model, TaskModel(
-        LogitsOf(model), like.labels, folder, like.task, like.max_seq_length, describe(model), parameters,
+        LogitsOf(model),
+        like.labels,
+        folder,
+        like.task,
+        like.max_seq_length,
+        describe(model),
+        parameters,
         4 * parameters,
-    )  # fmt: skip
+    )
 
 
 def rivals(model: Any, bert: TaskModel, folder: Path, trained: bool) -> dict[str, Contender]:

@@ -26,9 +26,14 @@ def spread_subset(count: int, size: int, seed: int) -> list[int]:
 
 
 def time_all(
-    contenders: dict[str, Contender], task: Task, encoder: FastEncoder, repetitions: int, num_threads: int, seed: int,
+    contenders: dict[str, Contender],
+    task: Task,
+    encoder: FastEncoder,
+    repetitions: int,
+    num_threads: int,
+    seed: int,
     turn: int,
-) -> tuple[dict[str, Timing], dict[str, list[Any]]]:  # fmt: skip
+) -> tuple[dict[str, Timing], dict[str, list[Any]]]:
     """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it.
 
     repetitions, num_threads, seed, turn: see `time_one_by_one`.
@@ -48,9 +53,14 @@ def time_all(
     threads = "1 thread" if num_threads == 1 else f"{num_threads} threads"
     with progress_bar(total=len(texts) * repetitions, desc=threads, unit="text", leave=False) as bar:
         timings = time_one_by_one(
-            {**timed, TOKENIZER: encoder.encode}, texts, repetitions, num_threads,
-            seed=seed, after_item=bar.update, turn=turn,
-        )  # fmt: skip
+            {**timed, TOKENIZER: encoder.encode},
+            texts,
+            repetitions,
+            num_threads,
+            seed=seed,
+            after_item=bar.update,
+            turn=turn,
+        )
     answers = {
         name: [contender.task_answer(kept[name][text]) for text in texts] for name, contender in contenders.items()
     }

@@ -27,9 +27,17 @@ class BlockwiseGraph(Graph):
         values, scales = quantize_rows(by.weight.T.reshape(outputs * inputs // BLOCK, BLOCK))
         packed = (values.astype(np.int16) + 128).astype(np.uint8).reshape(outputs, inputs // BLOCK, BLOCK)
         result = self.node(
-            "MatMulNBits", x, self.constant(packed, np.uint8), self.constant(scales.reshape(-1)),
-            domain=CONTRIB, K=inputs, N=outputs, bits=8, block_size=BLOCK, accuracy_level=4,
-        )  # fmt: skip
+            "MatMulNBits",
+            x,
+            self.constant(packed, np.uint8),
+            self.constant(scales.reshape(-1)),
+            domain=CONTRIB,
+            K=inputs,
+            N=outputs,
+            bits=8,
+            block_size=BLOCK,
+            accuracy_level=4,
+        )
         return result if by.bias is None else self.node("Add", result, self.constant(by.bias))
 
 

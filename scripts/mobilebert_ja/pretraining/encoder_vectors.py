@@ -65,9 +65,13 @@ def encoder_word_vectors(name_or_path: str | Path, vocabulary: list[str], layer:
     for first in progress_bar(range(0, len(asked), _BATCH), desc="asking the encoder", unit="batch"):
         numbers = asked[first : first + _BATCH]
         batch = tokenizer(
-            [prefix + texts[n] for n in numbers], padding=True, truncation=True, return_tensors="pt",
-            return_offsets_mapping=True, return_special_tokens_mask=True,
-        )  # fmt: skip
+            [prefix + texts[n] for n in numbers],
+            padding=True,
+            truncation=True,
+            return_tensors="pt",
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
         offsets, special = batch.pop("offset_mapping"), batch.pop("special_tokens_mask")
         states = model(**batch, output_hidden_states=True).hidden_states[layer]
         # A token that holds the prefix's last space and the entry's first character is the entry's.

@@ -12,11 +12,7 @@ EVALUATION_PROBABILITY = 0.15  # held-out text is always masked alike, so that r
 
 
 def whole_word_mask(
-    input_ids: np.ndarray,
-    index: dict[str, Any],
-    probability: float,
-    replacement: str,
-    rng: np.random.Generator,
+    input_ids: np.ndarray, index: dict[str, Any], probability: float, replacement: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Choose whole words until `probability` of the positions is used up, and hide them.
 

@@ -168,9 +168,13 @@ def transfer_loss_function(
             )
             teacher_logits = teacher.heads(features[-1], batch["positions"])[0] if prediction else torch.empty(0)
         output = model(
-            batch["input_ids"], batch["token_type_ids"], batch["positions"], depth, prediction,
+            batch["input_ids"],
+            batch["token_type_ids"],
+            batch["positions"],
+            depth,
+            prediction,
             layers if layer_transfer else (),
-        )  # fmt: skip
+        )
         loss = torch.zeros((), device=batch["input_ids"].device)
         values: dict[str, Any] = {}
         if layer_transfer:

@@ -32,16 +32,20 @@ def _facts_of(source: Path) -> dict[str, Any]:
         facts = read_facts(source, ONNX)
         per_token = any(label.startswith("B-") for label in facts["labels"])
         return {
-            "labels": facts["labels"], "max_seq_length": facts["max_seq_length"], "fast": True,
+            "labels": facts["labels"],
+            "max_seq_length": facts["max_seq_length"],
+            "fast": True,
             "per_token": per_token,
-        }  # fmt: skip
+        }
     config = read_json(source / "config.json", "finetune.py and compress.py make such folders.")
     if "id2label" not in config:
         raise UserError(f"{source} is not fine-tuned: its config.json names no labels.")
     return {
-        "labels": list(config["id2label"].values()), "max_seq_length": config["max_position_embeddings"],
-        "fast": False, "per_token": "TokenClassification" in str(config.get("architectures")),
-    }  # fmt: skip
+        "labels": list(config["id2label"].values()),
+        "max_seq_length": config["max_position_embeddings"],
+        "fast": False,
+        "per_token": "TokenClassification" in str(config.get("architectures")),
+    }
 
 
 def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
@@ -54,29 +58,51 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
     metrics, settings = record.get("metrics", {}), record.get("settings", {})
     pipeline_tag = "token-classification" if facts["per_token"] else "text-classification"
     runs = metrics.get("runs", [])
-    results = [
-        EvalResult(
-            task_type=pipeline_tag, dataset_type=metrics["task"], dataset_name=metrics["task"],
-            metric_type=metrics["metric"], metric_value=round(100 * runs[0]["score"], 2),
-        )
-    ] if runs else None  # fmt: skip
+    results = (
+        [
+            EvalResult(
+                task_type=pipeline_tag,
+                dataset_type=metrics["task"],
+                dataset_name=metrics["task"],
+                metric_type=metrics["metric"],
+                metric_value=round(100 * runs[0]["score"], 2),
+            )
+        ]
+        if runs
+        else None
+    )
     data = ModelCardData(
-        language="ja", license="cc-by-sa-3.0", library_name=None if facts["fast"] else "transformers",
-        pipeline_tag=pipeline_tag, base_model=base_model, tags=["mobilebert", "japanese", "cpu"],
+        language="ja",
+        license="cc-by-sa-3.0",
+        library_name=None if facts["fast"] else "transformers",
+        pipeline_tag=pipeline_tag,
+        base_model=base_model,
+        tags=["mobilebert", "japanese", "cpu"],
         base_model_relation="quantized" if facts["fast"] else "finetune",
-        model_name=repo_id.split("/")[-1] if results else None, eval_results=results,
-    )  # fmt: skip
+        model_name=repo_id.split("/")[-1] if results else None,
+        eval_results=results,
+    )
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
     names = sorted({label.removeprefix("B-").removeprefix("I-") for label in facts["labels"]} - {"O"})
     return environment.get_template("derived_card.md").render(
-        metadata=data.to_yaml(line_break="\n"), repo_id=repo_id, base_model=base_model, pipeline_tag=pipeline_tag,
-        title=TITLES[pipeline_tag], fast=facts["fast"], example=EXAMPLE,
+        metadata=data.to_yaml(line_break="\n"),
+        repo_id=repo_id,
+        base_model=base_model,
+        pipeline_tag=pipeline_tag,
+        title=TITLES[pipeline_tag],
+        fast=facts["fast"],
+        example=EXAMPLE,
         labels=names if facts["per_token"] else facts["labels"],
         max_seq_length=settings.get("max_seq_length") or facts["max_seq_length"],
-        metric=METRICS.get(metrics.get("metric", ""), ""), test_size=metrics.get("test_size"),
+        metric=METRICS.get(metrics.get("metric", ""), ""),
+        test_size=metrics.get("test_size"),
         rows=[[run["seed"], f"{run['score'] * 100:.1f} %"] for run in runs],
         settings={name: settings[name] for name in SHOWN_SETTINGS if settings.get(name) is not None},
-    )  # fmt: skip
+    )

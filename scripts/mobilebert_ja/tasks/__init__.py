@@ -23,9 +23,18 @@ PUBLIC_TASKS = ("livedoor", "ner")
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 
 __all__ = [
-    "JGLUE", "OWN_TASKS", "PUBLIC_TASKS", "TASKS", "Example", "Task", "TaskSource", "data_file", "load_task",
-    "own_data_settings_left_out", "task_source",
-]  # fmt: skip
+    "JGLUE",
+    "OWN_TASKS",
+    "PUBLIC_TASKS",
+    "TASKS",
+    "Example",
+    "Task",
+    "TaskSource",
+    "data_file",
+    "load_task",
+    "own_data_settings_left_out",
+    "task_source",
+]
 
 
 def data_file(task: str, data_dir: Path) -> Path:

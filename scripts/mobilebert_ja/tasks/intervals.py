@@ -220,9 +220,11 @@ def compare(first: Answers, second: Answers, resamples: int = RESAMPLES, seed: i
     only_first = sum(mine and not theirs for mine, theirs in zip(*right, strict=True))
     only_second = sum(theirs and not mine for mine, theirs in zip(*right, strict=True))
     return result | {
-        "only_first": only_first, "only_second": only_second, "test": "exact McNemar",
+        "only_first": only_first,
+        "only_second": only_second,
+        "test": "exact McNemar",
         "p": mcnemar_p(only_first, only_second),
-    }  # fmt: skip
+    }
 
 
 def _require_same_items(first: Answers, second: Answers) -> None:

@@ -23,9 +23,17 @@ from mobilebert_ja.evaluate_metrics.entity_f1.span_scores import Span, entity_sc
 
 METRICS_FOLDER = Path(__file__).resolve().parents[1] / "evaluate_metrics"
 __all__ = [
-    "METRICS_FOLDER", "Span", "accuracy", "classification_scores", "confusion_counts", "entity_scores", "load_metric",
-    "macro_f1", "mean_and_std", "per_class_scores",
-]  # fmt: skip
+    "METRICS_FOLDER",
+    "Span",
+    "accuracy",
+    "classification_scores",
+    "confusion_counts",
+    "entity_scores",
+    "load_metric",
+    "macro_f1",
+    "mean_and_std",
+    "per_class_scores",
+]
 
 
 def mean_and_std(scores: Sequence[float]) -> tuple[float, float | None]:

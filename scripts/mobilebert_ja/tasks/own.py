@@ -49,9 +49,13 @@ class OwnData:
             raise UserError(f"--test_share must be more than 0 and less than 1, not {settings['test_share']}.")
         test_file = settings.get("test_file")
         return cls(
-            settings["task"], require_file(settings["train_file"]), require_file(test_file) if test_file else None,
-            settings["text_column"], settings["label_column"], settings["test_share"],
-        )  # fmt: skip
+            settings["task"],
+            require_file(settings["train_file"]),
+            require_file(test_file) if test_file else None,
+            settings["text_column"],
+            settings["label_column"],
+            settings["test_share"],
+        )
 
     @property
     def files(self) -> dict[str, Path]:

@@ -55,9 +55,11 @@ def make_accelerator(
             f"{', '.join(sorted(available)) or 'none'})."
         )
     accelerator = Accelerator(
-        gradient_accumulation_steps=gradient_accumulation_steps, log_with=names or None,
-        project_dir=str(logging_dir) if names else None, **extra,
-    )  # fmt: skip
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        log_with=names or None,
+        project_dir=str(logging_dir) if names else None,
+        **extra,
+    )
     if names:
         accelerator.init_trackers("mobilebert-ja")
     if accelerator.mixed_precision == "fp16":
@@ -195,8 +197,10 @@ def run_training(
         accelerator.print(f"{describe}: goes on from step {state.step}")
     base_seconds, began = state.seconds, time.perf_counter()
     accumulation, world, rank = (
-        settings.gradient_accumulation_steps, accelerator.num_processes, accelerator.process_index
-    )  # fmt: skip
+        settings.gradient_accumulation_steps,
+        accelerator.num_processes,
+        accelerator.process_index,
+    )
 
     def elapsed() -> float:
         seconds = base_seconds + time.perf_counter() - began

@@ -1,72 +1,21 @@
-"""The road as a list: which script makes what, in which order, and how it is started."""
+"""The road walked: the stages of a recipe one after another, each in a process of its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.settings import load_recipe
-from mobilebert_ja.tasks import JGLUE, PUBLIC_TASKS
+from mobilebert_ja.plans import is_finished
+from mobilebert_ja.settings import ROAD, RoadStage, load_recipe, parse_settings
+
+__all__ = ["ROAD", "SCRIPTS", "RoadStage", "command_of", "run_stage", "stages_of", "walk"]
 
 _DISTRIBUTED = ("RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 SCRIPTS = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class RoadStage:
-    """One command of the road. It is walked if the recipe has its section, or if it is not `optional`."""
-
-    section: str
-    script: str
-    flags: dict[str, str] = field(default_factory=dict)
-    launch: bool = False  # started by `accelerate launch`, because it trains
-    optional: bool = False
-
-
-ROAD = (
-    RoadStage("build_corpus", "build_corpus.py"),
-    RoadStage("train_tokenizer", "train_tokenizer.py"),
-    RoadStage("evaluate_tokenizer", "evaluate_tokenizer.py", optional=True),
-    RoadStage("pack_corpus", "pack_corpus.py"),
-    RoadStage("embed_words", "embed_words.py", optional=True),
-    RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
-    RoadStage("distill", "distill.py", launch=True, optional=True),
-    RoadStage("pretrain_shallow", "pretrain.py", {"model": "shallow"}, launch=True, optional=True),
-    RoadStage("pretrain_short", "pretrain.py", {"model": "short"}, launch=True, optional=True),
-    RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
-    RoadStage("export_checkpoint", "export_checkpoint.py"),
-    RoadStage("evaluate_checkpoint", "evaluate_checkpoint.py", optional=True),
-    *(
-        each
-        for task in PUBLIC_TASKS
-        for each in (
-            RoadStage(f"finetune_{task}", "finetune.py", {"task": task}, launch=True),
-            RoadStage(
-                f"finetune_{task}_random", "finetune.py", {"task": task, "random_weights": "mobilebert"}, True, True
-            ),
-            RoadStage(f"finetune_{task}_bert", "finetune.py", {"task": task, "random_weights": "bert"}, True, True),
-        )
-    ),
-    RoadStage("finetune_classification", "finetune.py", {"task": "classification"}, launch=True, optional=True),
-    RoadStage("finetune_entities", "finetune.py", {"task": "entities"}, launch=True, optional=True),
-    *(RoadStage(f"finetune_{task}", "finetune.py", {"task": task}, launch=True, optional=True) for task in JGLUE),
-    RoadStage("baseline_livedoor", "baseline.py", {"task": "livedoor"}, optional=True),
-    RoadStage("baseline_ner", "baseline.py", {"task": "ner"}, optional=True),
-    RoadStage("compress_livedoor", "compress.py", {"task": "livedoor", "recipe": "card"}),
-    RoadStage("compress_livedoor_onnx", "compress.py", {"task": "livedoor", "recipe": "onnx"}),
-    RoadStage("compress_livedoor_fast", "compress.py", {"task": "livedoor", "recipe": "fast"}, True, optional=True),
-    RoadStage("compress_ner", "compress.py", {"task": "ner", "recipe": "card"}),
-    RoadStage("compress_ner_onnx", "compress.py", {"task": "ner", "recipe": "onnx"}),
-    RoadStage("compress_ner_fast", "compress.py", {"task": "ner", "recipe": "fast"}, True, optional=True),
-    RoadStage("benchmark_livedoor", "benchmark.py", {"task": "livedoor"}),
-    RoadStage("benchmark_ner", "benchmark.py", {"task": "ner"}),
-    RoadStage("render_card", "render_card.py"),
-)
 
 
 def stages_of(recipe: dict[str, Any], before: str | None = None) -> list[RoadStage]:
@@ -78,6 +27,12 @@ def stages_of(recipe: dict[str, Any], before: str | None = None) -> list[RoadSta
     return walked
 
 
+def flags_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str]) -> list[str]:
+    """The arguments of one stage's script."""
+    flags = ({"config": recipe_path} if recipe_path else {}) | shared_flags | stage.flags
+    return [part for key, value in flags.items() for part in (f"--{key}", value)]
+
+
 def command_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str]) -> list[str]:
     """The command line of one stage. Precision is taken from ACCELERATE_MIXED_PRECISION, as accelerate does itself."""
     start = [sys.executable]
@@ -85,12 +40,7 @@ def command_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str
         precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
         start += ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
         start += ["--dynamo_backend", "no", "--mixed_precision", precision]
-    flags = ({"config": recipe_path} if recipe_path else {}) | shared_flags | stage.flags
-    return [
-        *start,
-        str(SCRIPTS / stage.script),
-        *(part for key, value in flags.items() for part in (f"--{key}", value)),
-    ]
+    return [*start, str(SCRIPTS / stage.script), *flags_of(stage, recipe_path, shared_flags)]
 
 
 def run_stage(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str] | None = None) -> None:
@@ -104,16 +54,45 @@ def run_stage(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str,
         raise UserError(f"the road stopped at {stage.section} (its message stands above)")
 
 
-def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = None) -> None:
-    """Run the stages of a recipe one after another; a finished one is passed over by its own record.
+def _with_own_seed(recipe: dict[str, Any], stage: RoadStage, shared_flags: dict[str, str]) -> dict[str, str]:
+    """A section with a seed of its own keeps its distance from the recipe's: its rows are other ones than before."""
+    own = (recipe.get(stage.section) or {}).get("seed")
+    if "seed" not in shared_flags or own is None:
+        return shared_flags
+    distance = int(own) - int(recipe.get("seed", 0))
+    return shared_flags | {"seed": str(int(shared_flags["seed"]) + distance)}
+
+
+def walk(recipe_path: str, shared_flags: dict[str, str], before: str | None = None) -> int:
+    """Run the stages of a recipe one after another; a finished one is passed over by its record, without a process.
 
     Args:
         shared_flags: flags that every stage takes, for example {"work_dir": "work"}.
         before: stop before this section.
 
+    Returns:
+        How many processes were started.
+
     Raises `UserError` if a stage fails; it has printed its own reason.
     """
-    stages = stages_of(load_recipe(recipe_path), before)
+    recipe = load_recipe(recipe_path)
+    stages = stages_of(recipe, before)
+    started = 0
     for number, stage in enumerate(stages, start=1):
         print(f"\n[{number}/{len(stages)}] {stage.section}", flush=True)
-        run_stage(stage, recipe_path, shared_flags)
+        flags = _with_own_seed(recipe, stage, shared_flags)
+        # The card shows what was made anew, whatever the clock says.
+        certain = not (started and stage.script == "render_card.py")
+        if certain and _is_finished(stage, recipe_path, flags):
+            continue
+        run_stage(stage, recipe_path, flags)
+        started += 1
+    return started
+
+
+def _is_finished(stage: RoadStage, recipe_path: str, flags: dict[str, str]) -> bool:
+    try:
+        settings = parse_settings(stage.settings, None, stage.section, flags_of(stage, recipe_path, flags))
+    except UserError:
+        return False  # its script says so
+    return is_finished(stage.script, settings)

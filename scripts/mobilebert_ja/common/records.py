@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,25 @@ _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}
 _RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options"}
 _RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
+
+
+class _Any:
+    """Holds every value."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+# Settings that a stage had once and that older records hold: with these values they made no difference.
+_DROPPED: dict[str, Any] = {"token_masking": (0.0,)}
+# distill.py had these of pretrain.py, which it never read.
+_DROPPED |= dict.fromkeys(
+    (
+        *("model", "model_name_or_path", "word_embeddings", "word_embedding_std", "normalization_type"),
+        *("embedding_gain", "depth_scaled_outputs", "dropout", "lr_scheduler_type"),
+    ),
+    _Any(),
+)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -174,7 +194,11 @@ class Stage:
         for label, path in self.inputs.items():
             if not Path(path).exists():
                 raise UserError(f"{path} ({label}, needed by this stage) does not exist.")
-        self._fingerprints = {label: fingerprint(path) for label, path in self.inputs.items()}
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        """Of the inputs as they were when they were first asked for, which `is_done` or `begin` does."""
+        return {label: fingerprint(path) for label, path in self.inputs.items()}
 
     @property
     def folder(self) -> Path:
@@ -187,12 +211,19 @@ class Stage:
 
     @staticmethod
     def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+        dropped = {
+            key
+            for key, value in theirs.get("settings", {}).items()
+            if key not in mine["settings"] and value in _DROPPED.get(key, ())
+        }
         for part in ("settings", "inputs"):
             for key in sorted(mine[part].keys() | theirs.get(part, {}).keys()):
                 new, old = mine[part].get(key), theirs.get(part, {}).get(key)
                 # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
                 # nothing of data_dir there, training for example, does not read it.
-                if new != old and not (part == "settings" and (key == "data_dir" or key in mine["inputs"])):
+                if new != old and not (
+                    part == "settings" and (key == "data_dir" or key in mine["inputs"] or key in dropped)
+                ):
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 
@@ -235,7 +266,7 @@ class Stage:
         write_json(identity_file, self._identity())
         return False
 
-    def finish(self, metrics: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Write the record, give the output its final name and return the record."""
         (self.folder / "identity.json").unlink(missing_ok=True)
         record = {
@@ -245,7 +276,6 @@ class Stage:
             "peak_memory_mib": peak_memory_mib(),
             **self._identity(),
             "metrics": metrics,
-            **extra,
             **circumstances(),
             "files": digests(self.folder),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,10 +16,12 @@ from transformers.utils import logging as transformers_logging
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
+from mobilebert_ja.finetuning.origin import model_input as model_input
+from mobilebert_ja.finetuning.origin import task_source_of as task_source_of
 from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.inference.decoding import Decoder, read_decoder
 from mobilebert_ja.settings import FinetuneSettings
-from mobilebert_ja.tasks import OWN_TASKS, Task, TaskSource, task_source
+from mobilebert_ja.tasks import Task
 from mobilebert_ja.tokenization.encoder import FastEncoder, read_vocabulary
 
 _DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
@@ -81,33 +83,6 @@ class FinishedRuns:
     @property
     def split_seed(self) -> int:
         return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
-
-
-def model_input(folder: Path) -> Path:
-    """What of a model folder is fingerprinted: a stage's folder whole, of another (a clone's root) the weights."""
-    names = [RECORD_NAME, "model.safetensors", "pytorch_model.bin"]
-    found = next((name for name in names if (folder / name).is_file()), RECORD_NAME)
-    return folder if found == RECORD_NAME else folder / found
-
-
-def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> TaskSource:
-    """Where the task of a fine-tuned folder is read from: the user's own files that its record names, or public data.
-
-    Raises `UserError` if the record names no files though the task is a user's own, or if they changed since.
-    """
-    if task not in OWN_TASKS:
-        known = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else {}
-        share = known.get("settings", {}).get("train_share", 1.0)
-        return task_source({"task": task, "train_share": share}, data_dir)
-    maker = f"finetune.py --task {task}"
-    record = read_json(folder / RECORD_NAME, f"{maker} --train_file FILE makes one, and says there what it read.")
-    if record.get("settings", {}).get("task") != task:
-        raise UserError(f"{folder} was not made by {maker}.")
-    source = task_source(record["settings"], data_dir)
-    for name, path in source.files.items():
-        if record["inputs"].get(name) != fingerprint(path):
-            raise UserError(f"{folder} was made from another {path} than is there now; {maker} --overwrite mends it.")
-    return source
 
 
 def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:

@@ -12,10 +12,10 @@ from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, write_json
+from mobilebert_ja.common.paths import WEIGHTS_NAME as WEIGHTS_NAME
 from mobilebert_ja.model.mobilebert import PRESETS
 from mobilebert_ja.tokenization.encoder import copy_tokenizer
 
-WEIGHTS_NAME = "pytorch_model.bin"
 RELEASED_FILES = ("config.json", WEIGHTS_NAME, "tokenizer_config.json", "vocab.txt")
 SAVED_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

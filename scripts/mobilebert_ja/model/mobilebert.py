@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import MobileBertConfig, MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.paths import WORD_EMBEDDINGS_NAME as WORD_EMBEDDINGS_NAME
 
 _SHARED = {
     "hidden_size": 512,
@@ -106,9 +107,6 @@ def initialise_student(model: nn.Module, embedding_gain: float, depth_scaled_out
         with torch.no_grad():
             for block in blocks:
                 block.output.bottleneck.dense.weight.div_(len(blocks) ** 0.5)
-
-
-WORD_EMBEDDINGS_NAME = "word_embeddings.npy"  # in a folder of embed_words.py
 
 
 def set_word_embeddings(model: nn.Module, vectors: np.ndarray, spread: float) -> None:

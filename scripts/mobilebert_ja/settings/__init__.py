@@ -15,12 +15,12 @@ from mobilebert_ja.settings.pretraining import (
     CostSettings,
     DistillSettings,
     ExportSettings,
+    MaskedLMSettings,
     PretrainSettings,
     TrainingSettings,
     TrainingSpeedSettings,
 )
 from mobilebert_ja.settings.recipe import (
-    SECTIONS,
     SHARED_KEYS,
     fill_paths,
     from_recipe,
@@ -37,6 +37,7 @@ from mobilebert_ja.settings.release import (
     ServiceLoadSettings,
     VariantSettings,
 )
+from mobilebert_ja.settings.stages import ROAD, RoadStage
 from mobilebert_ja.settings.tasks import (
     BaselineSettings,
     DownloadDataSettings,
@@ -47,7 +48,7 @@ from mobilebert_ja.settings.tasks import (
 )
 
 __all__ = [
-    "SECTIONS",
+    "ROAD",
     "SHARED_KEYS",
     "AblationSettings",
     "BaselineSettings",
@@ -65,9 +66,11 @@ __all__ = [
     "FinetuneSettings",
     "FinetuneSpeedSettings",
     "LearningCurveSettings",
+    "MaskedLMSettings",
     "PackSettings",
     "PretrainSettings",
     "PublishSettings",
+    "RoadStage",
     "ServiceLoadSettings",
     "StageSettings",
     "TaskSettings",

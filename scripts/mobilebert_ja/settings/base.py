@@ -1,14 +1,62 @@
-"""What every stage takes."""
+"""What every stage takes, and how a setting is defined: its default, its meaning and its bounds in one place."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from mobilebert_ja.common.errors import UserError
 
-def setting(default: Any, help: str) -> Any:
-    """A field with a help text."""
-    return field(default=default, metadata={"help": help})
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A field of a settings class.
+
+    Args:
+        help: shown by --help, with the unit if there is one.
+        minimum: the smallest value allowed.
+        above, below: limits that a value may not reach.
+        choices: the only values allowed.
+    """
+    bounds = {"minimum": minimum, "above": above, "below": below, "choices": choices}
+    return field(
+        default=default, metadata={"help": help} | {name: value for name, value in bounds.items() if value is not None}
+    )
+
+
+def check_bounds(settings: Any) -> None:
+    """Raise `UserError` for the first setting that its own definition does not allow. None is always allowed."""
+    for each in dataclasses.fields(settings):
+        bounds, value = each.metadata, getattr(settings, each.name)
+        if value is None:
+            continue
+        if "choices" in bounds and value not in bounds["choices"]:
+            listed = ", ".join(map(repr, bounds["choices"]))
+            raise UserError(f"--{each.name} must be one of {listed}, not {value!r}.")
+        limits = [
+            (words, bounds[name], isinstance(value, int | float) and allowed(value, bounds[name]))
+            for name, words, allowed in _LIMITS
+            if name in bounds
+        ]
+        if not all(kept for _, _, kept in limits):
+            said = " and ".join(f"{words} {limit}" for words, limit, _ in limits)
+            raise UserError(f"--{each.name} must be {said}, not {value}.")
+
+
+_LIMITS = (  # written so that a value that is not a number is not allowed either
+    ("minimum", "at least", lambda value, limit: value >= limit),
+    ("above", "more than", lambda value, limit: value > limit),
+    ("below", "less than", lambda value, limit: value < limit),
+)
 
 
 @dataclass
@@ -20,5 +68,5 @@ class StageSettings:
     work_dir: str = setting("work", "Folder under which stages find each other's output.")
     data_dir: str | None = setting(None, "Folder with corpus/, livedoor/ and ner/; none: the embedded sample.")
     records_dir: str | None = setting(None, "Folder that collects a copy of every stage's record.")
-    seed: int = setting(0, "Seed of everything random.")
+    seed: int = setting(0, "Seed of everything random.", minimum=0)
     overwrite: bool = setting(False, "Replace existing output.")

@@ -13,22 +13,22 @@ class CorpusSettings(StageSettings):
     """build_corpus.py"""
 
     places: ClassVar[dict[str, str]] = {"output_dir": "corpus"}  # under work_dir, unless given
-    source: str = setting("text", "text | cirrussearch | hub")
+    source: str = setting("text", "What kind of text --input is.", choices=("text", "cirrussearch", "hub"))
     input: str | None = setting(None, "Files, folders, globs or URLs, comma separated; none: DATA_DIR/corpus.")
     checksum: str | None = setting(None, "ALGORITHM:HEX that a file downloaded from a URL must have.")
     output_dir: str | None = setting(None, "Folder for the sentences.")
-    min_chars: int = setting(10, "Shorter sentences are dropped (characters).")
-    max_chars: int = setting(200, "Longer sentences are dropped (characters).")
-    heldout_every: int = setting(100, "One document in this many goes to the held-out part.")
+    min_chars: int = setting(10, "Shorter sentences are dropped (characters).", minimum=0)
+    max_chars: int = setting(200, "Longer sentences are dropped (characters).", minimum=1)
+    heldout_every: int = setting(100, "One document in this many goes to the held-out part.", minimum=1)
     exclude: str | None = setting(
         None,
         "Evaluation files whose sentences are removed, comma separated: JSON, or the livedoor archive for its titles; "
         "none: both of DATA_DIR.",
     )
     near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
-    piece_chars: int = setting(2_000_000, "Characters a task works on.")
-    num_workers: int = setting(2, "Tasks at work at a time.")
-    executor: str = setting("local", "local | slurm | ray: where the tasks run.")
+    piece_chars: int = setting(2_000_000, "Characters that a task works on.", minimum=1)
+    num_workers: int = setting(2, "Tasks at work at a time.", minimum=1)
+    executor: str = setting("local", "Where the tasks run.", choices=("local", "slurm", "ray"))
     executor_options: str | None = setting(None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).")
 
 
@@ -56,10 +56,10 @@ class TokenizerSettings(StageSettings):
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     output_dir: str | None = setting(None, "Folder for the tokenizer.")
     tokenizer: str | None = setting(None, "An existing tokenizer (folder or Hub name) to take; none: train one.")
-    vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.")
-    limit_alphabet: int = setting(6129, "Distinct characters kept.")
-    min_frequency: int = setting(2, "A merge must be seen this often.")
-    sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.")
+    vocab_size: int = setting(32768, "Entries of the vocabulary, special ones included.", minimum=1)
+    limit_alphabet: int = setting(6129, "Distinct characters kept.", minimum=1)
+    min_frequency: int = setting(2, "A merge must be seen this often.", minimum=1)
+    sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.", minimum=1)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class PackSettings(StageSettings):
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
     output_dir: str | None = setting(None, "Folder for the packed shards.")
-    num_workers: int = setting(2, "Worker processes.")
+    num_workers: int = setting(2, "Worker processes.", minimum=1)
 
 
 @dataclass
@@ -110,8 +110,8 @@ class WordVectorSettings(StageSettings):
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
     output_dir: str | None = setting(None, "Folder for the vectors.")
-    embedding_size: int = setting(128, "Numbers a vector; the model's embedding width.")
-    window: int = setting(5, "Neighbours on either side that count, the one d tokens away as 1/d.")
+    embedding_size: int = setting(128, "Dimensions of a vector: the model's embedding width.", minimum=1)
+    window: int = setting(5, "Neighbours on either side that count, the one d tokens away as 1/d.", minimum=1)
     mixture: str = setting("", "Weights of sources, for example 'aozora=0.3'; the others have 1.")
     encoder_name_or_path: str | None = setting(
         None,

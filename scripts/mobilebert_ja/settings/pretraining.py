@@ -12,32 +12,70 @@ from mobilebert_ja.settings.base import StageSettings, setting
 class TrainingSettings(StageSettings):
     """What pretraining, distillation and fine-tuning share."""
 
-    per_device_train_batch_size: int = setting(32, "Rows a device and micro-step.")
-    gradient_accumulation_steps: int = setting(1, "Micro-steps a step.")
-    learning_rate: float = setting(5e-4, "Peak learning rate.")
-    warmup_steps: int = setting(0, "Steps of linear warm-up.")
-    weight_decay: float = setting(0.01, "Decay of matrices; biases and norms take none.")
-    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0 = not clipped.")
+    per_device_train_batch_size: int = setting(32, "Rows per device and micro-step.", minimum=1)
+    gradient_accumulation_steps: int = setting(1, "Micro-steps per step.", minimum=1)
+    learning_rate: float = setting(5e-4, "Peak learning rate.", minimum=0)
+    warmup_steps: int = setting(0, "Steps of linear warm-up.", minimum=0)
+    weight_decay: float = setting(0.01, "Decay of matrices; biases and norms take none.", minimum=0)
+    max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0 = not clipped.", minimum=0)
     adam_beta1: float = setting(0.9, "AdamW beta 1.")
     adam_beta2: float = setting(0.98, "AdamW beta 2.")
     adam_epsilon: float = setting(1e-8, "AdamW epsilon.")
-    logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.")
-    save_seconds: float = setting(300.0, "Seconds between two checkpoints.")
-    resume_from_checkpoint: str = setting("latest", "Where an interrupted run goes on: latest | previous | none.")
+    logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.", minimum=1)
+    save_seconds: float = setting(300.0, "Seconds between two checkpoints.", minimum=0)
+    resume_from_checkpoint: str = setting(
+        "latest", "Where an interrupted run goes on.", choices=("latest", "previous", "none")
+    )
 
 
 @dataclass
-class PretrainSettings(TrainingSettings):
-    """pretrain.py"""
+class MaskedLMSettings(TrainingSettings):
+    """What pretraining and transfer share: the rows, the student's structure, the held-out part."""
 
     places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
-    model: str = setting(
-        "student",
-        "teacher | student | shallow (a student with fewer blocks, to be grown) | short (its first part, for "
-        "example on short rows)",
-    )
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the model.")
+    output_dir: str | None = setting(None, "Folder for the model.")
+    preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
+    num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.", minimum=1)
+    hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.", minimum=1)
+    intra_bottleneck_size: int | None = setting(None, "Width inside blocks, if not the preset's.", minimum=1)
+    intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.", minimum=1)
+    embedding_size: int | None = setting(None, "Embedding width, if not the preset's.", minimum=1)
+    optimizer: str = setting(
+        "adamw", "Muon is for the encoder's matrices, with AdamW for the rest.", choices=("adamw", "lamb", "muon")
+    )
+    max_seq_length: int = setting(128, "Tokens per row, special ones included.", minimum=1)
+    mlm_probability: float = setting(0.15, "Share of tokens to predict.", above=0, below=1)
+    final_mlm_probability: float = setting(
+        0.0, "The share falls or rises to this one; 0 = it stays.", minimum=0, below=1
+    )
+    mlm_probability_steps: int = setting(0, "Steps over which it does so.", minimum=0)
+    mask_replacement: str = setting("bert", "bert: 80/10/10; mask: always [MASK].", choices=("bert", "mask"))
+    next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
+    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
+    max_steps: int = setting(1000, "Optimizer steps.", minimum=0)
+    max_train_seconds: float = setting(
+        0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.", minimum=0
+    )
+    report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
+    eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.", minimum=1)
+    eval_seq_length: int | None = setting(None, "Tokens per held-out row; none: --max_seq_length.", minimum=1)
+    save_dtype: str = setting(
+        "float32", "How the finished model is stored.", choices=("float32", "float16", "bfloat16")
+    )
+    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
+
+
+@dataclass
+class PretrainSettings(MaskedLMSettings):
+    """pretrain.py"""
+
+    model: str = setting(
+        "student",
+        "shallow: a student with fewer blocks, to be grown; short: a student's first part, for example on short rows.",
+        choices=("teacher", "shallow", "short", "student"),
+    )
     output_dir: str | None = setting(None, "Folder for the model; none: WORK_DIR/MODEL.")
     model_name_or_path: str | None = setting(
         None,
@@ -49,44 +87,28 @@ class PretrainSettings(TrainingSettings):
         "Word vectors for a model of random weights: a folder of embed_words.py, or 'embeddings' for WORK_DIR's; "
         "none: random ones.",
     )
-    word_embedding_std: float = setting(0.1, "Spread (root mean square) that word vectors are scaled to.")
-    preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
-    num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")
-    hidden_size: int | None = setting(None, "Width between blocks, if not the preset's.")
-    intra_bottleneck_size: int | None = setting(None, "Width inside blocks, if not the preset's.")
-    intermediate_size: int | None = setting(None, "Feed-forward width, if not the preset's.")
-    embedding_size: int | None = setting(None, "Embedding width, if not the preset's.")
-    normalization_type: str | None = setting(None, "no_norm | layer_norm, if not the preset's.")
+    word_embedding_std: float = setting(0.1, "Spread (root mean square) that word vectors are scaled to.", above=0)
+    normalization_type: str | None = setting(
+        None, "The normalization, if not the preset's.", choices=("no_norm", "layer_norm")
+    )
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."
     )
-    optimizer: str = setting("adamw", "adamw | lamb | muon (Muon for the encoder's matrices, AdamW for the rest)")
-    max_seq_length: int = setting(128, "Tokens a row, special ones included.")
-    mlm_probability: float = setting(0.15, "Share of tokens to predict.")
-    final_mlm_probability: float = setting(0.0, "The share falls or rises to this one; 0 = it stays.")
-    mlm_probability_steps: int = setting(0, "Steps over which it does so.")
-    mask_replacement: str = setting("bert", "bert (80/10/10) | mask (always [MASK])")
     dropout: bool = setting(True, "Use the structure's dropout while training; false suits short budgets.")
-    next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
-    mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
-    lr_scheduler_type: str = setting("linear", "linear (decay to 0) | constant; both after the warm-up")
-    max_steps: int = setting(1000, "Optimizer steps.")
-    max_train_seconds: float = setting(0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.")
-    report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
-    eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.")
+    lr_scheduler_type: str = setting(
+        "linear", "After the warm-up: linear decay to 0, or constant.", choices=("linear", "constant")
+    )
     eval_seconds: float = setting(
         0.0,
         "Seconds between two evaluations on these rows while training; they count in --max_train_seconds. 0 = only "
         "before and after.",
+        minimum=0,
     )
-    eval_seq_length: int | None = setting(None, "Tokens a held-out row; none: --max_seq_length.")
-    save_dtype: str = setting("float32", "float32 | float16 | bfloat16: how the finished model is stored.")
-    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
 
 
 @dataclass
-class DistillSettings(PretrainSettings):
+class DistillSettings(MaskedLMSettings):
     """distill.py"""
 
     places: ClassVar[dict[str, str]] = {
@@ -95,9 +117,13 @@ class DistillSettings(PretrainSettings):
     }  # under work_dir, unless given
     teacher: str | None = setting(None, "Teacher folder.")
     output_dir: str | None = setting(None, "Folder for the distilled student.")
-    strategy: str = setting("pkt", "pkt (layer by layer) | jkt (all layers, then predictions) | akt (all together)")
-    transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.")
-    max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.")
+    strategy: str = setting(
+        "pkt",
+        "pkt: layer by layer; jkt: all layers, then predictions; akt: all together.",
+        choices=("pkt", "jkt", "akt"),
+    )
+    transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.", minimum=0)
+    max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.", minimum=0)
     feature_map_weight: float = setting(100.0, "Weight of the feature-map loss, divided by the number of layers.")
     attention_weight: float = setting(1.0, "Weight of the attention loss, divided by the number of layers.")
     mean_weight: float = setting(5000.0, "Weight of the feature means' loss, divided by the number of layers.")

@@ -16,60 +16,10 @@ import yaml
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
-from mobilebert_ja.settings.base import StageSettings
-from mobilebert_ja.settings.corpus import (
-    CorpusSettings,
-    PackSettings,
-    TokenizerEvaluationSettings,
-    TokenizerSettings,
-    WordVectorSettings,
-)
-from mobilebert_ja.settings.pretraining import (
-    CheckpointEvaluationSettings,
-    DistillSettings,
-    ExportSettings,
-    PretrainSettings,
-)
-from mobilebert_ja.settings.release import BenchmarkSettings, CardSettings, CompressSettings
-from mobilebert_ja.settings.tasks import BaselineSettings, FinetuneSettings
+from mobilebert_ja.settings.arguments import parse_arguments, parser_of
+from mobilebert_ja.settings.base import StageSettings, check_bounds
+from mobilebert_ja.settings.stages import ROAD, section_of
 
-SECTIONS: dict[str, type[StageSettings]] = {
-    "build_corpus": CorpusSettings,
-    "train_tokenizer": TokenizerSettings,
-    "evaluate_tokenizer": TokenizerEvaluationSettings,
-    "pack_corpus": PackSettings,
-    "embed_words": WordVectorSettings,
-    "pretrain_teacher": PretrainSettings,
-    "distill": DistillSettings,
-    "pretrain_shallow": PretrainSettings,
-    "pretrain_short": PretrainSettings,
-    "pretrain_student": PretrainSettings,
-    "export_checkpoint": ExportSettings,
-    "evaluate_checkpoint": CheckpointEvaluationSettings,
-    "finetune_livedoor": FinetuneSettings,
-    "finetune_livedoor_bert": FinetuneSettings,
-    "finetune_livedoor_random": FinetuneSettings,
-    "finetune_ner": FinetuneSettings,
-    "finetune_ner_bert": FinetuneSettings,
-    "finetune_ner_random": FinetuneSettings,
-    "finetune_classification": FinetuneSettings,
-    "finetune_entities": FinetuneSettings,
-    "finetune_jsts": FinetuneSettings,
-    "finetune_jnli": FinetuneSettings,
-    "finetune_jcommonsenseqa": FinetuneSettings,
-    "finetune_jsquad": FinetuneSettings,
-    "baseline_livedoor": BaselineSettings,
-    "baseline_ner": BaselineSettings,
-    "compress_livedoor": CompressSettings,
-    "compress_livedoor_onnx": CompressSettings,
-    "compress_livedoor_fast": CompressSettings,
-    "compress_ner": CompressSettings,
-    "compress_ner_onnx": CompressSettings,
-    "compress_ner_fast": CompressSettings,
-    "benchmark_livedoor": BenchmarkSettings,
-    "benchmark_ner": BenchmarkSettings,
-    "render_card": CardSettings,
-}
 SHARED_KEYS = ("work_dir", "data_dir", "records_dir", "seed")
 T = TypeVar("T", bound=StageSettings)
 
@@ -91,14 +41,14 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{path} must hold keys and sections, not a {type(recipe).__name__}.")
-    reject_unknown(recipe, [*SHARED_KEYS, *SECTIONS], str(path))
-    for name, section in SECTIONS.items():
-        values = recipe.get(name)
+    reject_unknown(recipe, [*SHARED_KEYS, *(stage.section for stage in ROAD)], str(path))
+    for stage in ROAD:
+        name, values = stage.section, recipe.get(stage.section)
         if values is None:
             continue
         if not isinstance(values, dict):
             raise UserError(f"{path}: section '{name}' must hold keys, not a {type(values).__name__}.")
-        reject_unknown(values, [f.name for f in dataclasses.fields(section)], f"{path}, section '{name}'")
+        reject_unknown(values, [f.name for f in dataclasses.fields(stage.settings)], f"{path}, section '{name}'")
     return recipe
 
 
@@ -137,32 +87,41 @@ def fill_paths(settings: StageSettings) -> None:
                 filled.add((name, getattr(settings, name)))
 
 
-def parse_settings(kind: type[T], description: str | None, section: str | None = None, **choices: list[str]) -> T:
+def parse_settings(
+    kind: type[T],
+    description: str | None,
+    section: str | None = None,
+    argv: list[str] | None = None,
+    **choices: list[str],
+) -> T:
     """Parse the command line of an entry script.
 
     Args:
         kind: the settings class.
         description: the script's docstring, shown by --help.
-        section: the recipe's section; it may name settings in braces, for example "finetune_{task}".
-        choices: settings that take one of a few values, checked here.
+        section: the recipe's section; it may name settings in braces, for example "finetune_{task}". None: the
+            registry knows it; "": only the keys that all stages share.
+        argv: the command line; None: this process's own.
+        choices: settings that take one of a few values which their definition does not name.
 
     Returns:
-        The resolved settings, paths filled in. Raises `UserError` for a value outside `choices`.
+        The resolved settings, paths filled in. Raises `UserError` for a value that is out of bounds.
     """
-    from transformers import HfArgumentParser  # here, so that reading a recipe needs no transformers
-
-    parser = HfArgumentParser(kind, description=description, allow_abbrev=False)  # type: ignore[arg-type]
-    argv = sys.argv[1:]
-    known, _ = parser.parse_known_args([arg for arg in argv if arg not in ("-h", "--help")])
-    if section is not None and known.config is not None:
-        name = section.format(**vars(known)) if "{" in section else section
-        defaults = dataclasses.asdict(from_recipe(name, kind, known.config))
-        parser.set_defaults(**defaults)
-    namespace = parser.parse_args(argv)
+    parser = parser_of(kind, description)
+    argv = sys.argv[1:] if argv is None else argv
+    namespace = parse_arguments(parser, argv)
+    if getattr(namespace, "config", None) is not None:
+        if section is None:
+            section = section_of(kind, vars(namespace))
+        if section is not None:
+            defaults = from_recipe(section.format(**vars(namespace)), kind, namespace.config)
+            parser.set_defaults(**dataclasses.asdict(defaults))
+            namespace = parse_arguments(parser, argv)
     settings = kind(**{each.name: getattr(namespace, each.name) for each in dataclasses.fields(kind)})
     for name, allowed in choices.items():
         value = getattr(settings, name)
         if value not in allowed:
             raise UserError(f"--{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}.")
+    check_bounds(settings)
     fill_paths(settings)
     return settings

@@ -7,35 +7,40 @@ from typing import ClassVar
 
 from mobilebert_ja.settings.base import StageSettings, setting
 from mobilebert_ja.settings.pretraining import TrainingSettings
+from mobilebert_ja.settings.tasks import OWN_TASKS, PUBLIC_TASKS
 
 
 @dataclass
 class CompressSettings(TrainingSettings):
     """compress.py"""
 
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "The fine-tuned model's task.", choices=(*PUBLIC_TASKS, *OWN_TASKS))
     recipe: str = setting(
-        "onnx", "onnx (folded, int8) | fast (cut, recovered, then onnx) | card (pruned, int8, traced)"
+        "onnx",
+        "onnx: folded, int8; fast: cut, recovered, then onnx; card: pruned, int8, traced.",
+        choices=("onnx", "fast", "card"),
     )
     model_name_or_path: str | None = setting(None, "Fine-tuned folder; none: WORK_DIR/finetuned/TASK.")
     output_dir: str | None = setting(None, "Folder for the fast models; none: WORK_DIR/compressed/TASK/RECIPE.")
-    prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.")
+    prune_amount: float = setting(0.2, "card: share of each matrix set to zero, smallest first.", minimum=0, below=1)
     prune_epochs: int = setting(
-        0, "card: passes over the training part after pruning, the zeros held, to answer as before; the card had none."
+        0,
+        "card: passes over the training part after pruning, the zeros held, to answer as before; the card had none.",
+        minimum=0,
     )
     per_channel: bool | None = setting(
         None,
         "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
     )
-    reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, which no x86 processor cuts off in adding.")
+    reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, whose sums saturate on no x86 processor.")
     keep_layers: int = setting(14, "fast: blocks kept.")
     keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")
-    num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.")
+    num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.", minimum=1)
     learning_rate: float = setting(2e-4, "fast: peak learning rate.")
-    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.")
+    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.", minimum=0)
     adam_beta2: float = setting(0.999, "AdamW beta 2.")
     feature_weight: float = setting(1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.")
-    num_seeds: int = setting(0, "Fine-tuned runs that are sped up, the first ones; 0 = all.")
+    num_seeds: int = setting(0, "Fine-tuned runs that are sped up, the first ones; 0 = all.", minimum=0)
 
 
 @dataclass

@@ -13,13 +13,13 @@ from typing import Any
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
+from mobilebert_ja.settings.tasks import PUBLIC_TASKS
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
 from mobilebert_ja.tasks.livedoor import load_livedoor
 from mobilebert_ja.tasks.ner import NER_FILE, load_ner
 from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
 
-PUBLIC_TASKS = ("livedoor", "ner")
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 
 __all__ = [

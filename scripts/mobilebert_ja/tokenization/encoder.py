@@ -246,11 +246,11 @@ def locate_tokenizer(name_or_path: str | Path) -> Path:
     Raises `UserError` if there is none, or if it is of another method than MeCab and WordPiece, for which
     `FastEncoder` would give other ids than the tokenizer itself.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     folder = Path(name_or_path)
     if not folder.is_dir():
+        from huggingface_hub import snapshot_download  # here, because it takes half a second
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
         try:
             files = ["vocab.txt", "tokenizer_config.json"]
             folder = Path(snapshot_download(str(name_or_path), allow_patterns=files))

@@ -1,0 +1,4 @@
+"""Names of files that several rooms know."""
+
+WEIGHTS_NAME = "pytorch_model.bin"  # of the released checkpoint
+WORD_EMBEDDINGS_NAME = "word_embeddings.npy"  # in a folder of embed_words.py

@@ -1,0 +1,307 @@
+"""What each stage of the road makes, and from what, told from its settings alone.
+
+A script asks here before it begins, and so does the walk before it starts a process: one answer, the same strictness.
+Nothing here imports torch or transformers, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
+from mobilebert_ja.common.records import Stage, fingerprint
+from mobilebert_ja.data.download import is_url
+from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
+from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.data.sources import Part, parts_of
+from mobilebert_ja.finetuning.classical import suitable_method
+from mobilebert_ja.finetuning.origin import model_input, task_source_of
+from mobilebert_ja.settings import (
+    ROAD,
+    BaselineSettings,
+    BenchmarkSettings,
+    CardSettings,
+    CheckpointEvaluationSettings,
+    CompressSettings,
+    CorpusSettings,
+    DistillSettings,
+    ExportSettings,
+    FinetuneSettings,
+    PackSettings,
+    PretrainSettings,
+    StageSettings,
+    TokenizerEvaluationSettings,
+    TokenizerSettings,
+    WordVectorSettings,
+)
+from mobilebert_ja.tasks import data_file, own_data_settings_left_out, task_source
+from mobilebert_ja.tokenization.encoder import locate_tokenizer
+
+ENTITY_TASKS = ("ner", "entities")
+RANDOM_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}  # of the folders of models without pretraining
+_PRETRAINED = {stage.flags["model"]: stage.record for stage in ROAD if stage.script == "pretrain.py"}
+_MADE_BY_THE_ROAD = {
+    "distilled": "distill.py makes it.",
+    "shallow": "pretrain.py --model shallow makes it.",
+    "short": "pretrain.py --model short makes it.",
+}
+
+
+def _stage(
+    record: str,
+    settings: StageSettings,
+    inputs: dict[str, Path],
+    output_dir: Path | None = None,
+    kept: dict[str, Any] | None = None,
+) -> Stage:
+    """A stage as its script works on it. `kept`: the settings that say something about this run; none: all."""
+    output = output_dir or Path(str(vars(settings)["output_dir"]))
+    return Stage(record, vars(settings) if kept is None else kept, output, inputs, Path(str(settings.records_dir)))
+
+
+def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
+    """What to read and which evaluation files to keep out; without --input both come from the data folder."""
+    exclude = [Path(part.strip()) for part in (settings.exclude or "").split(",") if part.strip()]
+    if settings.input is None:
+        if settings.source != "text":
+            raise UserError(f"--source {settings.source} needs --input.")
+        data = resolve_data_dir(settings)
+        texts = require_folder(data / "corpus", "DATA_DIR holds the texts in corpus/.")
+        if not exclude:
+            exclude = [require_file(data / "ner" / "ner.json", "Its sentences are kept out of pretraining.")]
+            exclude += [titles for titles in (data / LIVEDOOR_FILE,) if titles.is_file()]
+        return str(texts), exclude
+    return settings.input, exclude
+
+
+def corpus_parts(settings: CorpusSettings) -> list[Part]:
+    """The texts, those that --input names by URL fetched first."""
+    return parts_of(
+        settings.source, corpus_sources(settings)[0], Path(settings.work_dir) / "downloads", settings.checksum
+    )
+
+
+def corpus_stage(settings: CorpusSettings) -> Stage:
+    inputs = {f"exclude_{path.name}": path for path in corpus_sources(settings)[1]}
+    inputs |= {f"input_{part.name}": Path(part.location) for part in corpus_parts(settings) if part.source != "hub"}
+    return _stage("corpus", settings, inputs)
+
+
+def tokenizer_stage(settings: TokenizerSettings) -> Stage:
+    corpus = Path(str(settings.corpus_dir))
+    require_folder(corpus / "train", "build_corpus.py makes it.")
+    inputs = {"corpus_dir": corpus}
+    if settings.tokenizer:
+        inputs["tokenizer"] = locate_tokenizer(settings.tokenizer) / "vocab.txt"
+    return _stage("tokenizer", settings, inputs)
+
+
+def tokenizer_quality_stage(settings: TokenizerEvaluationSettings) -> Stage:
+    corpus = require_folder(Path(str(settings.corpus_dir)), "build_corpus.py makes it.")
+    titles = data_file("livedoor", resolve_data_dir(settings))
+    inputs = {"corpus_dir": corpus, "tokenizer": locate_tokenizer(str(settings.tokenizer)), "data_dir": titles}
+    return _stage("tokenizer_quality", settings, inputs)
+
+
+def shards_stage(settings: PackSettings) -> Stage:
+    corpus = Path(str(settings.corpus_dir))
+    require_folder(corpus / "train", "build_corpus.py makes it.")
+    inputs = {"corpus_dir": corpus, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
+    return _stage("shards", settings, inputs)
+
+
+def word_vector_stage(settings: WordVectorSettings) -> Stage:
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+    if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
+        inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
+    return _stage("word_vectors", settings, inputs)
+
+
+def pretraining_stage(settings: PretrainSettings) -> Stage:
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
+    work = Path(settings.work_dir)
+    start = settings.model_name_or_path
+    if start:
+        hint = _MADE_BY_THE_ROAD.get(start)
+        place = work / start if hint else Path(start)
+        inputs["model_name_or_path"] = require_folder(place, hint or "It is a folder with a pretrained model.")
+    if settings.word_embeddings:
+        if start:
+            raise UserError("--word_embeddings is for a model of random weights; --model_name_or_path has its own.")
+        own = settings.word_embeddings == "embeddings"
+        folder = work / "embeddings" if own else Path(settings.word_embeddings)
+        inputs["word_embeddings"] = require_file(folder / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
+    output = Path(settings.output_dir or work / settings.model)
+    return _stage(_PRETRAINED[settings.model], settings, inputs, output)
+
+
+def transfer_stage(settings: DistillSettings) -> Stage:
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    tokenizer = locate_tokenizer(str(settings.tokenizer))
+    teacher = require_folder(Path(str(settings.teacher)), "pretrain.py --model teacher makes it.")
+    return _stage("distilled", settings, {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher})
+
+
+def checkpoint_quality_stage(settings: CheckpointEvaluationSettings) -> Stage:
+    folder = require_folder(Path(str(settings.model_name_or_path)), "pretrain.py --model student makes it.")
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    return _stage("checkpoint_quality", settings, {"model_name_or_path": folder, "shards_dir": shards})
+
+
+def finetuning_folder(settings: FinetuneSettings) -> Path:
+    """The output of finetune.py. Own data given to the public task of entities are a task of their own."""
+    if settings.task == "ner" and settings.train_file:
+        settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place
+    name = f"{settings.task}{RANDOM_ENDINGS[settings.random_weights]}"
+    return Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / name)
+
+
+def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
+    """The settings without those that say nothing about this run, such as how own files are read without any."""
+    absent = set()
+    if settings.task not in ENTITY_TASKS:
+        absent |= {"decoding"}
+    if settings.task not in ENTITY_TASKS or settings.decoding not in ("crf", "auto"):
+        absent |= {"crf_gain"}
+    if settings.task not in ENTITY_TASKS or settings.decoding != "auto":
+        absent |= {"validation_share"}
+    if settings.task != "jsquad":
+        absent |= {"doc_stride"}
+    kept = own_data_settings_left_out(vars(settings))
+    return {name: value for name, value in kept.items() if name not in absent}
+
+
+def finetuning_stage(settings: FinetuneSettings) -> Stage:
+    """Of a structure with random weights, nothing of --model_name_or_path is used but its tokenizer."""
+    output = finetuning_folder(settings)
+    if settings.random_weights and settings.model_name_or_path:
+        settings.tokenizer = settings.tokenizer or settings.model_name_or_path
+        settings.model_name_or_path = None
+    inputs = dict(task_source(vars(settings), lambda: resolve_data_dir(settings)).files)
+    if settings.model_name_or_path and Path(settings.model_name_or_path).exists():
+        inputs["model_name_or_path"] = model_input(Path(settings.model_name_or_path))
+    if settings.tokenizer and Path(settings.tokenizer).exists():
+        inputs["tokenizer"] = Path(settings.tokenizer) / "vocab.txt"
+    return _stage(output.name, settings, inputs, output, settings_in_play(settings))
+
+
+def baseline_stage(settings: BaselineSettings) -> Stage:
+    if settings.task == "ner" and settings.train_file:
+        settings.task = "entities"  # as finetune.py does
+    settings.method = suitable_method(settings.method, settings.task)
+    files = task_source(vars(settings), lambda: resolve_data_dir(settings)).files
+    output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")
+    return _stage(output.name, settings, dict(files), output, own_data_settings_left_out(vars(settings)))
+
+
+def compression_stage(settings: CompressSettings) -> Stage:
+    if settings.recipe == "card":
+        settings.per_channel = bool(settings.per_channel)
+    work = Path(settings.work_dir)
+    source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
+    require_folder(source, f"finetune.py --task {settings.task} makes it.")
+    files = task_source_of(source, settings.task, lambda: resolve_data_dir(settings)).files
+    output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
+    ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
+    record = f"compressed_{settings.task}{ending}"
+    return _stage(record, settings, {"model_name_or_path": source, **files}, output)
+
+
+def speed_stage(settings: BenchmarkSettings) -> Stage:
+    work, task = Path(settings.work_dir), settings.task
+    usual = {
+        "bert": work / "finetuned" / f"{task}-bert",
+        "mobilebert": work / "finetuned" / task,
+        **{name: work / "compressed" / task / recipe for name, recipe in _CONTENDERS.items()},
+    }
+    inputs = {}
+    for name, folder in usual.items():
+        named = getattr(settings, name)
+        if named or name in ("mobilebert", "compressed") or folder.exists():
+            inputs[name] = require_folder(named or folder)
+    inputs["data_dir"] = require_file(data_file(task, resolve_data_dir(settings)))
+    output = Path(settings.output_dir or work / "speed" / task)
+    return _stage(f"speed_{task}", settings, inputs, output)
+
+
+_CONTENDERS = {"compressed": "card", "onnx": "onnx", "fast": "fast"}
+
+
+def checkpoint_is_there(settings: ExportSettings) -> bool:
+    """True if the released checkpoint stands already, made from this student.
+
+    Raises `UserError` if another one stands there and --overwrite is not given.
+    """
+    student, root = Path(str(settings.model_name_or_path)), Path(str(settings.output_dir))
+    require_folder(student, "pretrain.py --model student makes it.")
+    weights = root / WEIGHTS_NAME
+    if settings.overwrite or not weights.exists():
+        return False
+    record = Path(str(settings.records_dir)) / "checkpoint.json"
+    if record.is_file() and read_json(record).get("inputs") == {"model_name_or_path": fingerprint(student)}:
+        print(f"{weights} is already there, nothing to do (--overwrite makes it anew)")
+        return True
+    raise UserError(f"{weights} exists and holds another checkpoint; --overwrite replaces it.")
+
+
+def card_is_current(settings: CardSettings) -> bool:
+    """True if the card and its figures stand there, and no record was finished after they were."""
+    card = Path(str(settings.output_dir)) / "README.md"
+    figures = Path(settings.figures_dir) if settings.figures_dir else card.parent / "figures"
+    if settings.overwrite or not card.is_file() or not figures.is_dir():
+        return False
+    rendered = datetime.datetime.fromtimestamp(card.stat().st_mtime, datetime.UTC)
+    for path in Path(str(settings.records_dir)).glob("*.json"):
+        finished = read_json(path).get("finished")
+        if not finished or datetime.datetime.fromisoformat(finished) > rendered:
+            return False
+    print(f"{card} is already there, nothing to do (--overwrite makes it anew)")
+    return True
+
+
+STAGES: dict[str, Callable[[Any], Stage]] = {
+    "build_corpus.py": corpus_stage,
+    "train_tokenizer.py": tokenizer_stage,
+    "evaluate_tokenizer.py": tokenizer_quality_stage,
+    "pack_corpus.py": shards_stage,
+    "embed_words.py": word_vector_stage,
+    "pretrain.py": pretraining_stage,
+    "distill.py": transfer_stage,
+    "evaluate_checkpoint.py": checkpoint_quality_stage,
+    "finetune.py": finetuning_stage,
+    "baseline.py": baseline_stage,
+    "compress.py": compression_stage,
+    "benchmark.py": speed_stage,
+}
+
+
+def is_finished(script: str, settings: Any) -> bool:
+    """True, with one line that says so, if a stage of the road has nothing left to do; False if that is not sure."""
+    try:
+        if script == "export_checkpoint.py":
+            return checkpoint_is_there(settings)
+        if script == "render_card.py":
+            return card_is_current(settings)
+        if script not in STAGES or _needs_network(settings):
+            return False
+        return STAGES[script](settings).is_done(settings.overwrite)
+    except UserError:
+        return False  # its script says what is the matter, or mends it
+
+
+def _needs_network(settings: Any) -> bool:
+    """Whether telling what a stage reads would have to fetch it."""
+    if isinstance(settings, CorpusSettings):
+        return settings.source == "hub" or any(is_url(part.strip()) for part in (settings.input or "").split(","))
+    names = (getattr(settings, name, None) for name in ("tokenizer",))
+    if any(name and not Path(name).is_dir() for name in names):
+        return True
+    task = getattr(settings, "task", None)
+    return task in ("jsts", "jnli", "jcommonsenseqa", "jsquad") and settings.data_dir is None

@@ -11,35 +11,17 @@ class) and crf (MeCab words, for entities). Seconds and minutes on one core.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.records import Stage
+from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.answers import answer_and_score, write_answers
-from mobilebert_ja.finetuning.classical import (
-    METHODS,
-    CrfSettings,
-    Trained,
-    require_library,
-    suitable_method,
-    train_crf,
-    train_svm,
-)
+from mobilebert_ja.finetuning.classical import CrfSettings, Trained, require_library, train_crf, train_svm
+from mobilebert_ja.plans import baseline_stage
 from mobilebert_ja.settings import BaselineSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Task, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks import Task, task_source
 from mobilebert_ja.tasks.intervals import score_intervals
 
 LIBRARIES = {"svm": {"sklearn": "scikit-learn"}, "crf": {"pycrfsuite": "python-crfsuite"}}
-
-
-def check_numbers(settings: BaselineSettings) -> None:
-    """Raise `UserError` for values that make no sense."""
-    for name, least in {"crf_l1": 0, "crf_l2": 0, "crf_iterations": 1, "seed": 0, "split_seed": 0}.items():
-        if getattr(settings, name) < least:
-            raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
-    if settings.svm_c <= 0:
-        raise UserError(f"--svm_c must be more than 0, not {settings.svm_c}.")
 
 
 def train(settings: BaselineSettings, task: Task) -> Trained:
@@ -51,22 +33,15 @@ def train(settings: BaselineSettings, task: Task) -> Trained:
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(BaselineSettings, __doc__, "baseline_{task}", task=list(TASKS), method=["", *METHODS])
-    check_numbers(settings)
-    if settings.task == "ner" and settings.train_file:
-        settings.task = "entities"  # as finetune.py does
-    settings.method = suitable_method(settings.method, settings.task)
+    settings = parse_settings(BaselineSettings, __doc__)
+    stage = baseline_stage(settings)
     for library in LIBRARIES[settings.method].items():
         require_library(*library)
-    data = task_source(vars(settings), lambda: resolve_data_dir(settings))
-    output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")
-    relevant = own_data_settings_left_out(vars(settings))
-    stage = Stage(output.name, relevant, output, dict(data.files), Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
-    task = data.load(settings.split_seed)
+    task = task_source(vars(settings), lambda: resolve_data_dir(settings)).load(settings.split_seed)
     stage.begin()
-    print(f"{output.name}: {len(task.train)} training items, {len(task.test)} test items", flush=True)
+    print(f"{stage.name}: {len(task.train)} training items, {len(task.test)} test items", flush=True)
     begun = time.perf_counter()
     model = train(settings, task)
     seconds = round(time.perf_counter() - begun, 2)
@@ -98,7 +73,7 @@ def main() -> None:
         }
     )
     low, high = run["intervals"][task.metric]
-    print(f"{output.name}: {task.metric} {run['score']:.2%} [{low:.2%}, {high:.2%}], {seconds:.1f} s of training")
+    print(f"{stage.name}: {task.metric} {run['score']:.2%} [{low:.2%}, {high:.2%}], {seconds:.1f} s of training")
 
 
 if __name__ == "__main__":

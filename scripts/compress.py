@@ -17,42 +17,25 @@ The fast model answers the test part one by one; its answers are compared with t
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import Stage
-from mobilebert_ja.compression.recipes import RECIPES, Source, make, predictor_of, training_accelerator
+from mobilebert_ja.compression.recipes import Source, make, predictor_of, training_accelerator
 from mobilebert_ja.compression.torchscript import select_engine
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.answers import Answered, write_answers
-from mobilebert_ja.finetuning.folder import (
-    FinishedRuns,
-    load_finetuned,
-    read_runs,
-    require_labels,
-    stored_answers,
-    task_source_of,
-)
+from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, read_runs, require_labels, stored_answers
+from mobilebert_ja.finetuning.origin import task_source_of
+from mobilebert_ja.plans import compression_stage
 from mobilebert_ja.settings import CompressSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, Task
+from mobilebert_ja.tasks import Task
 from mobilebert_ja.tasks.metrics import mean_and_std
-from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
-
-
-def recipe_section(argv: list[str]) -> str:
-    """The card's recipe has the section that it always had, the others have sections of their own."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--recipe", default=CompressSettings().recipe)
-    known, _ = parser.parse_known_args(argv)
-    return "compress_{task}" if known.recipe == "card" else "compress_{task}_{recipe}"
+from mobilebert_ja.training.checkpoints import Checkpoints
 
 
 def answers_of(predict_one: Callable[[str], Any], task: Task, describe: str) -> list[Any]:
@@ -97,35 +80,11 @@ def compress_seed(
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(
-        CompressSettings,
-        __doc__,
-        recipe_section(sys.argv[1:]),
-        task=list(TASKS),
-        recipe=list(RECIPES),
-        resume_from_checkpoint=list(CHOICES),
-    )
-    if not 0 <= settings.prune_amount < 1:
-        raise UserError(f"--prune_amount must be at least 0 and below 1, not {settings.prune_amount}.")
-    for name in ("num_seeds", "prune_epochs"):
-        if getattr(settings, name) < 0:
-            raise UserError(f"--{name} must be at least 0, not {getattr(settings, name)}.")
-    if settings.recipe == "card":
-        settings.per_channel = bool(settings.per_channel)
-    work = Path(settings.work_dir)
-    source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
-    output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
-    require_folder(source, f"finetune.py --task {settings.task} makes it.")
+    settings = parse_settings(CompressSettings, __doc__)
+    stage = compression_stage(settings)
+    source = stage.inputs["model_name_or_path"]
     data = task_source_of(source, settings.task, lambda: resolve_data_dir(settings))
     runs = read_runs(source, settings.task, data.main_file, "finetune.py")
-    ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
-    stage = Stage(
-        f"compressed_{settings.task}{ending}",
-        vars(settings),
-        output,
-        {"model_name_or_path": source, **data.files},
-        Path(str(settings.records_dir)),
-    )
     if stage.is_done(settings.overwrite):
         return
     engine = select_engine() if settings.recipe == "card" else "onnxruntime"
@@ -167,7 +126,7 @@ def main() -> None:
         }
     )
     print(
-        f"{output}: {task.metric} {before:.2%} -> {mean:.2%}, {agreement:.1%} of the answers unchanged, "
+        f"{stage.output_dir}: {task.metric} {before:.2%} -> {mean:.2%}, {agreement:.1%} of the answers unchanged, "
         f"{results[0]['bytes_before'] / 1e6:.1f} -> {results[0]['bytes'] / 1e6:.1f} MB"
     )
 

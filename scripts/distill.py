@@ -17,16 +17,14 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import require_folder
-from mobilebert_ja.common.records import Stage
+from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.model.ib_bert import load_teacher, require_same_maps
 from mobilebert_ja.model.mobilebert import mobilebert_config, parameter_counts
+from mobilebert_ja.plans import transfer_stage
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits, evaluate_pretraining
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.transfer import (
-    STRATEGIES,
     ProgressivePhases,
     TransferModel,
     copy_from_teacher,
@@ -35,7 +33,6 @@ from mobilebert_ja.pretraining.transfer import (
 )
 from mobilebert_ja.road import walk
 from mobilebert_ja.settings import DistillSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import locate_tokenizer
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
 from mobilebert_ja.training.loop import BatchFunction, make_accelerator, run_training
 from mobilebert_ja.training.optimizers import make_optimizers
@@ -65,11 +62,7 @@ def make_student(settings: DistillSettings, teacher: MobileBertForPreTraining) -
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(DistillSettings, __doc__, "distill", strategy=list(STRATEGIES))
-    if settings.eval_seconds:
-        raise UserError("--eval_seconds is a setting of pretrain.py; distill.py evaluates before and after.")
-    output, shards = Path(str(settings.output_dir)), Path(str(settings.shards_dir))
-    teacher_folder = Path(str(settings.teacher))
+    settings = parse_settings(DistillSettings, __doc__)
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps,
         settings.report_to,
@@ -77,20 +70,17 @@ def main() -> None:
         # Frozen upper layers take no part in a phase of the transfer.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    missing = not (teacher_folder.is_dir() and shards.is_dir())
+    missing = not all(Path(str(each)).is_dir() for each in (settings.teacher, settings.shards_dir))
     if missing and settings.data_dir is None and settings.config is not None:
         if accelerator.is_main_process:
             walk(settings.config, {"work_dir": settings.work_dir, "records_dir": str(settings.records_dir)}, "distill")
         accelerator.wait_for_everyone()
-    require_folder(shards, "pack_corpus.py makes it.")
-    tokenizer = locate_tokenizer(str(settings.tokenizer))
-    require_folder(teacher_folder, "pretrain.py --model teacher makes it.")
-    inputs = {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher_folder}
-    stage = Stage("distilled", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    stage = transfer_stage(settings)
     if stage.is_done(settings.overwrite):
         return
+    shards, tokenizer = stage.inputs["shards_dir"], stage.inputs["tokenizer"]
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
-    teacher = load_teacher(teacher_folder)
+    teacher = load_teacher(stage.inputs["teacher"])
     model = TransferModel(make_student(settings, teacher))
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes)
@@ -132,8 +122,9 @@ def main() -> None:
             }
         )
         print(
-            f"{output}: {tokens:,} tokens in {seconds:.0f} s; held-out MLM loss {measured['before']['mlm_loss']:.3f} "
-            f"-> {measured['after']['mlm_loss']:.3f} (teacher {measured['teacher']['mlm_loss']:.3f})"
+            f"{stage.output_dir}: {tokens:,} tokens in {seconds:.0f} s; held-out MLM loss "
+            f"{measured['before']['mlm_loss']:.3f} -> "
+            f"{measured['after']['mlm_loss']:.3f} (teacher {measured['teacher']['mlm_loss']:.3f})"
         )
     accelerator.wait_for_everyone()
     accelerator.end_training()

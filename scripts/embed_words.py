@@ -10,19 +10,16 @@ seconds, where masked words would have to be read for hours before a rare one ha
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import require_folder
-from mobilebert_ja.common.records import Stage
-from mobilebert_ja.model.mobilebert import WORD_EMBEDDINGS_NAME
+from mobilebert_ja.common.paths import WORD_EMBEDDINGS_NAME
+from mobilebert_ja.plans import word_vector_stage
 from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, nearest, word_vectors
 from mobilebert_ja.settings import WordVectorSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import locate_tokenizer, read_vocabulary
+from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 SHOWN_WORDS = 12  # words whose neighbours the record holds, so that a reader can judge the vectors
 SHOWN_NEIGHBOURS = 5
@@ -30,25 +27,16 @@ SHOWN_NEIGHBOURS = 5
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(WordVectorSettings, __doc__, "embed_words")
-    for name in ("window", "embedding_size"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
-    folder = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    tokenizer = locate_tokenizer(str(settings.tokenizer))
-    inputs = {"shards_dir": folder, "tokenizer": tokenizer / "vocab.txt"}
-    if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
-        inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
-    stage = Stage(
-        "word_vectors", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )
+    settings = parse_settings(WordVectorSettings, __doc__)
+    stage = word_vector_stage(settings)
     if stage.is_done(settings.overwrite):
         return
-    shards = Shards(folder, "train")
-    vocabulary = list(read_vocabulary(tokenizer / "vocab.txt"))
+    shards = Shards(stage.inputs["shards_dir"], "train")
+    vocabulary = list(read_vocabulary(stage.inputs["tokenizer"]))
     if len(vocabulary) != shards.index["vocab_size"]:
         raise UserError(
-            f"{tokenizer} has {len(vocabulary)} entries, the shards were packed with {shards.index['vocab_size']}."
+            f"{stage.inputs['tokenizer']} has {len(vocabulary)} entries, the shards were packed with "
+            f"{shards.index['vocab_size']}."
         )
     stage.begin()
     counts, frequencies = cooccurrence_counts(shards, settings.window, settings.mixture)

@@ -9,20 +9,14 @@ sentences.
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import read_json, require_folder, sha256_of, write_json
-from mobilebert_ja.common.records import fingerprint, git_commit, hardware, library_versions, same_command_line
-from mobilebert_ja.model.checkpoint import (
-    RELEASED_FILES,
-    WEIGHTS_NAME,
-    export_checkpoint,
-    fill_mask_examples,
-    load_pretrained,
-)
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.common.files import read_json, sha256_of, write_json
+from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
+from mobilebert_ja.model.checkpoint import RELEASED_FILES, export_checkpoint, fill_mask_examples, load_pretrained
 from mobilebert_ja.model.mobilebert import forward_flops, parameter_counts
+from mobilebert_ja.plans import checkpoint_is_there
 from mobilebert_ja.settings import ExportSettings, parse_settings
 
 SENTENCES = [  # chosen before any answer was looked at
@@ -41,16 +35,10 @@ SENTENCES = [  # chosen before any answer was looked at
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(ExportSettings, __doc__, "export_checkpoint")
+    settings = parse_settings(ExportSettings, __doc__)
+    if checkpoint_is_there(settings):
+        return
     student, root = Path(str(settings.model_name_or_path)), Path(str(settings.output_dir))
-    require_folder(student, "pretrain.py --model student makes it.")
-    record_file = Path(str(settings.records_dir)) / "checkpoint.json"
-    inputs = {"model_name_or_path": fingerprint(student)}
-    if (root / WEIGHTS_NAME).exists() and not settings.overwrite:
-        if record_file.is_file() and read_json(record_file).get("inputs") == inputs:
-            print(f"{root / WEIGHTS_NAME} is already there, nothing to do (--overwrite makes it anew)")
-            return
-        raise UserError(f"{root / WEIGHTS_NAME} exists and holds another checkpoint; --overwrite replaces it.")
     root.mkdir(parents=True, exist_ok=True)
     facts = export_checkpoint(student, root)
     model = load_pretrained(root)
@@ -59,17 +47,14 @@ def main() -> None:
     facts["fill_mask"] = fill_mask_examples(root, SENTENCES)
     record = {
         "stage": "checkpoint",
-        "command": same_command_line(),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "inputs": inputs,
+        **command_and_time(),
+        "inputs": {"model_name_or_path": fingerprint(student)},
         "config": read_json(root / "config.json"),
         "metrics": facts,
-        "git_commit": git_commit(),
-        "versions": library_versions(),
-        "hardware": hardware(),
+        **circumstances(),
         "files": {name: sha256_of(root / name) for name in RELEASED_FILES},
     }
-    write_json(record_file, record)
+    write_json(Path(str(settings.records_dir)) / "checkpoint.json", record)
     print(f"{root}: {facts['bytes'] / 1e6:.1f} MB, {facts['parameters']:,} parameters")
     for example in facts["fill_mask"]:
         answers = "、".join(f"{each['token']} {each['score']:.2f}" for each in example["predictions"])

@@ -20,101 +20,36 @@ file have changed; the settings are those that the folder was made with.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
-from mobilebert_ja.finetuning.folder import model_input
 from mobilebert_ja.finetuning.heads import check_tokenizer, model_config
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
-from mobilebert_ja.inference.decoding import DECODINGS
+from mobilebert_ja.plans import ENTITY_TASKS, finetuning_folder, finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.tasks import JGLUE, TASKS, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks import task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
-from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
+from mobilebert_ja.training.checkpoints import Checkpoints
 from mobilebert_ja.training.loop import make_accelerator
 
-ENTITY_TASKS = ("ner", "entities")
-FOLDER_ENDINGS = {"": "", "bert": "_bert", "mobilebert": "_random"}  # of sections; of folders with a hyphen
 
-
-def recipe_section(argv: list[str]) -> str:
-    """Models of random weights for comparison have sections of their own; a BERT has other sizes, too."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--random_weights", default="")
-    known, _ = parser.parse_known_args(argv)
-    return "finetune_{task}" + FOLDER_ENDINGS.get(known.random_weights, "")
-
-
-def check_numbers(settings: FinetuneSettings) -> None:
-    """Raise `UserError` for counts that make no sense."""
-    least = {
-        "num_train_epochs": 1,
-        "num_seeds": 1,
-        "per_device_train_batch_size": 1,
-        "per_device_eval_batch_size": 1,
-        "gradient_accumulation_steps": 1,
-        "max_seq_length": 3,
-        "seed": 0,
-        "split_seed": 0,
-        "doc_stride": 0,
-    }
-    for name, minimum in least.items():
-        if getattr(settings, name) < minimum:
-            raise UserError(f"--{name} must be at least {minimum}, not {getattr(settings, name)}.")
+def check_decoding(settings: FinetuneSettings) -> None:
+    """Raise `UserError` for a choice of tags where the task has none."""
     if settings.task not in ENTITY_TASKS and settings.decoding not in ("plain", FinetuneSettings().decoding):
         raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(ENTITY_TASKS)}.")
-    if not 0 < settings.validation_share < 1:
-        raise UserError(f"--validation_share must be more than 0 and less than 1, not {settings.validation_share}.")
-    if not 0 <= settings.token_masking < 1:
-        raise UserError(f"--token_masking must be at least 0 and less than 1, not {settings.token_masking}.")
-    if not settings.crf_gain > 0:
-        raise UserError(f"--crf_gain must be more than 0, not {settings.crf_gain}.")
-
-
-def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
-    """The settings without those that say nothing about this run, such as how own files are read without any."""
-    absent = set()
-    if settings.task not in ENTITY_TASKS:
-        absent |= {"decoding"}
-    if settings.task not in ENTITY_TASKS or settings.decoding not in ("crf", "auto"):
-        absent |= {"crf_gain"}
-    if settings.task not in ENTITY_TASKS or settings.decoding != "auto":
-        absent |= {"validation_share"}
-    if settings.task != "jsquad":
-        absent |= {"doc_stride"}
-    kept = own_data_settings_left_out(vars(settings))
-    return {name: value for name, value in kept.items() if name not in absent}
 
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(
-        FinetuneSettings,
-        __doc__,
-        recipe_section(sys.argv[1:]),
-        task=[*TASKS, *JGLUE],
-        random_weights=list(FOLDER_ENDINGS),
-        resume_from_checkpoint=list(CHOICES),
-        decoding=[*DECODINGS, "auto"],
-    )
-    check_numbers(settings)
-    if settings.task == "ner" and settings.train_file:
-        settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place
-    ending = FOLDER_ENDINGS[settings.random_weights].replace("_", "-")
-    output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}{ending}")
-    source = str(settings.tokenizer or settings.model_name_or_path)
-    if settings.random_weights:  # of the model nothing is used but its tokenizer
-        settings.tokenizer, settings.model_name_or_path = source, None
+    settings = parse_settings(FinetuneSettings, __doc__)
+    check_decoding(settings)
+    output = finetuning_folder(settings)
     accelerator = make_accelerator(settings.gradient_accumulation_steps)
     if settings.rescore:
         if accelerator.is_main_process:
@@ -122,17 +57,11 @@ def main() -> None:
         accelerator.wait_for_everyone()
         return
     with accelerator.main_process_first():
-        data = task_source(vars(settings), lambda: resolve_data_dir(settings))
-    inputs = dict(data.files)
-    for name in ("model_name_or_path", "tokenizer"):
-        place = getattr(settings, name)
-        if place and Path(place).exists():
-            inputs[name] = Path(place) / "vocab.txt" if name == "tokenizer" else model_input(Path(place))
-    stage = Stage(output.name, settings_in_play(settings), output, inputs, Path(str(settings.records_dir)))
+        stage = finetuning_stage(settings)
     if stage.is_done(settings.overwrite):
         return
-    task = data.load(settings.split_seed)
-    tokenizer = load_tokenizer(source)
+    task = task_source(vars(settings), lambda: resolve_data_dir(settings)).load(settings.split_seed)
+    tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
     encoder = FastEncoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
     config = model_config(settings, len(encoder.vocab))

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import exit_on_user_error
-from mobilebert_ja.common.files import list_files, read_json, require_folder, write_json
+from mobilebert_ja.common.files import list_files, read_json, write_json
 from mobilebert_ja.common.parallel import bounded_map
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sources import text_documents
+from mobilebert_ja.plans import shards_stage
 from mobilebert_ja.pretraining.shards import check_vocabulary, write_index, write_source
 from mobilebert_ja.settings import PackSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import FastEncoder, locate_tokenizer
+from mobilebert_ja.tokenization.encoder import FastEncoder
 
 encoder_of = cache(FastEncoder)  # one a worker process
 
@@ -42,19 +42,11 @@ def pack(tokenizer: str, folder: Path, task: tuple[str, Path]) -> tuple[str, dic
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(PackSettings, __doc__, "pack_corpus")
-    corpus = Path(str(settings.corpus_dir))
-    require_folder(corpus / "train", "build_corpus.py makes it.")
-    tokenizer = locate_tokenizer(str(settings.tokenizer))
-    stage = Stage(
-        "shards",
-        vars(settings),
-        Path(str(settings.output_dir)),
-        {"corpus_dir": corpus, "tokenizer": tokenizer},
-        Path(str(settings.records_dir)),
-    )
+    settings = parse_settings(PackSettings, __doc__)
+    stage = shards_stage(settings)
     if stage.is_done(settings.overwrite):
         return
+    corpus, tokenizer = stage.inputs["corpus_dir"], stage.inputs["tokenizer"]
     vocabulary = FastEncoder(tokenizer).vocab
     check_vocabulary(len(vocabulary))
     stage.begin(resume=True, overwrite=settings.overwrite)

@@ -20,20 +20,18 @@ import numpy as np
 import torch
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import require_file, require_folder
-from mobilebert_ja.common.records import Stage
-from mobilebert_ja.model.checkpoint import SAVED_DTYPES, load_pretrained, save_model
+from mobilebert_ja.common.errors import exit_on_user_error
+from mobilebert_ja.model.checkpoint import load_pretrained, save_model
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
 from mobilebert_ja.model.mobilebert import (
-    WORD_EMBEDDINGS_NAME,
     grow,
     initialise_student,
     mobilebert_config,
     parameter_counts,
     set_word_embeddings,
 )
+from mobilebert_ja.plans import pretraining_stage
 from mobilebert_ja.pretraining.masked_lm import (
     PretrainingModel,
     batch_function,
@@ -43,22 +41,9 @@ from mobilebert_ja.pretraining.masked_lm import (
 )
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import locate_tokenizer
 from mobilebert_ja.training.checkpoints import Checkpoints
 from mobilebert_ja.training.loop import SCHEDULES, make_accelerator, run_training
 from mobilebert_ja.training.optimizers import make_optimizers
-
-RECORD_NAMES = {
-    "teacher": "teacher",
-    "shallow": "shallow_pretraining",
-    "short": "short_pretraining",
-    "student": "pretraining",
-}
-MADE_BY_THE_ROAD = {
-    "distilled": "distill.py makes it.",
-    "shallow": "pretrain.py --model shallow makes it.",
-    "short": "pretrain.py --model short makes it.",
-}
 
 
 def starting_model(
@@ -97,37 +82,16 @@ def starting_model(
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(PretrainSettings, __doc__, "pretrain_{model}", model=list(RECORD_NAMES))
-    output = Path(settings.output_dir or Path(settings.work_dir) / settings.model)
-    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    tokenizer = locate_tokenizer(str(settings.tokenizer))
-    inputs = {"shards_dir": shards, "tokenizer": tokenizer}
-    start = None
-    if settings.model_name_or_path:
-        start = Path(settings.model_name_or_path)
-        hint = MADE_BY_THE_ROAD.get(settings.model_name_or_path)
-        if hint:
-            start = Path(settings.work_dir) / start
-        inputs["model_name_or_path"] = require_folder(start, hint or "It is a folder with a pretrained model.")
-    vectors = None
-    if settings.word_embeddings:
-        if start is not None:
-            raise UserError("--word_embeddings is for a model of random weights; --model_name_or_path has its own.")
-        here = settings.word_embeddings == "embeddings"
-        place = Path(settings.work_dir) / "embeddings" if here else Path(settings.word_embeddings)
-        vectors = require_file(place / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
-        inputs["word_embeddings"] = vectors
-    stage = Stage(RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir)))
-    if settings.save_dtype not in SAVED_DTYPES:
-        raise UserError(f"--save_dtype must be one of {', '.join(SAVED_DTYPES)}.")
-    if settings.lr_scheduler_type not in SCHEDULES:
-        raise UserError(f"--lr_scheduler_type must be one of {', '.join(SCHEDULES)}.")
+    settings = parse_settings(PretrainSettings, __doc__)
+    stage = pretraining_stage(settings)
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps, settings.report_to, Path(settings.work_dir) / "logs"
     )
     if stage.is_done(settings.overwrite):
         return
+    shards, tokenizer = stage.inputs["shards_dir"], stage.inputs["tokenizer"]
+    start, vectors = stage.inputs.get("model_name_or_path"), stage.inputs.get("word_embeddings")
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
@@ -191,7 +155,7 @@ def main() -> None:
             }
         )
         print(
-            f"{output}: {tokens:,} tokens in {state.seconds:.0f} s ({rate:,.0f} tokens/s, "
+            f"{stage.output_dir}: {tokens:,} tokens in {state.seconds:.0f} s ({rate:,.0f} tokens/s, "
             f"{used['flop_utilisation']:.0%} of the device's operations, "
             f"{state.data_wait_seconds / state.seconds:.1%} of the time waiting for data)"
         )

@@ -19,7 +19,7 @@ from mobilebert_ja.settings import CardSettings, parse_settings
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(CardSettings, __doc__, "render_card")
+    settings = parse_settings(CardSettings, __doc__)
     output = Path(str(settings.output_dir))
     folder = Path(settings.figures_dir) if settings.figures_dir else output / "figures"
     records = load_records(

@@ -8,32 +8,25 @@ Reads WORK_DIR/corpus, writes WORK_DIR/tokenizer: vocab.txt and tokenizer_config
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mobilebert_ja.common.errors import exit_on_user_error
-from mobilebert_ja.common.files import list_files, require_folder
-from mobilebert_ja.common.records import Stage
+from mobilebert_ja.common.files import list_files
+from mobilebert_ja.plans import tokenizer_stage
 from mobilebert_ja.settings import TokenizerSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import FastEncoder, copy_tokenizer, locate_tokenizer, save_tokenizer
+from mobilebert_ja.tokenization.encoder import FastEncoder, copy_tokenizer, save_tokenizer
 from mobilebert_ja.tokenization.vocabulary import count_all_words, sample_lines, train_vocabulary
 
 
 @exit_on_user_error
 def main() -> None:
-    settings = parse_settings(TokenizerSettings, __doc__, "train_tokenizer")
-    corpus = require_folder(Path(str(settings.corpus_dir)) / "train", "build_corpus.py makes it.")
-    inputs = {"corpus_dir": Path(str(settings.corpus_dir))}
-    existing = locate_tokenizer(settings.tokenizer) if settings.tokenizer else None
-    if existing is not None:
-        inputs["tokenizer"] = existing / "vocab.txt"
-    stage = Stage("tokenizer", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir)))
+    settings = parse_settings(TokenizerSettings, __doc__)
+    stage = tokenizer_stage(settings)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()
-    lines = sample_lines(list_files(corpus), settings.sample_lines, settings.seed)
+    lines = sample_lines(list_files(stage.inputs["corpus_dir"] / "train"), settings.sample_lines, settings.seed)
     metrics: dict[str, float] = {"sample_lines": len(lines)}
-    if existing is not None:
-        copy_tokenizer(existing, stage.folder)
+    if settings.tokenizer:
+        copy_tokenizer(stage.inputs["tokenizer"].parent, stage.folder)
     else:
         words = count_all_words(lines)
         print(f"{len(lines):,} lines, {words.total():,} words, {len(words):,} different ones")

@@ -23,7 +23,8 @@ from mobilebert_ja.finetuning.heads import make_model, model_config
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.finetuning.rows import training_rows
 from mobilebert_ja.finetuning.run import Job, warn_of_losses
-from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.settings import FinetuneSettings, parse_settings
+from mobilebert_ja.settings.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
 from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
@@ -340,7 +341,7 @@ def refused(monkeypatch, capfd, arguments: list[str]) -> str:
     [
         ({"task": "sentiment"}, "--task must be one of 'livedoor', 'ner'"),
         ({"num_seeds": 0}, "--num_seeds must be at least 1"),
-        ({"token_masking": 1.0}, "--token_masking must be at least 0 and less than 1"),
+        ({"validation_share": 1.0}, "--validation_share must be more than 0 and less than 1"),
         ({"max_seq_length": 4096}, "--max_seq_length 4096 is more than the model's 512 positions"),
         ({"hidden_size": 64}, "--hidden_size goes with --random_weights"),
         (
@@ -394,6 +395,11 @@ def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
 
 
 def test_random_weights_have_sections_of_their_own():
-    assert finetune.recipe_section(["--task", "ner"]) == "finetune_{task}"
-    assert finetune.recipe_section(["--random_weights", "mobilebert"]) == "finetune_{task}_random"
-    assert finetune.recipe_section(["--task", "ner", "--random_weights=bert"]) == "finetune_{task}_bert"
+    for given, section in (
+        (["--task", "ner"], "finetune_ner"),
+        (["--random_weights", "mobilebert"], "finetune_livedoor_random"),
+        (["--task", "ner", "--random_weights=bert"], "finetune_ner_bert"),
+        (["--task", "jnli", "--random_weights=bert"], ""),
+    ):
+        values = vars(parse_settings(FinetuneSettings, None, argv=given))
+        assert section_of(FinetuneSettings, values) == section

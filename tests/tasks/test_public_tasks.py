@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 from helpers.task_data import SUBJECTS, write_livedoor, write_ner, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.finetuning.predictor import Predictor
-from mobilebert_ja.finetuning.rows import (
-    IGNORED,
-    Row,
-    batch_function,
-    collate,
-    epoch_plan,
-    make_row,
-    training_rows,
-    with_hidden_tokens,
-)
+from mobilebert_ja.finetuning.rows import IGNORED, Row, batch_function, collate, epoch_plan, make_row, training_rows
 from mobilebert_ja.tasks import load_task, task_source
 from mobilebert_ja.tasks.base import share_rounded_up
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes, without_markers
@@ -372,21 +363,3 @@ def test_predictor_of_entities(encoder):
     assert [predictor.predict_one(text) for text in texts] == wanted
     for text, spans in zip(texts, wanted, strict=True):
         assert all(text[start:end] == "京都市" for start, end, _ in spans)
-
-
-def test_hidden_tokens(data, encoder):
-    rows = training_rows(load_task("ner", data, 0), encoder, 32)
-    plain = batch_function(rows, 8, 0, encoder.vocab["[PAD]"])
-    hiding = with_hidden_tokens(plain, 0.3, 5, encoder.vocab)
-    special = [encoder.vocab[token] for token in ("[PAD]", "[CLS]", "[SEP]")]
-    changed = able = 0
-    for number in range(12):
-        before, after = plain(number), hiding(number)
-        different = before["input_ids"] != after["input_ids"]
-        assert (after["input_ids"][different] == encoder.vocab["[MASK]"]).all()
-        assert not np.isin(before["input_ids"][different], special).any()
-        assert (before["labels"] == after["labels"]).all()
-        changed, able = changed + different.sum(), able + (~np.isin(before["input_ids"], special)).sum()
-        assert (after["input_ids"] == hiding(number)["input_ids"]).all()
-    assert 0.2 < changed / able < 0.4
-    assert with_hidden_tokens(plain, 0.0, 5, encoder.vocab) is plain

@@ -111,9 +111,6 @@ def check_cut(settings: CompressSettings, model_config: Any) -> None:
     """Raise `UserError` for a cut that cannot be made, before anything is computed."""
     kept_blocks(model_config.num_hidden_layers, settings.keep_layers)
     kept_width(model_config.intermediate_size, settings.keep_ffn)
-    for name in ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
 
 
 def training_accelerator(settings: CompressSettings) -> Accelerator | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,21 +157,3 @@ def batch_function(
         return make_arrays([rows[member] for member in plan[place]], pad_id)
 
     return batch
-
-
-def with_hidden_tokens(
-    batch: Callable[[int], dict[str, Any]], share: float, seed: int, vocabulary: Mapping[str, int]
-) -> Callable[[int], dict[str, Any]]:
-    """The same batches with `share` of their tokens hidden behind [MASK], other ones in every pass; labels stay.
-
-    So that a small training part is not learned by heart. A function of the number and `seed` alone, as `batch` is.
-    """
-    mask, kept = vocabulary["[MASK]"], [vocabulary[token] for token in ("[PAD]", "[CLS]", "[SEP]")]
-
-    def hidden(number: int) -> dict[str, Any]:
-        arrays = batch(number)
-        ids = arrays["input_ids"]
-        drawn = np.random.default_rng([seed, 3, number]).random(ids.shape) < share
-        return arrays | {"input_ids": np.where(drawn & ~np.isin(ids, kept), mask, ids)}
-
-    return hidden if share else batch

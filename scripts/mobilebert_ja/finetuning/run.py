@@ -21,13 +21,7 @@ from mobilebert_ja.finetuning.crf import LinearChainCRF, crf_loss
 from mobilebert_ja.finetuning.forms import FORMS, answer_examples, choice_row, windows_of
 from mobilebert_ja.finetuning.heads import make_model
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
-from mobilebert_ja.finetuning.rows import (
-    batch_function,
-    batches_an_epoch,
-    make_row,
-    spans_lost_in_tags,
-    with_hidden_tokens,
-)
+from mobilebert_ja.finetuning.rows import batch_function, batches_an_epoch, make_row, spans_lost_in_tags
 from mobilebert_ja.inference.decoding import DECODINGS, Decoder, constrained_decoder
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.settings import FinetuneSettings
@@ -78,7 +72,6 @@ def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainS
     batch = batch_function(
         rows, settings.per_device_train_batch_size, settings.seed, job.encoder.vocab["[PAD]"], form.collate
     )
-    batch = with_hidden_tokens(batch, settings.token_masking, settings.seed, job.encoder.vocab)
     an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
     a_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
     steps = math.ceil(settings.num_train_epochs * an_epoch / a_step)

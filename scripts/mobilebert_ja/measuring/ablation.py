@@ -19,7 +19,7 @@ import yaml
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.settings import DistillSettings, reject_unknown
+from mobilebert_ja.settings import DistillSettings, PretrainSettings, reject_unknown
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 _KEYS = ("question", "common", "variants", "seeds")
@@ -58,8 +58,9 @@ def load_ablation(path: Path) -> Ablation:
     if not isinstance(content, dict) or not isinstance(content.get("variants"), dict) or not content["variants"]:
         raise UserError(f"{path} must hold 'variants', a name and the changed settings for each.")
     reject_unknown(content, list(_KEYS), str(path))
-    # distill.py has every setting of pretrain.py and its own; "script" says which of the two a variant runs.
-    valid = ["script", *(each.name for each in dataclasses.fields(DistillSettings))]
+    # "script" says which of the two a variant runs.
+    fields = (*dataclasses.fields(PretrainSettings), *dataclasses.fields(DistillSettings))
+    valid = ["script", *(each.name for each in fields)]
     common = content.get("common") or {}
     reject_unknown(common, valid, f"{path}, common")
     variants = {str(name): changes or {} for name, changes in content["variants"].items()}

@@ -15,7 +15,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, REPLACEMENTS, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
-from mobilebert_ja.settings import PretrainSettings
+from mobilebert_ja.settings import MaskedLMSettings
 from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 EVALUATION_BATCH = 32
@@ -83,7 +83,7 @@ def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq
         raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")
 
 
-def mask_rate(settings: PretrainSettings, step: int) -> float:
+def mask_rate(settings: MaskedLMSettings, step: int) -> float:
     """The share of tokens to predict in a step: constant, or linear over `mlm_probability_steps`, then constant."""
     if not settings.final_mlm_probability or not settings.mlm_probability_steps:
         return settings.mlm_probability
@@ -92,7 +92,7 @@ def mask_rate(settings: PretrainSettings, step: int) -> float:
 
 
 def batch_function(
-    shards: Shards, settings: PretrainSettings, num_processes: int = 1
+    shards: Shards, settings: MaskedLMSettings, num_processes: int = 1
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
     if settings.mask_replacement not in REPLACEMENTS:
@@ -133,7 +133,7 @@ def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, d
     return loss, values
 
 
-def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dict[str, np.ndarray]]:
+def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:
     """Held-out rows as masked batches, the same ones every time: at most `settings.eval_rows` of the mixture.
 
     They depend on no setting of the training but these: runs of other batches, lengths and seeds can be compared.
@@ -149,7 +149,7 @@ def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dic
 
 @torch.no_grad()
 def evaluate_pretraining(
-    model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
+    model: PretrainingModel, heldout: Shards, settings: MaskedLMSettings, device: torch.device
 ) -> dict[str, float]:
     """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time,
     and the share of tokens that was masked."""

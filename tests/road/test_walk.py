@@ -1,0 +1,140 @@
+"""A finished road starts no process; whatever was made otherwise does. Their work is left out, not their records."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mobilebert_ja import plans, road
+from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.records import fingerprint
+from mobilebert_ja.settings import ROAD, parse_settings
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tiny.yaml"
+SCRIPTS = RECIPE.parents[1] / "scripts"
+
+
+def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None:
+    """Leave what a stage leaves: an output with what the next ones look for, and its record."""
+    settings = parse_settings(stage.settings, None, argv=road.flags_of(stage, recipe_path, flags))
+    if stage.script == "export_checkpoint.py":
+        root = Path(settings.output_dir)
+        root.mkdir()
+        (root / "pytorch_model.bin").write_bytes(b"weights")
+        inputs = {"model_name_or_path": fingerprint(settings.model_name_or_path)}
+        record = {"stage": "checkpoint", "inputs": inputs, "finished": "2026-01-01T00:00:00+00:00"}
+        write_json(Path(settings.records_dir) / "checkpoint.json", record)
+        return
+    if stage.script == "render_card.py":
+        (Path(settings.output_dir) / "figures").mkdir(parents=True)
+        (Path(settings.output_dir) / "README.md").write_text("card")
+        return
+    made = plans.STAGES[stage.script](settings)
+    assert made.name == stage.record
+    made.begin()
+    (made.folder / "train").mkdir()
+    (made.folder / "vocab.txt").write_text(f"[PAD]\n{stage.section}\n")
+    made.finish({})
+
+
+@pytest.fixture
+def walked(tmp_path, monkeypatch):
+    """A function that walks recipes/tiny.yaml, changed by its arguments, and returns the sections started."""
+    started: list[str] = []
+    given: list[dict[str, str]] = []
+
+    def run_stage(stage, recipe_path, flags):
+        started.append(stage.section)
+        given.append(flags)
+        if not (tmp_path / "done").exists():
+            make(stage, recipe_path, flags)
+
+    monkeypatch.setattr(road, "run_stage", run_stage)
+
+    def walk(changes: dict | None = None, **flags: str) -> list[str]:
+        recipe = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+        for section, values in (changes or {}).items():
+            recipe[section] = recipe[section] | values
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        started.clear()
+        given.clear()
+        shared = {"work_dir": str(tmp_path / "work"), "records_dir": str(tmp_path / "work" / "records")}
+        road.walk(str(tmp_path / "recipe.yaml"), shared | flags)
+        return list(started)
+
+    assert len(walk()) == len(road.stages_of(yaml.safe_load(RECIPE.read_text(encoding="utf-8"))))
+    (tmp_path / "done").touch()
+    walk.given = given
+    walk.work = tmp_path / "work"
+    return walk
+
+
+def test_a_finished_road_starts_nothing(walked, capsys):
+    capsys.readouterr()
+    assert walked() == []
+    assert capsys.readouterr().out.count("nothing to do") == 19
+
+
+@pytest.mark.parametrize(
+    ("changes", "started"),
+    [
+        ({"train_tokenizer": {"vocab_size": 3000}}, ["train_tokenizer"]),
+        ({"distill": {"strategy": "jkt"}}, ["distill"]),
+        ({"finetune_ner_bert": {"hidden_size": 64}}, ["finetune_ner_bert"]),
+        ({"compress_livedoor": {"prune_amount": 0.5}}, ["compress_livedoor"]),
+        ({"pretrain_student": {"save_seconds": 1.0}}, []),  # says how to run, not what to make
+    ],
+)
+def test_a_changed_recipe_starts_the_stage_it_changes(walked, changes, started):
+    assert walked(changes) == started + ["render_card"] * bool(started)
+
+
+def test_changed_inputs_and_missing_output_start_their_stages(walked):
+    (walked.work / "data" / "ner" / "ner.json").write_text("[]")
+    assert {"build_corpus", "finetune_ner", "finetune_ner_bert", "compress_ner", "benchmark_ner"} <= set(walked())
+    (walked.work / "student" / "record.json").unlink()
+    assert "pretrain_student" in walked()
+
+
+def test_a_younger_record_makes_the_card_anew(walked):
+    (record,) = (walked.work / "records").glob("corpus.json")
+    content = json.loads(record.read_text()) | {"finished": "2999-01-01T00:00:00+00:00"}
+    record.write_text(json.dumps(content))
+    assert walked() == ["render_card"]
+
+
+def test_overwrite_and_seed_are_handed_on(walked):
+    assert len(walked(overwrite="true")) == 19
+    walked({"pretrain_student": {"seed": 2}}, seed="5")
+    seeds = dict(zip(walked(seed="5"), walked.given, strict=True))
+    assert {flags["seed"] for flags in seeds.values()} == {"5"}
+    sections = walked({"pretrain_student": {"seed": 2}}, seed="5")
+    assert walked.given[sections.index("pretrain_student")]["seed"] == "7"  # two from the recipe's 0, as before
+
+
+def test_reproduce_hands_its_seed_on(tmp_path, monkeypatch):
+    import reproduce
+
+    given = []
+    monkeypatch.setattr(reproduce, "walk", lambda recipe, flags: given.append(flags) or 1)
+    for flags in ([], ["--seed", "3"]):
+        monkeypatch.setattr(sys, "argv", ["reproduce.py", "--config", str(RECIPE), *flags])
+        reproduce.main()
+    assert [flags.get("seed") for flags in given] == [None, "3"]
+
+
+def test_the_walk_needs_no_torch(tmp_path):
+    """It would take seconds that a finished road does not."""
+    script = "import sys, mobilebert_ja.road; print([n for n in ('torch', 'transformers') if n in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_stage_with_a_record_has_a_plan():
+    own = {"export_checkpoint.py", "render_card.py"}
+    assert {stage.script for stage in ROAD} == set(plans.STAGES) | own

@@ -1,0 +1,190 @@
+"""Settings are read by their stage, bounded in their definitions, and shown by --help."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobilebert_ja import plans
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.records import Stage
+from mobilebert_ja.compression.recipes import RECIPES
+from mobilebert_ja.corpus.executors import EXECUTORS
+from mobilebert_ja.data.sources import SOURCES
+from mobilebert_ja.finetuning.classical import METHODS
+from mobilebert_ja.inference.decoding import DECODINGS
+from mobilebert_ja.model.checkpoint import SAVED_DTYPES
+from mobilebert_ja.pretraining.transfer import STRATEGIES
+from mobilebert_ja.settings import (
+    ROAD,
+    BaselineSettings,
+    CompressSettings,
+    CorpusSettings,
+    DistillSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    StageSettings,
+    WordVectorSettings,
+    parse_settings,
+    setting,
+)
+from mobilebert_ja.settings.arguments import GROUPS
+from mobilebert_ja.settings.base import check_bounds
+from mobilebert_ja.tasks import JGLUE, TASKS
+from mobilebert_ja.training.checkpoints import CHOICES
+from mobilebert_ja.training.loop import SCHEDULES
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+EVERY_STAGES = {field.name for field in dataclasses.fields(StageSettings)}  # the road hands them to all alike
+
+
+def modules_of(path: Path, seen: dict[Path, str]) -> dict[Path, str]:
+    """A script and all of our modules that it imports, directly or not, with their text."""
+    if path in seen:
+        return seen
+    seen[path] = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(seen[path])):
+        names = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mobilebert_ja"):
+            names = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+        for name in names:
+            place = SCRIPTS / name.replace(".", "/")
+            for file in (place.with_suffix(".py"), place / "__init__.py"):
+                # Settings are defined there, not read; of the plans only a stage's own is its own.
+                if file.is_file() and "settings" not in file.parts and file.name not in ("plans.py", "road.py"):
+                    modules_of(file, seen)
+    return seen
+
+
+def unread(script: str, kind: type) -> set[str]:
+    """The settings of a stage that neither its script, nor what it imports, nor its plan reads."""
+    text = "\n".join(modules_of(SCRIPTS / script, {}).values())
+    own = plans.STAGES.get(script) or {"export_checkpoint.py": plans.checkpoint_is_there}.get(script)
+    text += inspect.getsource(own) if own else ""
+    if script in ("build_corpus.py", "finetune.py"):
+        text += "".join(map(inspect.getsource, (plans.corpus_sources, plans.corpus_parts, plans.finetuning_folder)))
+    names = {field.name for field in dataclasses.fields(kind)} - EVERY_STAGES - {"output_dir"}
+    return {
+        name
+        for name in names
+        if not re.search(rf"\b(settings|self|asked)\.{name}\b|getattr\(.*{name}|\"{name}\"", text)
+    }
+
+
+@pytest.mark.parametrize(("script", "kind"), sorted({(stage.script, stage.settings) for stage in ROAD}, key=str))
+def test_every_setting_is_read(script, kind):
+    assert unread(script, kind) == set()
+
+
+def test_a_setting_that_nobody_reads_is_found():
+    extra = [("dropout", bool, setting(True, "")), ("embedding_gain", float, setting(1.0, ""))]
+    with_more = dataclasses.make_dataclass("WithMore", extra, bases=(DistillSettings,))
+    assert unread("distill.py", with_more) == {"dropout", "embedding_gain"}
+    for name in ("dropout", "lr_scheduler_type", "model_name_or_path", "word_embeddings", "normalization_type"):
+        with pytest.raises(UserError, match=f"--{name} is no flag of"):
+            parse_settings(DistillSettings, None, argv=[f"--{name}", "1"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "message"),
+    [
+        (FinetuneSettings, ["--num_seeds", "0"], "--num_seeds must be at least 1, not 0."),
+        (FinetuneSettings, ["--validation_share", "1"], "--validation_share must be more than 0 and less than 1"),
+        (FinetuneSettings, ["--crf_gain", "nan"], "--crf_gain must be more than 0, not nan."),
+        (FinetuneSettings, ["--seed", "-1"], "--seed must be at least 0, not -1."),
+        (CompressSettings, ["--prune_amount", "1"], "--prune_amount must be at least 0 and less than 1, not 1.0."),
+        (WordVectorSettings, ["--window", "0"], "--window must be at least 1, not 0."),
+        (PretrainSettings, ["--optimizer", "sgd"], "--optimizer must be one of 'adamw', 'lamb', 'muon', not 'sgd'."),
+        (PretrainSettings, ["--num_hidden_layers", "0"], "--num_hidden_layers must be at least 1, not 0."),
+        (PretrainSettings, ["--dropout", "maybe"], "must be true or false, not 'maybe'"),
+        (PretrainSettings, ["--max_steps", "many"], "--max_steps: invalid int value: 'many'"),
+        (PretrainSettings, ["--max_step", "3"], "--max_step is no flag of .* Did you mean --max_steps?"),
+    ],
+)
+def test_a_value_out_of_bounds_is_one_sentence(kind, flags, message):
+    with pytest.raises(UserError, match=message):
+        parse_settings(kind, None, argv=flags)
+
+
+def test_bounds_hold_for_recipes_too(tmp_path):
+    (tmp_path / "r.yaml").write_text("finetune_ner: {num_seeds: 0}\npretrain_student: {num_hidden_layers: six}\n")
+    given = ["--config", str(tmp_path / "r.yaml")]
+    with pytest.raises(UserError, match="--num_seeds must be at least 1"):
+        parse_settings(FinetuneSettings, None, argv=[*given, "--task", "ner"])
+    with pytest.raises(UserError, match="--num_hidden_layers"):
+        parse_settings(PretrainSettings, None, argv=given)
+
+
+def test_defaults_are_within_their_bounds():
+    for stage in ROAD:
+        check_bounds(stage.settings())
+
+
+def choices(kind: type, name: str) -> set[str]:
+    (field,) = (each for each in dataclasses.fields(kind) if each.name == name)
+    return set(field.metadata["choices"])
+
+
+def test_choices_are_those_that_are_implemented():
+    """Their definitions stand where no torch is imported; what they choose among stands elsewhere."""
+    assert choices(CorpusSettings, "source") == set(SOURCES)
+    assert choices(CorpusSettings, "executor") == set(EXECUTORS)
+    assert choices(PretrainSettings, "save_dtype") == set(SAVED_DTYPES)
+    assert choices(PretrainSettings, "lr_scheduler_type") == set(SCHEDULES)
+    assert choices(PretrainSettings, "resume_from_checkpoint") == set(CHOICES)
+    assert choices(DistillSettings, "strategy") == set(STRATEGIES)
+    assert choices(FinetuneSettings, "task") == {*TASKS, *JGLUE}
+    assert choices(FinetuneSettings, "decoding") == {*DECODINGS, "auto"}
+    assert choices(FinetuneSettings, "random_weights") == set(plans.RANDOM_ENDINGS)
+    assert choices(BaselineSettings, "task") == choices(CompressSettings, "task") == set(TASKS)
+    assert choices(BaselineSettings, "method") == {"", *METHODS}
+    assert choices(CompressSettings, "recipe") == set(RECIPES)
+
+
+def test_help_keeps_its_lines_and_stands_in_groups(capsys, monkeypatch):
+    import pretrain
+
+    monkeypatch.setattr(sys, "argv", ["pretrain.py", "--help"])
+    with pytest.raises(SystemExit):
+        pretrain.main()
+    shown = capsys.readouterr().out
+    assert pretrain.__doc__.strip() in shown
+    titles = re.findall(r"^([a-z ]+):$", shown, re.M)
+    assert titles == ["options", "what it does", *GROUPS]
+    flat = " ".join(shown.split())
+    assert "--save_seconds X Seconds between two checkpoints. (default: 300.0)" in flat
+    assert "Output of pack_corpus.py. (default: WORK_DIR/shards)" in flat
+
+
+def test_a_setting_stands_in_one_group():
+    names = [name for each in GROUPS.values() for name in each.split()]
+    assert len(names) == len(set(names))
+
+
+def test_hyphens_and_bare_switches():
+    given = parse_settings(FinetuneSettings, None, argv=["--num-seeds=2", "--overwrite", "--work-dir", "a-b"])
+    assert (given.num_seeds, given.overwrite, given.work_dir) == (2, True, "a-b")
+    assert not parse_settings(CorpusSettings, None, argv=["--no_near_duplicates"]).near_duplicates
+
+
+@pytest.mark.parametrize(
+    ("old", "refused"),
+    [({"token_masking": 0.0, "dropout": True, "model": "student"}, ""), ({"token_masking": 0.1}, "token_masking was")],
+)
+def test_records_that_hold_settings_of_before(tmp_path, old, refused):
+    """What such a setting was is no reason to make the output anew, unless it made a difference."""
+    made = Stage("made", {"size": 3} | old, tmp_path / "out", {})
+    made.begin()
+    made.finish({})
+    again = Stage("made", {"size": 3}, tmp_path / "out", {})
+    if refused:
+        with pytest.raises(UserError, match=refused):
+            again.is_done()
+    else:
+        assert again.is_done()
+    with pytest.raises(UserError, match="dropout was True, is now False" if "dropout" in old else ""):
+        Stage("made", {"size": 3, "dropout": False}, tmp_path / "out", {}).is_done()  # who has it still, reads it

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.inference.folder import (
     ANEW,
     FACTS_NAME,
@@ -93,7 +93,7 @@ def _session(path: Path, facts: dict[str, Any], num_threads: int) -> Any:
         # From the path: handed over as bytes, the file would be in memory twice while it is read.
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no base of their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"onnxruntime {onnxruntime.__version__} cannot run {path}, made with "
             f"{facts.get('versions', {}).get('onnxruntime', 'an unknown version')}: {reason}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilebert_ja.common import files
+from mobilebert_ja.common import errors, files
 from mobilebert_ja.common.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -92,3 +92,8 @@ def test_our_own_mistakes_keep_their_traceback():
     script = "from mobilebert_ja.common.errors import *\n@exit_on_user_error\ndef main():\n    {}['x']\nmain()"
     done = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True)
     assert "Traceback" in done.stderr and "KeyError" in done.stderr
+
+
+def test_first_line_of_an_error():
+    assert errors.first_line(ValueError("\nwhat it is\nand more")) == "what it is"
+    assert errors.first_line(KeyError()) == "KeyError"

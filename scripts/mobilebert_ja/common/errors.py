@@ -12,6 +12,11 @@ class UserError(Exception):
     """Something only the user can mend. The message says which file or flag, what was expected and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its type if it says nothing: enough for a sentence of our own."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 # Conditions of the machine, not of our code: the sentence of the operating system says enough.
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 

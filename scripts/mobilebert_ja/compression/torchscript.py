@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import write_atomically
 from mobilebert_ja.finetuning.folder import TaskModel
 from mobilebert_ja.finetuning.predictor import LogitsOf
@@ -237,7 +237,7 @@ def load_compressed(folder: str | Path) -> TaskModel:
             torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.qint8)
             model = torch.jit.load(str(path), map_location="cpu").eval()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{path} was made with torch {facts['torch']} and torch {torch.__version__} cannot read it: {reason}"
         ) from None

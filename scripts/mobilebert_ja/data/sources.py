@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_file
 from mobilebert_ja.data.download import download, is_url
 
@@ -107,7 +107,7 @@ def require_hub(name: str) -> None:
     try:
         HfApi().dataset_info(dataset, timeout=HUB_TIMEOUT_SECONDS)
     except Exception as error:  # every HTTP library below has exceptions of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"The Hub data set {dataset} cannot be read ({reason}); {_BY_HAND}.") from None
 
 
@@ -120,7 +120,7 @@ def hub_documents(name: str) -> Iterator[Document]:
         for row in load_dataset(dataset, configuration or None, split="train", streaming=True):
             yield _paragraphs(row["text"])
     except (OSError, ValueError, RuntimeError) as error:  # what the libraries below raise for a network or a name
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"The Hub data set {name} cannot be read ({reason}); {_BY_HAND}.") from None
     except KeyError:
         raise UserError(f'The Hub data set {name} has no column "text".') from None

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
 from mobilebert_ja.finetuning.origin import model_input as model_input
@@ -192,7 +192,7 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = Non
         )
     except _NO_MODEL as error:
         damaged = isinstance(error, _DAMAGED)
-        reason = "the weights are damaged" if damaged else (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = "the weights are damaged" if damaged else first_line(error)
         raise UserError(f"{folder} holds no model that can be loaded: {reason}") from None
     finally:
         transformers_logging.set_verbosity(level)

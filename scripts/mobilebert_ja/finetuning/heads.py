@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, BertConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import require_folder
 from mobilebert_ja.finetuning.forms import FORMS
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
@@ -55,7 +55,7 @@ def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfi
         try:
             config = AutoConfig.from_pretrained(name)
         except _NO_MODEL as error:
-            raise UserError(f"No model at {name}: {_first_line(error)}") from None
+            raise UserError(f"No model at {name}: {first_line(error)}") from None
     if vocab_size > config.vocab_size:
         raise UserError(
             f"The vocabulary does not fit: the tokenizer has {vocab_size} entries, "
@@ -100,7 +100,7 @@ def _pretrained(auto: Any, name: str, config: PretrainedConfig) -> Any:
     try:
         model, report = auto.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True)
     except _NO_MODEL as error:
-        raise UserError(f"The weights of {name} cannot be loaded: {_first_line(error)}") from None
+        raise UserError(f"The weights of {name} cannot be loaded: {first_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(level)
     backbone = f"{model.base_model_prefix}."
@@ -108,10 +108,6 @@ def _pretrained(auto: Any, name: str, config: PretrainedConfig) -> Any:
     if absent:
         raise UserError(f"{name} lacks {len(absent)} weights of its own structure, for example {absent[0]}.")
     return model
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_tokenizer(tokenizer: Any, encoder: FastEncoder, texts: list[str]) -> None:

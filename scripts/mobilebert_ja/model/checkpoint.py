@@ -10,7 +10,7 @@ import torch
 from transformers import MobileBertConfig, MobileBertForPreTraining
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, write_json
 from mobilebert_ja.common.paths import WEIGHTS_NAME as WEIGHTS_NAME
 from mobilebert_ja.model.mobilebert import PRESETS
@@ -25,7 +25,7 @@ def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreT
     try:
         return MobileBertForPreTraining.from_pretrained(str(name_or_path), dtype=torch.float32, **extra)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"No MobileBERT at {name_or_path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"No MobileBERT at {name_or_path}: {first_line(error)}") from None
 
 
 def save_model(

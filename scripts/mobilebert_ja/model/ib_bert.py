@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import MobileBertConfig, MobileBertForPreTraining
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import require_folder
 
 
@@ -36,7 +36,7 @@ def load_teacher(folder: str | Path) -> IBBertForPreTraining:
     try:
         teacher = IBBertForPreTraining.from_pretrained(str(folder), dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder} holds no IB-BERT teacher: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{folder} holds no IB-BERT teacher: {first_line(error)}") from None
     return teacher.eval()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
 
@@ -28,7 +28,7 @@ def _load_encoder(name_or_path: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         model = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"No encoder at {name_or_path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"No encoder at {name_or_path}: {first_line(error)}") from None
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
             f"The tokenizer of {name_or_path} does not tell where its tokens stand (it is no fast tokenizer); take an "

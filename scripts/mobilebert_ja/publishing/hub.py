@@ -13,7 +13,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 
 KEPT = (".gitattributes",)  # the Hub makes one itself; it is replaced, never deleted
 
@@ -69,7 +69,7 @@ def told_plainly(repo_id: str, endpoint: str) -> Iterator[None]:
         ) from None
     except (HTTPError, OSError, RuntimeError) as error:
         cause = error.__cause__ or error
-        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        first = first_line(cause)
         raise UserError(f"{endpoint} could not be used: {first}. What was uploaded is not uploaded again.") from None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 
@@ -60,7 +60,7 @@ def _hub_files(task: str) -> dict[str, Path]:
         HfApi().dataset_info(HUB_DATASET, timeout=_HUB_TIMEOUT_SECONDS)  # fails at once, where a download retries
         return {key: Path(hf_hub_download(HUB_DATASET, name, **where)) for key, name in names.items()}
     except Exception as error:  # every HTTP library below has exceptions of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"The Hub data set {HUB_DATASET} cannot be read ({reason}). " + _BY_HAND.format(task)
         ) from None
@@ -76,7 +76,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Item]]:
     try:
         table: Any = Dataset.from_parquet(str(path))
     except Exception as error:  # what the libraries below raise for a damaged file
-        raise UserError(f"{path} is no Parquet file that can be read: {str(error).splitlines()[0]}.") from None
+        raise UserError(f"{path} is no Parquet file that can be read: {first_line(error)}.") from None
     named = table.features.get("label")
     for number, row in enumerate(table):
         if isinstance(named, ClassLabel) and set(named.names) == set(JNLI_LABELS):  # JGLUE's own files hold the names

@@ -13,7 +13,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, write_atomically, write_json
 from mobilebert_ja.tokenization.mecab import (
     DEFAULT_DICTIONARY,
@@ -257,7 +257,7 @@ def locate_tokenizer(name_or_path: str | Path) -> Path:
         except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
             raise UserError(
                 f"No tokenizer at {name_or_path}: it is no folder (train_tokenizer.py makes WORK_DIR/tokenizer), and "
-                f"the Hub does not give it ({(str(error).splitlines() or [''])[0]})"
+                f"the Hub does not give it ({first_line(error)})"
             ) from None
     require_file(folder / "vocab.txt", "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
     if (folder / "tokenizer_config.json").is_file():
@@ -284,11 +284,11 @@ def load_tokenizer(name_or_path: str | Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(name_or_path))
     except (ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         require_dictionary_for(reason)
         raise UserError(f"The tokenizer {name_or_path} cannot be used: {reason}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"No tokenizer at {name_or_path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"No tokenizer at {name_or_path}: {first_line(error)}") from None
 
 
 def save_tokenizer(vocabulary: list[str], folder: Path, dictionary: str = DEFAULT_DICTIONARY) -> None:

@@ -85,7 +85,7 @@ def test_a_finished_road_starts_nothing(walked, capsys):
         ({"train_tokenizer": {"vocab_size": 3000}}, ["train_tokenizer"]),
         ({"distill": {"strategy": "jkt"}}, ["distill"]),
         ({"finetune_ner_bert": {"hidden_size": 64}}, ["finetune_ner_bert"]),
-        ({"compress_livedoor": {"prune_amount": 0.5}}, ["compress_livedoor"]),
+        ({"compress_livedoor_card": {"prune_amount": 0.5}}, ["compress_livedoor_card"]),
         ({"pretrain_student": {"save_seconds": 1.0}}, []),  # says how to run, not what to make
     ],
 )
@@ -95,7 +95,7 @@ def test_a_changed_recipe_starts_the_stage_it_changes(walked, changes, started):
 
 def test_changed_inputs_and_missing_output_start_their_stages(walked):
     (walked.work / "data" / "ner" / "ner.json").write_text("[]")
-    assert {"build_corpus", "finetune_ner", "finetune_ner_bert", "compress_ner", "benchmark_ner"} <= set(walked())
+    assert {"build_corpus", "finetune_ner", "finetune_ner_bert", "compress_ner_card", "benchmark_ner"} <= set(walked())
     (walked.work / "student" / "record.json").unlink()
     assert "pretrain_student" in walked()
 

@@ -8,6 +8,7 @@ import pytest
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
 from mobilebert_ja.settings import (
+    CompressSettings,
     CorpusSettings,
     DistillSettings,
     FinetuneSettings,
@@ -49,6 +50,16 @@ def test_choices(monkeypatch):
         parsed(monkeypatch, CorpusSettings, "--source", "web", section=None)
     with pytest.raises(UserError, match="--source must be one of 'text', not 'hub'"):
         parsed(monkeypatch, CorpusSettings, "--source", "hub", section=None, source=["text"])
+
+
+def test_a_sections_former_name_is_read(monkeypatch, tmp_path):
+    (tmp_path / "r.yaml").write_text("compress_ner: {prune_amount: 0.5}\n")
+    flags = ["--config", tmp_path / "r.yaml", "--task", "ner", "--recipe"]
+    assert parsed(monkeypatch, CompressSettings, *flags, "card").prune_amount == 0.5
+    assert parsed(monkeypatch, CompressSettings, *flags, "onnx").prune_amount == 0.2
+    (tmp_path / "r.yaml").write_text("compress_ner: {}\ncompress_ner_card: {}\n")
+    with pytest.raises(UserError, match="former name 'compress_ner'"):
+        load_recipe(tmp_path / "r.yaml")
 
 
 @pytest.mark.parametrize(

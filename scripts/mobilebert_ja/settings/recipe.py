@@ -18,7 +18,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.settings.arguments import parse_arguments, parser_of
 from mobilebert_ja.settings.base import StageSettings, check_bounds
-from mobilebert_ja.settings.stages import ROAD, section_of
+from mobilebert_ja.settings.stages import FORMER_SECTIONS, ROAD, section_of
 
 SHARED_KEYS = ("work_dir", "data_dir", "records_dir", "seed")
 T = TypeVar("T", bound=StageSettings)
@@ -41,6 +41,11 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{path} must hold keys and sections, not a {type(recipe).__name__}.")
+    for former, section in FORMER_SECTIONS.items():
+        if former in recipe:
+            if section in recipe:
+                raise UserError(f"{path}: section '{section}' stands there under its former name '{former}', too.")
+            recipe[section] = recipe.pop(former)
     reject_unknown(recipe, [*SHARED_KEYS, *(stage.section for stage in ROAD)], str(path))
     for stage in ROAD:
         name, values = stage.section, recipe.get(stage.section)

@@ -62,7 +62,7 @@ def _finetuning(task: str, ending: str = "", weights: str = "", optional: bool =
 def _compression(task: str, recipe: str, launch: bool = False) -> RoadStage:
     ending = "" if recipe == "card" else f"_{recipe}"
     return RoadStage(
-        f"compress_{task}{ending}",
+        f"compress_{task}_{recipe}",
         "compress.py",
         {"task": task, "recipe": recipe},
         launch,
@@ -122,6 +122,9 @@ ROAD = (
     ),
     RoadStage("render_card", "render_card.py", settings=CardSettings),
 )
+
+# Names that sections had before, still read in recipes.
+FORMER_SECTIONS = {f"compress_{task}": f"compress_{task}_card" for task in PUBLIC_TASKS}
 
 
 def section_of(kind: type[Any], values: Mapping[str, Any]) -> str | None:

@@ -56,9 +56,8 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
 
 @pytest.mark.slow
 def test_the_card_recipe_four_ways(work, monkeypatch, capfd):
-    (work / "card.yaml").write_text(
-        json.dumps({"compress_ner_card": {"per_device_train_batch_size": 8}}), encoding="utf-8"
-    )
+    recipe = {"compress_ner_card": {"per_device_train_batch_size": 8}}
+    (work / "card.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     flags = ["--config", str(work / "card.yaml"), "--task", "ner", "--recipe", "card", "--max_items", "4"]
     status, said = run_here(monkeypatch, capfd, sweep_compression, work, work / "data", *flags)
     assert status == 0, said

@@ -94,6 +94,11 @@ def test_every_stage_leaves_a_record(road):
     assert not list(road["work"].glob("**/*.partial"))
 
 
+def test_a_finished_road_is_walked_again_without_a_process(road):
+    again = run([sys.executable, SCRIPTS / "reproduce.py", *road["flags"]], road["folder"])
+    assert again.returncode == 0 and "Everything was there already." in again.stdout, again.stdout[-3000:]
+
+
 def test_transfer_has_both_parts_and_its_losses(road):
     metrics = record(road, "distilled")["metrics"]
     assert {point["part"] for point in metrics["history"]} == {"transfer", "prediction"}
@@ -327,7 +332,11 @@ MISTAKES = {
         ["--work_dir", "work", "--model", "studnt"],
         "--model must be one of 'teacher', 'shallow', 'short', 'student'",
     ),
-    "held-out loss as it goes, in transfer": ("distill.py", ["--eval_seconds", "5"], "is a setting of pretrain.py"),
+    "held-out loss as it goes, in transfer": (
+        "distill.py",
+        ["--eval_seconds", "5"],
+        "--eval_seconds is no flag of distill.py",
+    ),
     "data folder missing": ("build_corpus.py", ["--data_dir", "nowhere", "--work_dir", "w"], "nowhere does not exist"),
 }
 

@@ -34,6 +34,7 @@ ROAD = (
     RoadStage("evaluate_tokenizer", "evaluate_tokenizer.py", optional=True),
     RoadStage("pack_corpus", "pack_corpus.py"),
     RoadStage("embed_words", "embed_words.py", optional=True),
+    RoadStage("guide_corpus", "guide_corpus.py", optional=True),
     RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
     RoadStage("distill", "distill.py", launch=True, optional=True),
     RoadStage("pretrain_shallow", "pretrain.py", {"model": "shallow"}, launch=True, optional=True),

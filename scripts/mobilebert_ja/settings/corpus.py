@@ -120,3 +120,27 @@ class WordVectorSettings(StageSettings):
     )
     encoder_layer: int = setting(4, "The encoder's hidden layer that is read; 0: its embeddings.")
     encoder_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")
+
+
+@dataclass
+class GuideSettings(StageSettings):
+    """guide_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+        "output_dir": "guide",
+    }  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the guide's answers.")
+    guide_model_name_or_path: str | None = setting(
+        None, "The encoder to ask: any with a fast tokenizer, a folder or a Hub name."
+    )
+    guide_layer: int = setting(8, "The encoder's hidden layer that is read; 0: its embeddings.")
+    guide_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")
+    guide_dimensions: int = setting(128, "Numbers kept per token, a byte each: principal components.")
+    sources: str = setting("", "Parts of the corpus to ask about, for example 'wikipedia_*,wikinews'; none: all.")
+    max_tokens: int = setting(126, "Tokens given to the encoder at a time: whole sentences of one document.")
+    batch_size: int = setting(32, "Stretches per batch.")
+    sample_tokens: int = setting(200_000, "Tokens that the principal components are taken from.")

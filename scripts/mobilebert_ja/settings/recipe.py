@@ -19,6 +19,7 @@ from mobilebert_ja.common.files import require_file
 from mobilebert_ja.settings.base import StageSettings
 from mobilebert_ja.settings.corpus import (
     CorpusSettings,
+    GuideSettings,
     PackSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[StageSettings]] = {
     "evaluate_tokenizer": TokenizerEvaluationSettings,
     "pack_corpus": PackSettings,
     "embed_words": WordVectorSettings,
+    "guide_corpus": GuideSettings,
     "pretrain_teacher": PretrainSettings,
     "distill": DistillSettings,
     "pretrain_shallow": PretrainSettings,

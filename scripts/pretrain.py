@@ -34,6 +34,7 @@ from mobilebert_ja.model.mobilebert import (
     parameter_counts,
     set_word_embeddings,
 )
+from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.masked_lm import (
     PretrainingModel,
     batch_function,
@@ -109,6 +110,10 @@ def main() -> None:
         if hint:
             start = Path(settings.work_dir) / start
         inputs["model_name_or_path"] = require_folder(start, hint or "It is a folder with a pretrained model.")
+    guide_folder = None
+    if settings.guide:
+        guide_folder = Path(settings.work_dir) / "guide" if settings.guide == "guide" else Path(settings.guide)
+        inputs["guide"] = require_folder(guide_folder, "guide_corpus.py makes it.")
     vectors = None
     if settings.word_embeddings:
         if start is not None:
@@ -129,9 +134,11 @@ def main() -> None:
     if stage.is_done(settings.overwrite):
         return
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
-    model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
+    bare_model = starting_model(settings, start, vectors, training.index["vocab_size"])
+    guide = None if guide_folder is None else GuideVectors(guide_folder, training)
+    model = PretrainingModel(bare_model, None if guide is None else GuideHead(bare_model.config.hidden_size, guide))
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
-    batch = batch_function(training, settings, accelerator.num_processes)
+    batch = batch_function(training, settings, accelerator.num_processes, guide)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
@@ -143,7 +150,7 @@ def main() -> None:
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        pretraining_loss,
+        partial(pretraining_loss, guide_weight=settings.guide_weight),
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),

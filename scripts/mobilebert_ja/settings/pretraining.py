@@ -49,6 +49,11 @@ class PretrainSettings(TrainingSettings):
         "Word vectors for a model of random weights: a folder of embed_words.py, or 'embeddings' for WORK_DIR's; "
         "none: random ones.",
     )
+    guide: str | None = setting(
+        None,
+        "A guide's answers to learn from beside masked words: a folder of guide_corpus.py, or 'guide' for WORK_DIR's.",
+    )
+    guide_weight: float = setting(1.0, "Weight of the guide's loss, which is 1 at the beginning and at best 0.")
     word_embedding_std: float = setting(0.1, "Spread (root mean square) that word vectors are scaled to.")
     preset: str = setting("mobilebert", "Student's structure: mobilebert | mobilebert-tiny (teacher: ib-bert-large).")
     num_hidden_layers: int | None = setting(None, "Blocks, if not the preset's.")

@@ -32,6 +32,7 @@ from mobilebert_ja.model.mobilebert import (
     set_word_embeddings,
 )
 from mobilebert_ja.plans import pretraining_stage
+from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.masked_lm import (
     PretrainingModel,
     batch_function,
@@ -93,9 +94,11 @@ def main() -> None:
     shards, tokenizer = stage.inputs["shards_dir"], stage.inputs["tokenizer"]
     start, vectors = stage.inputs.get("model_name_or_path"), stage.inputs.get("word_embeddings")
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
-    model = PretrainingModel(starting_model(settings, start, vectors, training.index["vocab_size"]))
+    bare_model = starting_model(settings, start, vectors, training.index["vocab_size"])
+    guide = GuideVectors(stage.inputs["guide"], training) if settings.guide else None
+    model = PretrainingModel(bare_model, None if guide is None else GuideHead(bare_model.config.hidden_size, guide))
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
-    batch = batch_function(training, settings, accelerator.num_processes)
+    batch = batch_function(training, settings, accelerator.num_processes, guide)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
@@ -107,7 +110,7 @@ def main() -> None:
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        pretraining_loss,
+        partial(pretraining_loss, guide_weight=settings.guide_weight),
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),

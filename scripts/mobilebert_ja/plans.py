@@ -32,6 +32,7 @@ from mobilebert_ja.settings import (
     DistillSettings,
     ExportSettings,
     FinetuneSettings,
+    GuideSettings,
     PackSettings,
     PretrainSettings,
     StageSettings,
@@ -123,6 +124,18 @@ def word_vector_stage(settings: WordVectorSettings) -> Stage:
     return _stage("word_vectors", settings, inputs)
 
 
+def guide_stage(settings: GuideSettings) -> Stage:
+    if not settings.guide_model_name_or_path:
+        raise UserError(
+            "--guide_model_name_or_path names the encoder to ask, for example intfloat/multilingual-e5-small."
+        )
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+    if Path(settings.guide_model_name_or_path).is_dir():
+        inputs["guide_model_name_or_path"] = Path(settings.guide_model_name_or_path)
+    return _stage("guide", settings, inputs)
+
+
 def pretraining_stage(settings: PretrainSettings) -> Stage:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
@@ -138,6 +151,9 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
         own = settings.word_embeddings == "embeddings"
         folder = work / "embeddings" if own else Path(settings.word_embeddings)
         inputs["word_embeddings"] = require_file(folder / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
+    if settings.guide:
+        folder = work / "guide" if settings.guide == "guide" else Path(settings.guide)
+        inputs["guide"] = require_folder(folder, "guide_corpus.py makes it.")
     output = Path(settings.output_dir or work / settings.model)
     return _stage(_PRETRAINED[settings.model], settings, inputs, output)
 
@@ -272,6 +288,7 @@ STAGES: dict[str, Callable[[Any], Stage]] = {
     "evaluate_tokenizer.py": tokenizer_quality_stage,
     "pack_corpus.py": shards_stage,
     "embed_words.py": word_vector_stage,
+    "guide_corpus.py": guide_stage,
     "pretrain.py": pretraining_stage,
     "distill.py": transfer_stage,
     "evaluate_checkpoint.py": checkpoint_quality_stage,

@@ -5,41 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertModel
 
+from helpers.encoders import PIECES, make_encoder
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 from pretraining.test_word_vectors import VOCABULARY, company, run, write_shards
 
-PIECES = ["<s>", "</s>", "<pad>", "<unk>", "▁query:", "▁", *"犬猫走る寝東京大阪行く住む"]
-
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A BERT of two layers whose fast tokenizer cuts into characters, with a piece for the prefix."""
-    folder = tmp_path_factory.mktemp("encoder")
-    unigram = Tokenizer(models.Unigram([(piece, -float(n)) for n, piece in enumerate(PIECES)], unk_id=3))
-    unigram.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    unigram.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=unigram, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(PIECES),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-        pad_token_id=2,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
+    return make_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def test_mean_of_the_entrys_own_tokens(encoder):

@@ -50,7 +50,7 @@ def test_same_as_the_librarys_forward(shards):
     batch = tensors(batch_function(Shards(shards, "train"), SETTINGS)(3))
     pretraining = model()
     with torch.no_grad():
-        logits, next_sentence = pretraining(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+        logits, next_sentence, _ = pretraining(batch["input_ids"], batch["token_type_ids"], batch["positions"])
         theirs = pretraining.model(batch["input_ids"], token_type_ids=batch["token_type_ids"])
     rows = torch.arange(4).unsqueeze(1)
     assert torch.allclose(logits, theirs.prediction_logits[rows, batch["positions"]], atol=1e-5)

@@ -20,7 +20,7 @@ from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
 _BATCH = 512
 
 
-def _load_encoder(name_or_path: str) -> tuple[Any, Any]:
+def load_encoder(name_or_path: str) -> tuple[Any, Any]:
     """Tokenizer and model of any encoder. Raises `UserError` if there is none, or if it cannot give offsets."""
     from transformers import AutoModel, AutoTokenizer
 
@@ -53,7 +53,7 @@ def encoder_word_vectors(name_or_path: str | Path, vocabulary: list[str], layer:
     Raises:
         UserError: there is no such encoder, it has fewer layers, or its tokenizer is not a fast one.
     """
-    tokenizer, model = _load_encoder(str(name_or_path))
+    tokenizer, model = load_encoder(str(name_or_path))
     layers = int(model.config.num_hidden_layers)
     if not 0 <= layer <= layers:
         raise UserError(f"--encoder_layer must lie between 0 and the encoder's {layers} layers, not {layer}.")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, REPLACEMENTS, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
@@ -25,11 +26,15 @@ class PretrainingModel(nn.Module):
     """A MobileBERT or IB-BERT run on packed rows, its MLM head on the masked positions only.
 
     The head over all positions would cost 81 % more; rows are full, so there is no padding to mask.
+
+    Args:
+        guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
     """
 
-    def __init__(self, model: MobileBertForPreTraining):
+    def __init__(self, model: MobileBertForPreTraining, guide_head: GuideHead | None = None):
         super().__init__()
         self.model = model
+        self.guide_head = guide_head
 
     def features(
         self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
@@ -64,10 +69,14 @@ class PretrainingModel(nn.Module):
         backbone: Any = self.model.mobilebert
         return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(backbone.pooler(hidden))
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """MLM logits [B, K, V] at `positions` [B, K], and NSP logits [B, 2]."""
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
+        share of their variance that is not explained yet (see `GuideHead`)."""
         features, _ = self.features(input_ids, token_type_ids)
-        return self.heads(features[-1], positions)
+        guide_loss = None if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
+        return *self.heads(features[-1], positions), guide_loss
 
 
 def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq_length: int) -> None:
@@ -92,9 +101,9 @@ def mask_rate(settings: MaskedLMSettings, step: int) -> float:
 
 
 def batch_function(
-    shards: Shards, settings: MaskedLMSettings, num_processes: int = 1
+    shards: Shards, settings: MaskedLMSettings, num_processes: int = 1, guide: GuideVectors | None = None
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label."""
+    """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
     if settings.mask_replacement not in REPLACEMENTS:
         raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
     for name in ("mlm_probability", "final_mlm_probability"):
@@ -104,7 +113,8 @@ def batch_function(
     if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
         raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     pairs = settings.next_sentence_prediction
-    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs)
+    answers = None if guide is None else guide.row
+    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers)
     size = settings.per_device_train_batch_size
     a_step = settings.gradient_accumulation_steps * num_processes
 
@@ -119,9 +129,14 @@ def batch_function(
     return batch
 
 
-def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs; and both, with the MLM accuracy, for the curve."""
-    logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+def pretraining_loss(
+    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0
+) -> tuple[Tensor, dict[str, Any]]:
+    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, this one times
+    `guide_weight`; and each of them, with the MLM accuracy, for the curve."""
+    logits, next_sentence, guide_loss = model(
+        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
+    )
     loss = masked_lm_loss(logits, batch["targets"])
     used = batch["targets"] != IGNORED
     hits = (logits.detach().argmax(-1) == batch["targets"]) & used
@@ -130,6 +145,9 @@ def pretraining_loss(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, d
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
+    if guide_loss is not None:
+        loss = loss + guide_weight * guide_loss
+        values["guide_loss"] = guide_loss
     return loss, values
 
 
@@ -159,7 +177,7 @@ def evaluate_pretraining(
     tokens = pairs = 0
     for content in heldout_batches(heldout, settings):
         batch = {key: torch.from_numpy(value).to(device) for key, value in content.items()}
-        logits, next_sentence = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
+        logits, next_sentence, _ = model(batch["input_ids"], batch["token_type_ids"], batch["positions"])
         used = int((batch["targets"] != IGNORED).sum())
         results = {
             "mlm_loss": float(masked_lm_loss(logits, batch["targets"])) * used,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,23 @@ class Rows:
     Every epoch cuts each source's token stream into windows at a fresh offset and shuffles them all; a source of
     weight 0.3 gives a random 30 % of its windows, one of weight 2 each window twice. A row is
     `[CLS] window [SEP]`, or `[CLS] A [SEP] B [SEP]` with next-sentence prediction, always exactly `length` tokens.
+
+    Args:
+        guide: (source, first token, tokens of the window) -> a guide's answers for the row; not with pairs.
     """
 
-    def __init__(self, shards: Shards, length: int, seed: int, mixture: str = "", pairs: bool = False):
+    def __init__(
+        self,
+        shards: Shards,
+        length: int,
+        seed: int,
+        mixture: str = "",
+        pairs: bool = False,
+        guide: Callable[[Source, int, int], np.ndarray] | None = None,
+    ):
+        if guide is not None and pairs:
+            raise UserError("--guide goes with --next_sentence_prediction false: rows of two parts have no answers.")
+        self.guide = guide
         self.shards, self.length, self.seed, self.pairs = shards, length, seed, pairs
         self.window = length - (3 if pairs else 2)
         special = shards.index["special_ids"]
@@ -169,11 +184,13 @@ class Rows:
         return np.asarray(source.tokens[start : start + self.window], dtype=np.int64), source, int(start)
 
     def row(self, number: int) -> dict[str, Any]:
-        """`input_ids` and `token_type_ids`, int64 [length], and with pairs `next_sentence_label` (0: B follows A)."""
+        """`input_ids` and `token_type_ids`, int64 [length]; with pairs `next_sentence_label` (0: B follows A); with a
+        guide its answers `guide`, int8 [length, dimensions]."""
         tokens, source, start = self._window(number)
         if not self.pairs:
             ids = np.concatenate([[self.cls], tokens, [self.sep]])
-            return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+            row = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+            return row if self.guide is None else row | {"guide": self.guide(source, start, self.window)}
         rng = np.random.default_rng([self.seed, 1, number])
         # A ends at the sentence boundary nearest to the middle, if the middle half has one.
         middle = start + self.window // 2

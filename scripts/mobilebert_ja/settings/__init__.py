@@ -4,6 +4,7 @@ from mobilebert_ja.settings.base import StageSettings, setting
 from mobilebert_ja.settings.corpus import (
     CorpusScalingSettings,
     CorpusSettings,
+    GuideSettings,
     PackSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
@@ -65,6 +66,7 @@ __all__ = [
     "ExportSettings",
     "FinetuneSettings",
     "FinetuneSpeedSettings",
+    "GuideSettings",
     "LearningCurveSettings",
     "MaskedLMSettings",
     "PackSettings",

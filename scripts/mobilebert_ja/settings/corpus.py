@@ -118,5 +118,29 @@ class WordVectorSettings(StageSettings):
         "A larger encoder (folder or Hub name, with a fast tokenizer) that is asked what each entry means; its "
         "vectors are joined with the counted ones. None: counted ones alone.",
     )
-    encoder_layer: int = setting(4, "The encoder's hidden layer that is read; 0: its embeddings.")
+    encoder_layer: int = setting(4, "The encoder's hidden layer that is read; 0: its embeddings.", minimum=0)
     encoder_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")
+
+
+@dataclass
+class GuideSettings(StageSettings):
+    """guide_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+        "output_dir": "guide",
+    }  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the guide's answers.")
+    guide_model_name_or_path: str | None = setting(
+        None, "The encoder to ask: any with a fast tokenizer, a folder or a Hub name."
+    )
+    guide_layer: int = setting(8, "The encoder's hidden layer that is read; 0: its embeddings.", minimum=0)
+    guide_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")
+    guide_dimensions: int = setting(128, "Numbers kept per token, a byte each: principal components.", minimum=1)
+    sources: str = setting("", "Parts of the corpus to ask about, for example 'wikipedia_*,wikinews'; none: all.")
+    max_tokens: int = setting(126, "Tokens given to the encoder at a time: whole sentences of one document.", minimum=1)
+    batch_size: int = setting(32, "Stretches per batch.", minimum=1)
+    sample_tokens: int = setting(200_000, "Tokens that the principal components are taken from.", minimum=1)

@@ -91,6 +91,13 @@ class PretrainSettings(MaskedLMSettings):
     normalization_type: str | None = setting(
         None, "The normalization, if not the preset's.", choices=("no_norm", "layer_norm")
     )
+    guide: str | None = setting(
+        None,
+        "A guide's answers to learn from beside masked words: a folder of guide_corpus.py, or 'guide' for WORK_DIR's.",
+    )
+    guide_weight: float = setting(
+        1.0, "Weight of the guide's loss, which is 1 at the beginning and at best 0.", minimum=0
+    )
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."

@@ -12,6 +12,7 @@ from typing import Any
 from mobilebert_ja.settings.base import StageSettings
 from mobilebert_ja.settings.corpus import (
     CorpusSettings,
+    GuideSettings,
     PackSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
@@ -84,6 +85,7 @@ ROAD = (
     ),
     RoadStage("pack_corpus", "pack_corpus.py", settings=PackSettings, record="shards"),
     RoadStage("embed_words", "embed_words.py", optional=True, settings=WordVectorSettings, record="word_vectors"),
+    RoadStage("guide_corpus", "guide_corpus.py", optional=True, settings=GuideSettings, record="guide"),
     _pretraining("teacher", "teacher"),
     RoadStage("distill", "distill.py", launch=True, optional=True, settings=DistillSettings, record="distilled"),
     _pretraining("shallow", "shallow_pretraining"),

@@ -1,0 +1,311 @@
+"""What a larger encoder thinks of every token of the packed corpus, asked once and kept beside the shards.
+
+Masked words give a signal on 15 % of the tokens. A frozen encoder that has read far more gives one on all of them:
+the student's last hidden states are projected to the encoder's (feature distillation, as in TinyBERT, arXiv
+1909.10351, and data2vec, arXiv 2202.03555). The two need not share a tokenizer: both are compared per character. The
+encoder is asked once for each stretch of text, however often training reads it; its states are reduced to their
+principal components and stored in 8 bits.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json, sha256_of, write_json
+from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.pretraining.encoder_vectors import load_encoder
+from mobilebert_ja.pretraining.shards import Shards, Source
+from mobilebert_ja.settings import GuideSettings
+from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
+
+INDEX_NAME = "guide.json"
+_STEPS = 127  # of a signed byte on either side of zero
+_CLIPPED = 4.0  # standard deviations; what lies beyond is rare and clipped
+
+
+@dataclass
+class Stretch:
+    """Consecutive sentences of one document.
+
+    Attributes:
+        first: index of its first token in the source.
+        text: the tokens' text, joined.
+        spans: [tokens, 2], the characters [start, end) of each token in `text`; empty for a token without text.
+    """
+
+    first: int
+    text: str
+    spans: np.ndarray
+
+
+def _pieces(vocabulary: list[str]) -> list[str]:
+    """The text of each entry of a vocabulary; "" for special and unused ones."""
+    without_text = {*SPECIAL_TOKENS, *UNUSED_TOKENS}
+    return ["" if entry in without_text else entry.removeprefix("##") for entry in vocabulary]
+
+
+def stretches(source: Source, vocabulary: list[str], max_tokens: int) -> Iterator[Stretch]:
+    """A source in stretches of whole sentences of one document, each of at most `max_tokens` tokens if its sentences
+    allow it; a longer sentence is split."""
+    pieces = _pieces(vocabulary)
+    continues = [entry.startswith("##") for entry in vocabulary]
+    borders = np.union1d(source.sentences, source.documents)
+    documents = set(source.documents.tolist())
+    begin = 0
+    for sentence_end, following in zip(borders[1:], [*borders[2:], None], strict=True):
+        while sentence_end - begin > max_tokens:
+            yield _stretch(source.tokens, begin, begin + max_tokens, pieces, continues)
+            begin += max_tokens
+        ends_document = int(sentence_end) in documents
+        if ends_document or following is None or following - begin > max_tokens:
+            if sentence_end > begin:
+                yield _stretch(source.tokens, begin, int(sentence_end), pieces, continues)
+            begin = int(sentence_end)
+
+
+def _needs_space(previous: str, piece: str) -> bool:
+    """Words of Latin letters lost the space between them when they were packed."""
+    before, after = previous[-1:], piece[:1]
+    return before.isascii() and before.isalnum() and after.isascii() and after.isalnum()
+
+
+def _stretch(tokens: np.ndarray, begin: int, end: int, pieces: list[str], continues: list[bool]) -> Stretch:
+    text: list[str] = []
+    spans = np.zeros((end - begin, 2), np.int64)
+    length = 0
+    previous = ""
+    for index, token in enumerate(tokens[begin:end].tolist()):
+        piece = pieces[token]
+        if _needs_space(previous, piece) and not continues[token]:
+            text.append(" ")
+            length += 1
+        spans[index] = length, length + len(piece)
+        text.append(piece)
+        length += len(piece)
+        previous = piece or previous
+    return Stretch(begin, "".join(text), spans)
+
+
+class Guide:
+    """A frozen encoder that is asked for the states of tokens that are not its own.
+
+    Args:
+        name_or_path: any encoder with a fast tokenizer, a folder or a Hub name.
+        layer: the hidden layer that is read, 0 for the embeddings.
+        prefix: what the encoder wants before a text, for example "query: ".
+
+    Raises `UserError` if there is no such encoder or layer, or if its tokenizer gives no offsets.
+    """
+
+    def __init__(self, name_or_path: str, layer: int, prefix: str, device: torch.device, precision: str):
+        self.tokenizer, self.model = load_encoder(name_or_path)
+        layers = int(self.model.config.num_hidden_layers)
+        if not 0 <= layer <= layers:
+            raise UserError(f"--guide_layer must lie between 0 and the encoder's {layers} layers, not {layer}.")
+        self.model.to(device)
+        if (
+            layer
+            and hasattr(self.model, "encoder")
+            and isinstance(getattr(self.model.encoder, "layer", None), nn.ModuleList)
+        ):
+            self.model.encoder.layer = self.model.encoder.layer[:layer]  # what lies above is not needed
+        self.layer, self.prefix, self.device, self.bf16 = layer, prefix, device, precision == "bf16"
+        self.width = int(self.model.config.hidden_size)
+
+    @torch.inference_mode()
+    def states(self, batch: list[Stretch]) -> list[np.ndarray]:
+        """For each stretch float32 [tokens, width]: the mean over a token's characters of the states of the encoder's
+        tokens that hold them; zero for a token without text, or beyond what the encoder reads."""
+        texts = [self.prefix + each.text for each in batch]
+        asked = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt", return_offsets_mapping=True)
+        offsets = asked.pop("offset_mapping").numpy()
+        asked = {name: value.to(self.device) for name, value in asked.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.model(**asked, output_hidden_states=True).hidden_states[self.layer].float().cpu()
+        answers = []
+        for index, stretch in enumerate(batch):
+            holder = np.full(len(texts[index]) + 1, -1)
+            for token, (start, end) in enumerate(offsets[index]):
+                holder[start:end] = token
+            lengths = stretch.spans[:, 1] - stretch.spans[:, 0]
+            owner = np.repeat(np.arange(len(lengths)), lengths)
+            characters = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            characters = characters + np.repeat(stretch.spans[:, 0], lengths) + len(self.prefix)
+            held = holder[characters] >= 0
+            sums = torch.zeros(len(lengths), self.width)
+            sums.index_add_(
+                0, torch.from_numpy(owner[held]), states[index][torch.from_numpy(holder[characters][held])]
+            )
+            counts = np.bincount(owner[held], minlength=len(lengths))
+            answers.append((sums / torch.from_numpy(np.maximum(counts, 1))[:, None]).numpy())
+        return answers
+
+    def ask(self, source: list[Stretch], batch_size: int) -> Iterator[tuple[Stretch, np.ndarray]]:
+        """Stretches with their states; those of like length share a batch."""
+        order = sorted(source, key=lambda each: len(each.text))
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
+            yield from zip(batch, self.states(batch), strict=True)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How states become bytes: centred, turned to their principal components, scaled to a byte each.
+
+    Attributes:
+        mean: [width]. components: [width, dimensions]. scale: [dimensions], the size of one step.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fitted(cls, states: np.ndarray, dimensions: int) -> Reduction:
+        """From a sample [tokens, width]. Raises `UserError` if there are fewer tokens or numbers than dimensions."""
+        if dimensions > min(states.shape):
+            raise UserError(
+                f"--guide_dimensions {dimensions} is more than the encoder's or the sample's {states.shape}."
+            )
+        mean = states.mean(axis=0, dtype=np.float64)
+        centred = states - mean
+        values, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+        chosen = directions[:, ::-1][:, :dimensions]
+        spread = np.sqrt(np.maximum(values[::-1][:dimensions], 1e-12))
+        return cls(mean.astype(np.float32), chosen.astype(np.float32), (spread * _CLIPPED / _STEPS).astype(np.float32))
+
+    def to_bytes(self, states: np.ndarray) -> np.ndarray:
+        """int8 [tokens, dimensions] of float [tokens, width]."""
+        return np.clip(np.rint((states - self.mean) @ self.components / self.scale), -_STEPS, _STEPS).astype(np.int8)
+
+
+def write_guide(
+    folder: Path, shards: Shards, vocabulary: list[str], guide: Guide, settings: GuideSettings
+) -> dict[str, Any]:
+    """Ask the guide about every token of the sources and write its answers, a file per source; those that are there
+    already are kept, so that an interrupted run goes on.
+
+    Returns the counts for the record. Raises `UserError` if no source matches.
+    """
+    patterns = [pattern.strip() for pattern in settings.sources.split(",") if pattern.strip()] or ["*"]
+    chosen = [each for each in shards.sources if any(fnmatch.fnmatch(each.part, pattern) for pattern in patterns)]
+    if not chosen:
+        names = ", ".join(sorted({source.part for source in shards.sources}))
+        raise UserError(f"--sources {settings.sources}: no source matches; there are {names}.")
+    reduction = _reduction(folder, chosen, vocabulary, guide, settings)
+    error = total = 0.0
+    tokens = 0
+    bar = progress_bar(total=sum(len(each.tokens) for each in chosen), desc="asking the guide", unit="token")
+    for source in chosen:
+        target = folder / f"{source.name}.npy"
+        tokens += len(source.tokens)
+        if not target.is_file():
+            answers = np.zeros((len(source.tokens), settings.guide_dimensions), np.int8)
+            for stretch, states in guide.ask(
+                list(stretches(source, vocabulary, settings.max_tokens)), settings.batch_size
+            ):
+                here = slice(stretch.first, stretch.first + len(states))
+                known = states.any(axis=1)
+                answers[here][known] = reduction.to_bytes(states[known])
+                kept = answers[here][known] * reduction.scale @ reduction.components.T + reduction.mean
+                error += float(np.square(kept - states[known]).sum())
+                total += float(np.square(states[known] - reduction.mean).sum())
+                bar.update(len(states))
+            partial = target.with_suffix(".partial")
+            with open(partial, "wb") as stream:
+                np.save(stream, answers)
+            partial.rename(target)
+        else:
+            bar.update(len(source.tokens))
+    bar.close()
+    files = {each.name: sha256_of(folder / f"{each.name}.npy") for each in chosen}
+    write_json(
+        folder / INDEX_NAME,
+        {"format": 1, "dimensions": settings.guide_dimensions, "scale": reduction.scale.tolist(), "sha256": files},
+    )
+    return {
+        "tokens": tokens,
+        "sources": len(chosen),
+        "dimensions": settings.guide_dimensions,
+        "unexplained": error / max(total, 1e-12),
+    }
+
+
+def _reduction(
+    folder: Path, chosen: list[Source], vocabulary: list[str], guide: Guide, settings: GuideSettings
+) -> Reduction:
+    """The reduction of a folder: read if an interrupted run has fitted it, else fitted on a sample of stretches."""
+    path = folder / "reduction.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
+            return Reduction(stored["mean"], stored["components"], stored["scale"])
+    pool = [each for source in chosen for each in stretches(source, vocabulary, settings.max_tokens)]
+    wanted = max(
+        1, round(len(pool) * min(1.0, settings.sample_tokens / max(1, sum(len(each.spans) for each in pool))))
+    )
+    sample = [pool[index] for index in np.random.default_rng(settings.seed).permutation(len(pool))[:wanted]]
+    states = np.concatenate([states[states.any(axis=1)] for _, states in guide.ask(sample, settings.batch_size)])
+    fitted = Reduction.fitted(states, settings.guide_dimensions)
+    with open(path.with_suffix(".partial"), "wb") as stream:
+        np.savez(stream, mean=fitted.mean, components=fitted.components, scale=fitted.scale)
+    path.with_suffix(".partial").rename(path)
+    return fitted
+
+
+class GuideVectors:
+    """A folder of `write_guide`, mapped into memory.
+
+    Raises `UserError` if it is none, or if a file is missing, damaged or of other shards.
+    """
+
+    def __init__(self, folder: str | Path, shards: Shards):
+        self.folder = Path(folder)
+        index = read_json(self.folder / INDEX_NAME, "guide_corpus.py makes it.")
+        self.dimensions = int(index["dimensions"])
+        self.scale = np.asarray(index["scale"], np.float32)
+        self.arrays: dict[str, np.ndarray] = {}
+        for source in shards.sources:
+            expected = index["sha256"].get(source.name)
+            if expected is None:
+                continue
+            file = self.folder / f"{source.name}.npy"
+            if not file.is_file() or sha256_of(file) != expected:
+                raise UserError(f"{file} is missing or damaged (its checksum differs); ask the guide anew.")
+            self.arrays[source.name] = np.load(file, mmap_mode="r")
+            if len(self.arrays[source.name]) != len(source.tokens):
+                raise UserError(f"{file} was made from other shards than {shards.folder}; ask the guide anew.")
+
+    def row(self, source: Source, start: int, window: int) -> np.ndarray:
+        """int8 [window + 2, dimensions] for a row [CLS] window [SEP]; zero where the guide knows nothing."""
+        row = np.zeros((window + 2, self.dimensions), np.int8)
+        if source.name in self.arrays:
+            row[1:-1] = self.arrays[source.name][start : start + window]
+        return row
+
+
+class GuideHead(nn.Module):
+    """The projection of hidden states [.., H] to the guide's [.., dimensions]; used in training only."""
+
+    scale: Tensor
+
+    def __init__(self, hidden_size: int, vectors: GuideVectors):
+        super().__init__()
+        self.project = nn.Linear(hidden_size, vectors.dimensions)
+        self.register_buffer("scale", torch.from_numpy(vectors.scale), persistent=False)
+
+    def forward(self, hidden: Tensor, answers: Tensor) -> Tensor:
+        """The share of the guide's variance that the projection leaves unexplained: 1 for a projection to its mean, 0
+        for a perfect one. `answers`: int8 [.., dimensions], of which rows of zeros are left out."""
+        known = (answers != 0).any(dim=-1)
+        wanted = answers[known].float() * self.scale
+        found = self.project(hidden[known]).float()
+        return (found - wanted).square().sum() / wanted.square().sum().clamp(min=1e-6)

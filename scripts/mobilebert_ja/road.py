@@ -26,12 +26,13 @@ class RoadStage:
     flags: dict[str, str] = field(default_factory=dict)
     launch: bool = False  # started by `accelerate launch`, because it trains
     optional: bool = False
+    arguments: tuple[str, ...] = ()  # positional ones: the name of what measure.py measures
 
 
 ROAD = (
     RoadStage("build_corpus", "build_corpus.py"),
     RoadStage("train_tokenizer", "train_tokenizer.py"),
-    RoadStage("evaluate_tokenizer", "evaluate_tokenizer.py", optional=True),
+    RoadStage("evaluate_tokenizer", "measure.py", optional=True, arguments=("tokenizer",)),
     RoadStage("pack_corpus", "pack_corpus.py"),
     RoadStage("embed_words", "embed_words.py", optional=True),
     RoadStage("pretrain_teacher", "pretrain.py", {"model": "teacher"}, launch=True, optional=True),
@@ -40,7 +41,7 @@ ROAD = (
     RoadStage("pretrain_short", "pretrain.py", {"model": "short"}, launch=True, optional=True),
     RoadStage("pretrain_student", "pretrain.py", {"model": "student"}, launch=True),
     RoadStage("export_checkpoint", "export_checkpoint.py"),
-    RoadStage("evaluate_checkpoint", "evaluate_checkpoint.py", optional=True),
+    RoadStage("evaluate_checkpoint", "measure.py", optional=True, arguments=("checkpoint",)),
     *(
         each
         for task in PUBLIC_TASKS
@@ -63,8 +64,8 @@ ROAD = (
     RoadStage("compress_ner", "compress.py", {"task": "ner", "recipe": "card"}),
     RoadStage("compress_ner_onnx", "compress.py", {"task": "ner", "recipe": "onnx"}),
     RoadStage("compress_ner_fast", "compress.py", {"task": "ner", "recipe": "fast"}, True, optional=True),
-    RoadStage("benchmark_livedoor", "benchmark.py", {"task": "livedoor"}),
-    RoadStage("benchmark_ner", "benchmark.py", {"task": "ner"}),
+    RoadStage("benchmark_livedoor", "measure.py", {"task": "livedoor"}, arguments=("models",)),
+    RoadStage("benchmark_ner", "measure.py", {"task": "ner"}, arguments=("models",)),
     RoadStage("render_card", "render_card.py"),
 )
 
@@ -89,6 +90,7 @@ def command_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str
     return [
         *start,
         str(SCRIPTS / stage.script),
+        *stage.arguments,
         *(part for key, value in flags.items() for part in (f"--{key}", value)),
     ]
 

@@ -1,4 +1,4 @@
-"""What benchmark.py times: BERT and MobileBERT as they were fine-tuned, and each sped up in the same ways."""
+"""What `measure.py models` times: BERT and MobileBERT as they were fine-tuned, and each sped up in the same ways."""
 
 from __future__ import annotations
 

@@ -1,24 +1,23 @@
 """Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names."""
 
 from mobilebert_ja.settings.base import StageSettings, setting
-from mobilebert_ja.settings.corpus import (
-    CorpusScalingSettings,
-    CorpusSettings,
-    PackSettings,
-    TokenizerEvaluationSettings,
-    TokenizerSettings,
-    WordVectorSettings,
-)
-from mobilebert_ja.settings.pretraining import (
+from mobilebert_ja.settings.corpus import CorpusSettings, PackSettings, TokenizerSettings, WordVectorSettings
+from mobilebert_ja.settings.measuring import (
+    UNCUT,
     AblationSettings,
+    BenchmarkSettings,
     CheckpointEvaluationSettings,
+    CompressionSweepSettings,
+    CorpusScalingSettings,
     CostSettings,
-    DistillSettings,
-    ExportSettings,
-    PretrainSettings,
-    TrainingSettings,
+    FinetuneSpeedSettings,
+    LearningCurveSettings,
+    ServiceLoadSettings,
+    TokenizerEvaluationSettings,
     TrainingSpeedSettings,
+    VariantSettings,
 )
+from mobilebert_ja.settings.pretraining import DistillSettings, ExportSettings, PretrainSettings, TrainingSettings
 from mobilebert_ja.settings.recipe import (
     SECTIONS,
     SHARED_KEYS,
@@ -28,27 +27,13 @@ from mobilebert_ja.settings.recipe import (
     parse_settings,
     reject_unknown,
 )
-from mobilebert_ja.settings.release import (
-    BenchmarkSettings,
-    CardSettings,
-    CompressionSweepSettings,
-    CompressSettings,
-    PublishSettings,
-    ServiceLoadSettings,
-    VariantSettings,
-)
-from mobilebert_ja.settings.tasks import (
-    BaselineSettings,
-    DownloadDataSettings,
-    FinetuneSettings,
-    FinetuneSpeedSettings,
-    LearningCurveSettings,
-    TaskSettings,
-)
+from mobilebert_ja.settings.release import CardSettings, CompressSettings, PublishSettings
+from mobilebert_ja.settings.tasks import BaselineSettings, DownloadDataSettings, FinetuneSettings, TaskSettings
 
 __all__ = [
     "SECTIONS",
     "SHARED_KEYS",
+    "UNCUT",
     "AblationSettings",
     "BaselineSettings",
     "BenchmarkSettings",

@@ -17,20 +17,14 @@ import yaml
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.settings.base import StageSettings
-from mobilebert_ja.settings.corpus import (
-    CorpusSettings,
-    PackSettings,
-    TokenizerEvaluationSettings,
-    TokenizerSettings,
-    WordVectorSettings,
-)
-from mobilebert_ja.settings.pretraining import (
+from mobilebert_ja.settings.corpus import CorpusSettings, PackSettings, TokenizerSettings, WordVectorSettings
+from mobilebert_ja.settings.measuring import (
+    BenchmarkSettings,
     CheckpointEvaluationSettings,
-    DistillSettings,
-    ExportSettings,
-    PretrainSettings,
+    TokenizerEvaluationSettings,
 )
-from mobilebert_ja.settings.release import BenchmarkSettings, CardSettings, CompressSettings
+from mobilebert_ja.settings.pretraining import DistillSettings, ExportSettings, PretrainSettings
+from mobilebert_ja.settings.release import CardSettings, CompressSettings
 from mobilebert_ja.settings.tasks import BaselineSettings, FinetuneSettings
 
 SECTIONS: dict[str, type[StageSettings]] = {
@@ -121,6 +115,9 @@ def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
         return settings
     recipe = load_recipe(recipe_path)
     values = {key: recipe[key] for key in SHARED_KEYS if key in recipe} | (recipe.get(section) or {})
+    # A section may be another stage's, of which this one has some of the settings: `measure.py training` reads
+    # pretrain_student. What the section may hold at all was checked above.
+    values = {name: value for name, value in values.items() if hasattr(settings, name)}
     for name, value in values.items():
         setattr(settings, name, _checked_value(name, value, getattr(kind(), name), recipe_path))
     settings.config = recipe_path

@@ -1,14 +1,11 @@
-"""Time BERT and MobileBERT, as they are and sped up, on the same texts, one by one, in turns, on this machine's CPU.
+"""Time per text of BERT and MobileBERT, as they are and sped up, in turns, on this machine's CPU.
 
-    python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
-    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json [--record comparison_ner]
+    python scripts/measure.py models --config recipes/tiny.yaml --task livedoor
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
 WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
 the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
-and training times come from the folders' records; "items_score" is of the texts that were timed. `compare`
-times nothing: it says whether two models' answers to the same test part differ by more than chance, and keeps that as
-RECORDS_DIR/comparison_ner.json if asked to.
+and training times come from the folders' records; "items_score" is of the texts that were timed.
 """
 
 from __future__ import annotations
@@ -17,11 +14,10 @@ import dataclasses
 import os
 import shutil
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder, write_json
 from mobilebert_ja.common.records import Stage, fingerprint
 from mobilebert_ja.data.sample import resolve_data_dir
@@ -40,7 +36,6 @@ from mobilebert_ja.measuring.speed import (
 )
 from mobilebert_ja.settings import BenchmarkSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, data_file, load_task
-from mobilebert_ja.tasks.intervals import compare_command
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 MAKERS = {
@@ -112,10 +107,7 @@ def start_facts(contender: Contender, task: str, max_seq_length: int, starts: in
     return {"start_seconds": cold.seconds, "start_peak_mib": cold.peak_mib}
 
 
-@exit_on_user_error
 def main() -> None:
-    if sys.argv[1:2] == ["compare"]:
-        return compare_command(sys.argv[2:])
     settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
     check_numbers(settings)
     counts = thread_counts(settings.num_threads)
@@ -209,7 +201,3 @@ def main() -> None:
         print(f"{settings.task}: {len(chosen)} texts one by one, {settings.repetitions} times, {threads}")
         print(table(contenders, facts, timings[count]))
     print(f"tokenizer alone: {first[TOKENIZER].median_ms:.3f} ms an item")
-
-
-if __name__ == "__main__":
-    main()

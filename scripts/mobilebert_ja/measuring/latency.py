@@ -79,7 +79,7 @@ def time_one_by_one(
     Args:
         contenders: name -> a function from text to answer; whatever it does, tokenization included, is timed.
         repetitions: passes over the texts.
-        num_threads: threads of a model call by torch; other libraries were told their number before.
+        num_threads: threads torch uses within a model call; other libraries were told beforehand.
         warmup: untimed calls of each contender beforehand, on texts spread over all of them.
         seed: of the orders.
         after_item: called, untimed, once for each text, when all contenders have answered it.
@@ -109,9 +109,9 @@ def time_one_by_one(
                 after_item()
 
     with _undisturbed(num_threads):
-        for number in range(warmup):
+        for index in range(warmup):
             for answer in contenders.values():
-                answer(texts[number * len(texts) // warmup])
+                answer(texts[index * len(texts) // warmup])
         turns = take_turns(
             {name: timed(answer) for name, answer in contenders.items()},
             repetitions * len(parts),

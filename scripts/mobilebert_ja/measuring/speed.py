@@ -1,4 +1,4 @@
-"""The benchmark's numbers: texts drawn, times of all contenders in turn, ratios, scores, and the table of them."""
+"""What `measure.py models` reports: times of all contenders in turn, ratios, scores, and the table of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spread_subset(count: int, size: int, seed: int) -> list[int]:
     if not 0 < size < count:
         return list(range(count))
     start = random.Random(seed).random()
-    return [int((place + start) * count / size) for place in range(size)]
+    return [int((index + start) * count / size) for index in range(size)]
 
 
 def time_all(

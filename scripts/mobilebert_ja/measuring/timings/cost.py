@@ -108,8 +108,8 @@ def costs(settings: CostSettings) -> dict[str, Any]:
             one = operations / h100_flops(work.teacher, settings)
             seconds = {"one_h100": one, "eight_h100": one / eight, "two_cores": operations / cpu}
             stages.append({"stage": work.stage, "tokens": work.tokens, "flops": work.flops, "seconds": seconds})
-        total = {place: sum(stage["seconds"][place] for stage in stages) for place in prices}
-        dollars = {place: total[place] / 3600 * price for place, price in prices.items()}
+        total = {machine: sum(stage["seconds"][machine] for stage in stages) for machine in prices}
+        dollars = {machine: total[machine] / 3600 * price for machine, price in prices.items()}
         recipes[name] = {"stages": stages, "seconds": total, "dollars": dollars}
     assumed = {name: getattr(settings, name) for name in ASSUMED}
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
@@ -119,7 +119,7 @@ def table(settings: CostSettings) -> str:
     """The Markdown table over both recipes, and under it what it assumes."""
     found = costs(settings)
     lines = [
-        "| recipe | stage | tokens | GFLOP a token | one H100 | eight H100 | two CPU cores |",
+        "| recipe | stage | tokens | GFLOP per token | one H100 | eight H100 | two CPU cores |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, recipe in found["recipes"].items():
@@ -128,7 +128,9 @@ def table(settings: CostSettings) -> str:
                 f"| {name} | {stage['stage']} | {stage['tokens'] / 1e9:,.1f} G | {stage['flops'] / 1e9:.2f} | "
                 f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
-        money = [f"{duration(recipe['seconds'][place])}, ${price:,.0f}" for place, price in recipe["dollars"].items()]
+        money = [
+            f"{duration(recipe['seconds'][machine])}, ${price:,.0f}" for machine, price in recipe["dollars"].items()
+        ]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(
         [

@@ -188,7 +188,9 @@ class Stage:
     @staticmethod
     def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
         for part in ("settings", "inputs"):
-            for key in sorted(mine[part].keys() | theirs.get(part, {}).keys()):
+            # A setting that this stage no longer has does not void what was made when it had it.
+            former = theirs.get(part, {}).keys() if part == "inputs" else set()
+            for key in sorted(mine[part].keys() | former):
                 new, old = mine[part].get(key), theirs.get(part, {}).get(key)
                 # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
                 # nothing of data_dir there, training for example, does not read it.

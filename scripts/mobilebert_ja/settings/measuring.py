@@ -147,7 +147,7 @@ class CorpusScalingSettings(StageSettings):
 
 
 @dataclass
-class CostSettings(StageSettings):
+class CostSettings:
     """measure.py cost"""
 
     record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")

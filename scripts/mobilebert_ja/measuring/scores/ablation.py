@@ -37,7 +37,7 @@ def outcome(facts: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    settings = parse_settings(AblationSettings, __doc__)
+    settings = parse_settings(AblationSettings, __doc__, section="")
     ablation = load_ablation(require_file(str(settings.ablation), "recipes/ablations/ has some."))
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = require_folder(Path(str(settings.tokenizer)), "train_tokenizer.py makes it.")

@@ -76,7 +76,7 @@ def build(sources: str, workers: int, folder: Path, exclude: Path) -> dict[str, 
 
 
 def main() -> None:
-    settings = parse_settings(CorpusScalingSettings, __doc__)
+    settings = parse_settings(CorpusScalingSettings, __doc__, section="")
     data = resolve_data_dir(settings)
     corpus = require_folder(data / "corpus", "It holds the raw text.")
     files = list_files(corpus)

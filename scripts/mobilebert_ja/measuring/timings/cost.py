@@ -147,7 +147,7 @@ def table(settings: CostSettings) -> str:
 
 
 def main() -> None:
-    settings = parse_settings(CostSettings, __doc__)
+    settings = parse_settings(CostSettings, __doc__)  # type: ignore[type-var]  # no stage: it has no folders
     if settings.record_file:
         write_json(Path(settings.record_file), {"command": same_command_line(), "metrics": costs(settings)})
     print(table(settings))

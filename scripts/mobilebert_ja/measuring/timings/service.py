@@ -131,7 +131,7 @@ def measure(port: int, clients: int, seconds: float, texts: list[str], expected:
 
 
 def main() -> None:
-    settings = parse_settings(ServiceLoadSettings, __doc__)
+    settings = parse_settings(ServiceLoadSettings, __doc__, section="")
     folder = Path(str(settings.model_folder))
     facts = read_facts(folder, ONNX)
     try:

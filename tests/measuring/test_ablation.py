@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from helpers.measurements import Said, run_measurement
+from helpers.random_shards import write_random_shards
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.measuring.ablation import load_ablation
-from mobilebert_ja.pretraining.shards import write_index, write_source
-from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS, read_vocabulary, save_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -34,14 +33,7 @@ SMALL = {
 def work(tmp_path_factory) -> Path:
     """A folder with shards and a tokenizer of a hundred words."""
     folder = tmp_path_factory.mktemp("ablation")
-    save_tokenizer(SPECIAL_TOKENS + UNUSED_TOKENS + [f"w{number}" for number in range(85)], folder / "tokenizer")
-    rng = np.random.default_rng(0)
-    (folder / "shards").mkdir()
-    counts = {}
-    for split in ("train", "heldout"):
-        documents = [[rng.integers(15, 100, rng.integers(4, 12)).tolist() for _ in range(8)] for _ in range(20)]
-        counts[f"{split}-made"] = write_source(folder / "shards", split, "made", documents)
-    write_index(folder / "shards", read_vocabulary(folder / "tokenizer" / "vocab.txt"), counts)
+    write_random_shards(folder)
     return folder
 
 

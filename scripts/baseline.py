@@ -4,7 +4,7 @@
     python scripts/baseline.py --task entities --train_file people.jsonl
 
 Reads DATA_DIR or your own --train_file, writes WORK_DIR/finetuned/TASK-METHOD: predictions-seed-N.json and a record
-as finetune.py does, so that `benchmark.py compare` takes both. Methods: svm (character n-grams, for texts with a
+as finetune.py does, so that `measure.py compare` takes both. Methods: svm (character n-grams, for texts with a
 class) and crf (MeCab words, for entities). Seconds and minutes on one core.
 """
 

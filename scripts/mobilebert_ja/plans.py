@@ -65,6 +65,11 @@ def _stage(
     return Stage(record, vars(settings) if kept is None else kept, output, inputs, Path(str(settings.records_dir)))
 
 
+def _all_but(settings: StageSettings, without: set[str]) -> dict[str, Any]:
+    """The settings without those that say nothing about this run."""
+    return {name: value for name, value in vars(settings).items() if name not in without}
+
+
 def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
     """What to read and which evaluation files to keep out; without --input both come from the data folder."""
     exclude = [Path(part.strip()) for part in (settings.exclude or "").split(",") if part.strip()]
@@ -121,7 +126,8 @@ def word_vector_stage(settings: WordVectorSettings) -> Stage:
     inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
     if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
         inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
-    return _stage("word_vectors", settings, inputs)
+    without = set() if settings.encoder_name_or_path else {"encoder_name_or_path", "encoder_layer", "encoder_prefix"}
+    return _stage("word_vectors", settings, inputs, kept=_all_but(settings, without))
 
 
 def guide_stage(settings: GuideSettings) -> Stage:
@@ -155,7 +161,8 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
         folder = work / "guide" if settings.guide == "guide" else Path(settings.guide)
         inputs["guide"] = require_folder(folder, "guide_corpus.py makes it.")
     output = Path(settings.output_dir or work / settings.model)
-    return _stage(_PRETRAINED[settings.model], settings, inputs, output)
+    without = set() if settings.guide else {"guide", "guide_weight"}
+    return _stage(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
 
 
 def transfer_stage(settings: DistillSettings) -> Stage:
@@ -285,30 +292,34 @@ def card_is_current(settings: CardSettings) -> bool:
 STAGES: dict[str, Callable[[Any], Stage]] = {
     "build_corpus.py": corpus_stage,
     "train_tokenizer.py": tokenizer_stage,
-    "evaluate_tokenizer.py": tokenizer_quality_stage,
+    "measure.py tokenizer": tokenizer_quality_stage,
     "pack_corpus.py": shards_stage,
     "embed_words.py": word_vector_stage,
     "guide_corpus.py": guide_stage,
     "pretrain.py": pretraining_stage,
     "distill.py": transfer_stage,
-    "evaluate_checkpoint.py": checkpoint_quality_stage,
+    "measure.py checkpoint": checkpoint_quality_stage,
     "finetune.py": finetuning_stage,
     "baseline.py": baseline_stage,
     "compress.py": compression_stage,
-    "benchmark.py": speed_stage,
+    "measure.py models": speed_stage,
 }
 
 
-def is_finished(script: str, settings: Any) -> bool:
-    """True, with one line that says so, if a stage of the road has nothing left to do; False if that is not sure."""
+def is_finished(command: str, settings: Any) -> bool:
+    """True, with one line that says so, if a stage of the road has nothing left to do; False if that is not sure.
+
+    Args:
+        command: see `RoadStage.command`.
+    """
     try:
-        if script == "export_checkpoint.py":
+        if command == "export_checkpoint.py":
             return checkpoint_is_there(settings)
-        if script == "render_card.py":
+        if command == "render_card.py":
             return card_is_current(settings)
-        if script not in STAGES or _needs_network(settings):
+        if command not in STAGES or _needs_network(settings):
             return False
-        return STAGES[script](settings).is_done(settings.overwrite)
+        return STAGES[command](settings).is_done(settings.overwrite)
     except UserError:
         return False  # its script says what is the matter, or mends it
 

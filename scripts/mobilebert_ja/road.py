@@ -40,7 +40,7 @@ def command_of(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str
         precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
         start += ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
         start += ["--dynamo_backend", "no", "--mixed_precision", precision]
-    return [*start, str(SCRIPTS / stage.script), *flags_of(stage, recipe_path, shared_flags)]
+    return [*start, str(SCRIPTS / stage.script), *stage.arguments, *flags_of(stage, recipe_path, shared_flags)]
 
 
 def run_stage(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str, str] | None = None) -> None:
@@ -95,4 +95,4 @@ def _is_finished(stage: RoadStage, recipe_path: str, flags: dict[str, str]) -> b
         settings = parse_settings(stage.settings, None, stage.section, flags_of(stage, recipe_path, flags))
     except UserError:
         return False  # its script says so
-    return is_finished(stage.script, settings)
+    return is_finished(stage.command, settings)

@@ -12,10 +12,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from benchmark_service import measure, running_service
 from helpers.fast_models import run_script, write_data, write_finetuned
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
+from mobilebert_ja.measuring.timings.service import measure, running_service
 from mobilebert_ja.runtime import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +147,7 @@ def test_what_is_lost_is_counted():
 
 def test_load_is_measured_and_nothing_is_lost(work):
     done = run_script(
-        "benchmark_service.py", work, work / "data", "--clients", "1,3", "--seconds", "1", "--repetitions", "1"
+        "measure.py service", work, work / "data", "--clients", "1,3", "--seconds", "1", "--repetitions", "1"
     )
     assert done.returncode == 0, done.stderr
     rounds = read_json(work / "records" / "service_load.json")["metrics"]["rounds"]
@@ -155,5 +155,5 @@ def test_load_is_measured_and_nothing_is_lost(work):
     for each in rounds:
         assert each["requests"] > 0 and each["wrong_or_lost"] == 0 and each["p99_ms"] >= each["median_ms"] > 0
     assert "0 of" in done.stdout
-    refused = run_script("benchmark_service.py", work, work / "data", "--clients", "none")
+    refused = run_script("measure.py service", work, work / "data", "--clients", "none")
     assert refused.returncode == 1 and "--clients takes whole numbers" in refused.stderr

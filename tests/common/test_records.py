@@ -52,6 +52,11 @@ def test_made_once(tmp_path, capsys):
     assert stage(tmp_path, data_dir="data").is_done()  # what a stage reads of it is among its inputs
 
 
+def test_a_setting_that_is_gone_voids_nothing(tmp_path):
+    finish(stage(tmp_path, unread=1))
+    assert stage(tmp_path).is_done()
+
+
 def test_other_settings_or_inputs_are_refused(tmp_path):
     finish(stage(tmp_path))
     with pytest.raises(UserError, match="size was 3, is now 4"):

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import resource
-import runpy
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
 from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
 from mobilebert_ja.data.sources import Part
+from mobilebert_ja.measuring.timings.corpus import write_copies
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめも"
@@ -261,10 +261,9 @@ def test_executor_options(tmp_path, monkeypatch, kind, options, words):
         make_executor(kind, options, [], 1, 1, tmp_path)
 
 
-def test_copies_for_the_scaling_benchmark_are_as_long_and_all_different(tmp_path):
-    benchmark = runpy.run_path(str(SCRIPTS / "benchmark_corpus.py"))
+def test_copies_for_measuring_the_corpus_are_as_long_and_all_different(tmp_path):
     (tmp_path / "a.txt").write_text("漢字と仮名の文。\n\n一龥。\n", encoding="utf-8")
-    benchmark["write_copies"]([tmp_path / "a.txt"], 3, tmp_path / "copies")
+    write_copies([tmp_path / "a.txt"], 3, tmp_path / "copies")
     texts = [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "copies").iterdir())]
     assert texts[0] == (tmp_path / "a.txt").read_text(encoding="utf-8")
     assert len(set(texts)) == 3 and {len(text) for text in texts} == {len(texts[0])}

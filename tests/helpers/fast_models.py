@@ -1,4 +1,4 @@
-"""Fine-tuned folders as finetune.py leaves them, with random weights: what compress.py and benchmark.py read."""
+"""Fine-tuned folders as finetune.py leaves them, with random weights, for compress.py and `measure.py models`."""
 
 import os
 import subprocess
@@ -67,8 +67,10 @@ def write_finetuned(
 
 
 def run_script(name: str, work: Path, data: Path, *flags: str) -> subprocess.CompletedProcess:
-    """Run an entry script in a process of its own, as a user does."""
-    command = [sys.executable, str(SCRIPTS / name), "--work_dir", str(work), "--data_dir", str(data), *flags]
+    """Run an entry script ("measure.py NAME" for a measurement) in a process of its own, as a user does."""
+    script, *arguments = name.split()
+    command = [sys.executable, str(SCRIPTS / script), *arguments]
+    command += ["--work_dir", str(work), "--data_dir", str(data), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=work)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers.measurements import Said, run_measurement
+from helpers.random_shards import write_random_shards
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.measuring.ablation import load_ablation
-from mobilebert_ja.pretraining.shards import write_index, write_source
-from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS, read_vocabulary, save_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -33,47 +33,44 @@ SMALL = {
 def work(tmp_path_factory) -> Path:
     """A folder with shards and a tokenizer of a hundred words."""
     folder = tmp_path_factory.mktemp("ablation")
-    save_tokenizer(SPECIAL_TOKENS + UNUSED_TOKENS + [f"w{number}" for number in range(85)], folder / "tokenizer")
-    rng = np.random.default_rng(0)
-    (folder / "shards").mkdir()
-    counts = {}
-    for split in ("train", "heldout"):
-        documents = [[rng.integers(15, 100, rng.integers(4, 12)).tolist() for _ in range(8)] for _ in range(20)]
-        counts[f"{split}-made"] = write_source(folder / "shards", split, "made", documents)
-    write_index(folder / "shards", read_vocabulary(folder / "tokenizer" / "vocab.txt"), counts)
+    write_random_shards(folder)
     return folder
 
 
-def ablate(work: Path, content: dict, *flags: str) -> subprocess.CompletedProcess:
-    (work / "small.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [sys.executable, ROOT / "scripts" / "ablate.py", "--ablation", "small.yaml", "--work_dir", "."]
-    command += flags
-    return subprocess.run([str(part) for part in command], cwd=work, capture_output=True, text=True)
+@pytest.fixture
+def ablate(work, capsys):
+    """Runs the file `name`.yaml with this content."""
+
+    def run(name: str, content: dict, *flags: str) -> Said:
+        (work / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        return run_measurement(capsys, "ablation", "--ablation", f"{name}.yaml", *flags, work=work)
+
+    return run
 
 
-def test_variants_are_run_and_a_divergence_is_a_result(work):
+def test_variants_are_run_and_a_divergence_is_a_result(work, ablate):
     diverging = {"learning_rate": 1e9, "max_grad_norm": 0.0, "embedding_gain": 1e4, "logging_steps": 1}
     content = {"question": "Which?", "common": SMALL, "variants": {"plain": {}, "far too fast": diverging}}
-    done = ablate(work, content)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = ablate("small", content)
+    assert done.status == 0, done.err
     metrics = json.loads((work / "records" / "ablation_small.json").read_text())["metrics"]
     plain, diverged = metrics["runs"]["plain"], metrics["runs"]["far too fast"]
     assert metrics["question"] == "Which?" and plain["finished"] and not diverged["finished"]
     assert plain["tokens_seen"] == 3 * 4 * 32 and plain["mlm_loss"] == pytest.approx(np.log(100), rel=0.2)
     assert diverged["diverged_at_step"] <= 3 and plain["cpu_seconds"] > 0
-    assert "the loss is not finite at step" in done.stdout
-    assert "nothing to do" in ablate(work, content).stdout
+    assert "the loss is not finite at step" in done.out
+    assert "nothing to do" in ablate("small", content).out
     # A variant taken away, another one added: what is there is not run again.
     first = (work / "ablations" / "small.runs" / "plain.json").stat().st_mtime_ns
     content["variants"] = {"plain": {}, "slow": {"learning_rate": 1e-6}}
-    assert "was made otherwise" in ablate(work, content).stderr
-    assert ablate(work, content, "--overwrite", "true").returncode == 0
+    assert "was made otherwise" in ablate("small", content).err
+    assert ablate("small", content, "--overwrite", "true").status == 0
     assert (work / "ablations" / "small.runs" / "plain.json").stat().st_mtime_ns == first
     metrics = json.loads((work / "records" / "ablation_small.json").read_text())["metrics"]
     assert list(metrics["runs"]) == ["plain", "slow"]
 
 
-def test_equal_time_equal_evaluation_and_shared_work(work):
+def test_equal_time_equal_evaluation_and_shared_work(work, ablate):
     """Variants of other lengths and batches, ended by the clock, are measured on the same held-out rows; each can be
     run by a process of its own, and the record is gathered from what they left."""
     given = {"max_train_seconds": 0.2, "max_steps": 10**6, "eval_seq_length": 32, "learning_rate": 1e-30}
@@ -84,32 +81,28 @@ def test_equal_time_equal_evaluation_and_shared_work(work):
     }
     content = {"question": "Which?", "common": SMALL | given, "variants": variants}
     runs = work / "ablations" / "timed.runs"
-    (work / "timed.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    flags = ["--ablation", "timed.yaml"]
     for only in ("length", "batch 2"):
-        done = ablate(work, content, *flags, "--only", only)
-        assert done.returncode == 0, done.stderr[-2000:]
+        done = ablate("timed", content, "--only", only)
+        assert done.status == 0, done.err
     assert {path.stem for path in runs.glob("*.json")} == {"length-16", "batch-2"}
     assert not (work / "records" / "ablation_timed.json").exists()
     left = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
-    assert ablate(work, content, *flags).returncode == 0
+    assert ablate("timed", content).status == 0
     assert all(path.stat().st_mtime_ns == when for path, when in left.items())
     metrics = json.loads((work / "records" / "ablation_timed.json").read_text())["metrics"]["runs"]
     assert set(metrics) == set(variants)
     # At this rate nothing is learned: what differs could only be the rows of the evaluation.
     assert len({facts["mlm_loss"] for facts in metrics.values()}) == 1
     assert all(facts["tokens_seen"] > 0 and facts["train_seconds"] >= 0.2 for facts in metrics.values())
-    nobody = ablate(work, content, *flags, "--only", "seven", "--overwrite", "true")
-    assert (
-        nobody.returncode == 1
-        and "no variant begins with 'seven'; there are base, batch 2, length 16" in nobody.stderr
-    )
+    nobody = ablate("timed", content, "--only", "seven", "--overwrite", "true")
+    assert "no variant begins with 'seven'; there are base, batch 2, length 16" in nobody.error
 
 
 def test_a_process_waits_for_another_one_at_the_same_variant(work):
     content = {"common": SMALL, "variants": {"only one": {}}}
     (work / "shared.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    command = [sys.executable, str(ROOT / "scripts" / "ablate.py"), "--ablation", "shared.yaml", "--only", "only"]
+    command = [sys.executable, str(ROOT / "scripts" / "measure.py"), "ablation", "--ablation", "shared.yaml"]
+    command += ["--only", "only"]
     both = [subprocess.Popen([*command, "--work_dir", "."], cwd=work, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [each.wait() for each in both] == [0, 0]
     log = (work / "ablations" / "shared.runs" / "only-one.log").read_text()

@@ -1,12 +1,9 @@
-"""evaluate_checkpoint.py: every kind of text by itself, the anchor by hand, what it refuses."""
-
-import subprocess
-import sys
+"""`measure.py checkpoint`: every kind of text by itself, the anchor by hand, what it refuses."""
 
 import numpy as np
 import pytest
 
-import evaluate_checkpoint
+from helpers.measurements import run_measurement
 from helpers.task_data import write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.pretraining.shards import write_index, write_source
@@ -33,14 +30,10 @@ def work(tmp_path_factory):
     return folder
 
 
-def run(work, *more: str) -> subprocess.CompletedProcess:
-    flags = ["--work_dir", str(work), "--max_seq_length", "64", "--lengths", "32,64", "--eval_rows", "16", *more]
-    return subprocess.run([sys.executable, evaluate_checkpoint.__file__, *flags], capture_output=True, text=True)
-
-
-def test_kinds_and_lengths(work):
-    done = run(work, "--mixture", "short=0,*=1")
-    assert done.returncode == 0, done.stderr
+def test_kinds_and_lengths(work, capsys):
+    flags = ["--max_seq_length", 64, "--lengths", "32,64", "--eval_rows", 16, "--mixture", "short=0,*=1"]
+    done = run_measurement(capsys, "checkpoint", *flags, work=work)
+    assert done.status == 0, done.err
     metrics = read_json(work / "records" / "checkpoint_quality.json")["metrics"]
     assert set(metrics["kinds"]) == {"even", "news"}  # of the short one there is no row
     assert metrics["kinds"]["even"]["most_frequent_accuracy"] == pytest.approx(0.5, abs=0.12)
@@ -51,8 +44,8 @@ def test_kinds_and_lengths(work):
     assert masked[0] == pytest.approx(masked[1], rel=0.15)  # equally much text of each length
     for facts in [*metrics["kinds"].values(), *metrics["lengths"].values()]:
         assert 0 <= facts["mlm_accuracy"] <= 1 and facts["mlm_loss"] > 0
-    assert f"always '{metrics['most_frequent_token']}'" in done.stdout
-    assert "nothing to do" in run(work, "--mixture", "short=0,*=1").stdout
+    assert f"always '{metrics['most_frequent_token']}'" in done.out
+    assert "nothing to do" in run_measurement(capsys, "checkpoint", *flags, work=work).out
 
 
 @pytest.mark.parametrize(
@@ -64,10 +57,7 @@ def test_kinds_and_lengths(work):
         (["--model_name_or_path", "nowhere"], "pretrain.py --model student makes it"),
     ],
 )
-def test_what_it_refuses(work, monkeypatch, capsys, flags, words):
-    arguments = ["--work_dir", str(work), "--output_dir", str(work / "refused"), *flags]
-    monkeypatch.setattr(sys, "argv", ["evaluate_checkpoint.py", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        evaluate_checkpoint.main()
-    assert stop.value.code == 1 and words in capsys.readouterr().err
+def test_what_it_refuses(work, capsys, flags, words):
+    done = run_measurement(capsys, "checkpoint", "--output_dir", work / "refused", *flags, work=work)
+    assert words in done.error
     assert not (work / "refused").exists()

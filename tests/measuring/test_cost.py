@@ -1,11 +1,11 @@
-"""The cost table: operations and tokens by hand, and the table in scripts/README.md is the script's own output."""
+"""The cost table: operations and tokens by hand, and the table in scripts/README.md is the command's own output."""
 
 from pathlib import Path
 
 import pytest
 
-from estimate_cost import H100_PEAK, costs, duration, table, work_of
 from mobilebert_ja.common.files import read_json
+from mobilebert_ja.measuring.timings.cost import H100_PEAK, costs, duration, table, work_of
 from mobilebert_ja.settings import CostSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def test_the_table_in_the_readme():
 
 
 def test_the_cards_record_is_the_estimate():
-    """`python scripts/estimate_cost.py --record_file records/cost.json` makes it anew."""
+    """`python scripts/measure.py cost --record_file records/cost.json` makes it anew."""
     found, kept = costs(CostSettings()), read_json(ROOT / "records" / "cost.json")["metrics"]
     assert kept["assumed"] == found["assumed"] and kept["recipes"].keys() == found["recipes"].keys()
     for name, recipe in found["recipes"].items():

@@ -1,13 +1,14 @@
-"""sweep_compression.py on a tiny model: every way is taken once and measured beside the others."""
+"""`measure.py cuts` on a tiny model: every way is taken once and measured beside the others."""
 
 import json
 
 import pytest
 
-import sweep_compression
-from helpers.fast_models import run_here, write_data, write_finetuned
+from helpers.fast_models import write_data, write_finetuned
+from helpers.measurements import run_measurement
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
+from mobilebert_ja.measuring.scores.cuts import parsed_cuts
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +21,14 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
+def test_every_cut_is_made_once_and_measured(work, capfd):
     flags = ["--config", str(work / "recipe.yaml"), "--task", "ner", "--max_items", "6", "--repetitions", "2"]
 
     def sweep(*more):
-        return run_here(monkeypatch, capfd, sweep_compression, work, work / "data", *flags, *more)
+        return run_measurement(capfd, "cuts", *flags, *more, work=work, data=work / "data")
 
-    status, said = sweep("--cuts", "2x1,2x0.5")
-    assert status == 0, said
+    done = sweep("--cuts", "2x1,2x0.5")
+    assert done.status == 0, done.err
     metrics = read_json(work / "records" / "cuts_ner.json")["metrics"]
     models = metrics["models"]
     assert list(models) == ["uncut", "2x1", "2x0.5"] and metrics["items"] == 6
@@ -43,8 +44,8 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
     assert {path.stem for path in (work / "records").iterdir()} == {"ner", "cuts_ner"}
     # Another cut: the two that are there are taken as they are.
     stamp = (runs / "2x0.5" / "record.json").stat().st_mtime_ns
-    status, said = sweep("--cuts", "2x0.5,2x1,2x0.25", "--overwrite", "true")
-    assert (status, said.count("nothing to do")) == (0, 3)
+    done = sweep("--cuts", "2x0.5,2x1,2x0.25", "--overwrite", "true")
+    assert (done.status, done.out.count("nothing to do")) == (0, 3)
     assert list(read_json(work / "records" / "cuts_ner.json")["metrics"]["models"]) == [
         "uncut",
         "2x1",
@@ -55,12 +56,12 @@ def test_every_cut_is_made_once_and_measured(work, monkeypatch, capfd):
 
 
 @pytest.mark.slow
-def test_the_card_recipe_four_ways(work, monkeypatch, capfd):
+def test_the_card_recipe_four_ways(work, capfd):
     recipe = {"compress_ner_card": {"per_device_train_batch_size": 8}}
     (work / "card.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     flags = ["--config", str(work / "card.yaml"), "--task", "ner", "--recipe", "card", "--max_items", "4"]
-    status, said = run_here(monkeypatch, capfd, sweep_compression, work, work / "data", *flags)
-    assert status == 0, said
+    done = run_measurement(capfd, "cuts", *flags, work=work, data=work / "data")
+    assert done.status == 0, done.err
     models = read_json(work / "records" / "card_recipe_ner.json")["metrics"]["models"]
     assert {name: "recovery_seconds" in facts for name, facts in models.items()} == {
         "pruned-per_tensor": False,
@@ -76,11 +77,11 @@ def test_the_card_recipe_four_ways(work, monkeypatch, capfd):
 @pytest.mark.parametrize("cuts", ["", "14", "14x", "x0.8", "14x0.8;10x0.8", "14x-1", "14x0.8,"])
 def test_cuts_that_are_none(cuts):
     with pytest.raises(UserError, match="takes BLOCKSxSHARE"):
-        sweep_compression.parsed_cuts(cuts)
+        parsed_cuts(cuts)
 
 
 def test_cuts_are_sorted():
-    assert sweep_compression.parsed_cuts("6x.5, 14x0.8,14x1,6x0.5") == [(14, 1.0), (14, 0.8), (6, 0.5)]
+    assert parsed_cuts("6x.5, 14x0.8,14x1,6x0.5") == [(14, 1.0), (14, 0.8), (6, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,5 @@ def test_cuts_are_sorted():
         (["--cuts", "many"], "takes BLOCKSxSHARE"),
     ],
 )
-def test_mistakes(work, monkeypatch, capsys, flags, words):
-    status, said = run_here(monkeypatch, capsys, sweep_compression, work, work / "data", "--task", "ner", *flags)
-    assert (status, words in said) == (1, True)
+def test_mistakes(work, capsys, flags, words):
+    assert words in run_measurement(capsys, "cuts", "--task", "ner", *flags, work=work, data=work / "data").error

@@ -1,14 +1,10 @@
-"""learning_curve.py and benchmark_finetuning.py on small generated data: what they write, and that they go on."""
+"""`measure.py learning_curve` and `finetuning` on small generated data: what they write, and that they go on."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import benchmark_finetuning
-import learning_curve
+from helpers.measurements import run_measurement
 from helpers.task_data import write_livedoor, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
 
@@ -25,17 +21,19 @@ def work(tmp_path_factory):
     return folder
 
 
-def flags(work: Path, *more: str) -> list[str]:
-    return ["--config", f"{work}/recipe.yaml", "--work_dir", str(work), "--data_dir", f"{work}/data", *more]
+@pytest.fixture
+def measured(work, capfd):
+    """Runs a measurement with the recipe."""
+
+    def run(name: str, *flags: str):
+        return run_measurement(capfd, name, "--config", "recipe.yaml", *flags, work=work, data=work / "data")
+
+    return run
 
 
-def run(script: str, arguments: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
-
-
-def test_learning_curve(work):
-    done = run(learning_curve.__file__, flags(work, "--task", "ner", "--shares", "1,0.25"))
-    assert done.returncode == 0, done.stderr
+def test_learning_curve(work, measured):
+    done = measured("learning_curve", "--task", "ner", "--shares", "1,0.25")
+    assert done.status == 0, done.err
     record = read_json(work / "records" / "learning_curve_ner.json")
     first, last = record["metrics"]["points"]
     assert [first["share"], last["share"]] == [0.25, 1.0]
@@ -43,11 +41,13 @@ def test_learning_curve(work):
     assert len(first["model"]["scores"]) == 1 and len(last["model"]["scores"]) == 2  # the whole: the road's own runs
     assert last["model"]["scores"][0] > first["model"]["scores"][0]
     assert last["model"]["interval"][0] <= last["model"]["scores"][0] <= last["model"]["interval"][1]
-    assert "12 training items: model" in done.stdout and "48 training items" in done.stdout
+    rows = [line.split() for line in done.out.splitlines()[-2:]]
+    assert [row[:2] for row in rows] == [["0.25", "12"], ["1", "48"]]
+    assert rows[0][2] == f"{first['model']['scores'][0]:.2%}"
     # Runs that are there are taken as they are; those of shares do not stand among the road's records.
     stamp = (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns
-    again = run(learning_curve.__file__, flags(work, "--task", "ner", "--shares", "0.25,1", "--overwrite", "true"))
-    assert again.returncode == 0 and again.stdout.count("nothing to do") == 4
+    again = measured("learning_curve", "--task", "ner", "--shares", "0.25,1", "--overwrite", "true")
+    assert again.status == 0 and again.out.count("nothing to do") == 4
     assert (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns == stamp
     assert {path.stem for path in (work / "records").glob("*ner*")} == {"ner", "ner-crf", "learning_curve_ner"}
 
@@ -56,19 +56,19 @@ def test_learning_curve(work):
     ("shares", "words"),
     [("a few", "takes numbers with commas between them, not 'a few'"), ("0.5,2", "at most 1, not '0.5,2'")],
 )
-def test_shares_that_are_none(work, monkeypatch, capsys, shares, words):
-    monkeypatch.setattr(sys, "argv", ["learning_curve.py", *flags(work, "--shares", shares)])
-    with pytest.raises(SystemExit) as stop:
-        learning_curve.main()
-    assert stop.value.code == 1 and words in capsys.readouterr().err
+def test_shares_that_are_none(measured, shares, words):
+    assert words in measured("learning_curve", "--shares", shares).error
 
 
 @pytest.mark.parametrize("task", ["livedoor", "ner"])
-def test_this_loop_and_the_trainer_take_turns(work, monkeypatch, task):
-    arguments = flags(work, "--task", task, "--examples", "24", "--repetitions", "2")
-    monkeypatch.setattr(sys, "argv", ["benchmark_finetuning.py", *arguments])
-    benchmark_finetuning.main()
-    metrics = read_json(work / "records" / f"finetuning_speed_{task}.json")["metrics"]
+def test_this_loop_and_the_trainer_take_turns(work, measured, task):
+    done = measured("finetuning", "--task", task, "--examples", "24", "--repetitions", "2")
+    assert done.status == 0, done.err
+    record = read_json(work / "records" / f"finetuning_speed_{task}.json")
+    assert record["command"].split()[1:3] == ["finetuning", "--work_dir"]
+    # The recipe's section gives what all contenders heed; what only finetune.py heeds is no setting here.
+    assert record["settings"]["max_seq_length"] == 32 and "num_seeds" not in record["settings"]
+    metrics = record["metrics"]
     assert metrics["examples"] == 24
     assert {name: len(rates) for name, rates in metrics["examples_per_second"].items()} == {
         "this_loop": 2,

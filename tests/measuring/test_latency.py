@@ -56,7 +56,7 @@ def test_a_turn_of_several_texts():
         assert [text for _, text in part] == [*texts, *texts]
     assert done == [8] * 4 + [12] * 2
     assert [len(timing.milliseconds[0]) for timing in timings.values()] == [6, 6]
-    with pytest.raises(ValueError, match="one text a turn"):
+    with pytest.raises(ValueError, match="one text per turn"):
         time_one_by_one(contenders, TEXTS, 1, 1, turn=0)
 
 

@@ -1,4 +1,4 @@
-"""The benchmark: three contenders on the same texts, scores from their own records, nothing mixed up."""
+"""`measure.py models`: three contenders on the same texts, scores from their own records, nothing mixed up."""
 
 import dataclasses
 import itertools
@@ -9,15 +9,16 @@ import sys
 
 import pytest
 
-import benchmark
 import compress
-from helpers.fast_models import run_here, run_script, write_data, write_finetuned
+from helpers.fast_models import run_script, write_data, write_finetuned
+from helpers.measurements import run_measurement
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.measuring import contenders
 from mobilebert_ja.measuring.cold_start import measure
 from mobilebert_ja.measuring.latency import Timing
 from mobilebert_ja.measuring.speed import score_facts, speedup, spread_subset
+from mobilebert_ja.measuring.timings.models import thread_counts
 from mobilebert_ja.tasks import Example, Task
 
 
@@ -37,7 +38,7 @@ def test_speedup():
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A MobileBERT of random weights, fine-tuned by nobody, and its sped-up form."""
-    folder = tmp_path_factory.mktemp("benchmark")
+    folder = tmp_path_factory.mktemp("models")
     data = write_data(folder / "data")
     write_finetuned(folder, data, "livedoor", [0])
     for recipe in ("card", "onnx"):
@@ -52,7 +53,7 @@ def test_stage(work):
     data = work / "data"
     write_finetuned(work, data, "livedoor", [1], bert=True)
     flags = ["--max_items", "5", "--repetitions", "2", "--num_threads", "1,2", "--starts", "0"]
-    done = run_script("benchmark.py", work, data, "--task", "livedoor", *flags)
+    done = run_script("measure.py models", work, data, "--task", "livedoor", *flags)
     assert done.returncode == 0, done.stderr
     record = json.loads((work / "records" / "speed_livedoor.json").read_text(encoding="utf-8"))
     metrics = record["metrics"]
@@ -110,8 +111,8 @@ def test_scores_are_those_of_the_timed_texts(work):
 
 def test_thread_counts():
     cores = len(os.sched_getaffinity(0))
-    assert benchmark.thread_counts("1,all") == list(dict.fromkeys([1, cores]))
-    assert benchmark.thread_counts(" 3, 1,3") == [3, 1]
+    assert thread_counts("1,all") == list(dict.fromkeys([1, cores]))
+    assert thread_counts(" 3, 1,3") == [3, 1]
 
 
 def test_starts_in_processes_of_their_own(work):
@@ -138,33 +139,32 @@ def test_untrained_bert_is_of_base_size(work, tmp_path):
     assert load_finetuned(tmp_path, "livedoor", 24)[1].labels == like.labels  # a fresh process can load it
 
 
-def test_a_bert_scored_on_another_test_part_is_refused(work, tmp_path, monkeypatch, capsys):
+def test_a_bert_scored_on_another_test_part_is_refused(work, tmp_path, capsys):
     bert = write_finetuned(tmp_path, work / "data", "livedoor", [0], bert=True, split_seed=1)
-    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", "--bert", str(bert))
-    assert (status, len(said.splitlines()), "different texts" in said) == (1, 1, True)
+    done = run_measurement(capsys, "models", "--bert", bert, work=work, data=work / "data")
+    assert "different texts" in done.error
 
 
-def test_a_sped_up_model_of_other_weights_is_refused(work, tmp_path, monkeypatch, capsys):
+def test_a_sped_up_model_of_other_weights_is_refused(work, tmp_path, capsys):
     other = write_finetuned(tmp_path, work / "data", "livedoor", [2])
-    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", "--mobilebert", str(other))
-    assert (status, len(said.splitlines()), "was made from another model" in said) == (1, 1, True)
+    done = run_measurement(capsys, "models", "--mobilebert", other, work=work, data=work / "data")
+    assert "was made from another model" in done.error
 
 
 @pytest.mark.parametrize(
     ("recipe", "file", "flag"), [("card", "model.pt", "compressed"), ("onnx", "model.onnx", "onnx")]
 )
-def test_a_damaged_sped_up_model_is_refused(work, tmp_path, monkeypatch, capsys, recipe, file, flag):
+def test_a_damaged_sped_up_model_is_refused(work, tmp_path, capsys, recipe, file, flag):
     shutil.copytree(work / "compressed" / "livedoor" / recipe, tmp_path / recipe)
     with open(tmp_path / recipe / file, "ab") as stream:
         stream.write(b"x")
     flags = [f"--{flag}", str(tmp_path / recipe), "--output_dir", str(tmp_path / "speed")]
-    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", *flags)
-    assert (status, len(said.splitlines()), "damaged" in said) == (1, 1, True)
+    assert "damaged" in run_measurement(capsys, "models", *flags, work=work, data=work / "data").error
     assert not list(tmp_path.glob("speed*"))
 
 
 def test_missing_input_in_a_process_of_its_own(work):
-    done = run_script("benchmark.py", work, work / "data", "--task", "ner")
+    done = run_script("measure.py models", work, work / "data", "--task", "ner")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [
         f"error: {work}/finetuned/ner does not exist. finetune.py --task ner makes it."
@@ -185,7 +185,5 @@ def test_missing_input_in_a_process_of_its_own(work):
         (["--bert", "nowhere"], "finetune.py --random_weights bert --task livedoor makes it"),
     ],
 )
-def test_mistakes(work, monkeypatch, capsys, flags, words):
-    status, said = run_here(monkeypatch, capsys, benchmark, work, work / "data", *flags)
-    assert (status, len(said.splitlines())) == (1, 1)
-    assert words in said
+def test_mistakes(work, capsys, flags, words):
+    assert words in run_measurement(capsys, "models", *flags, work=work, data=work / "data").error

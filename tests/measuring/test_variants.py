@@ -1,9 +1,10 @@
-"""benchmark_variants.py on a tiny model: every variant runs and is compared with float32."""
+"""`measure.py variants` on a tiny model: every variant runs and is compared with float32."""
 
 import numpy as np
 import pytest
 
-from helpers.fast_models import run_script, tiny_model, write_data, write_finetuned
+from helpers.fast_models import tiny_model, write_data, write_finetuned
+from helpers.measurements import run_measurement
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.compression.export import logits_of
 from mobilebert_ja.compression.graphs import to_onnx
@@ -21,10 +22,10 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["livedoor", "ner"])
-def test_every_variant_is_measured(work, task):
+def test_every_variant_is_measured(work, capsys, task):
     flags = ("--task", task, "--max_items", "8", "--repetitions", "2")
-    done = run_script("benchmark_variants.py", work, work / "data", *flags)
-    assert done.returncode == 0, done.stderr
+    done = run_measurement(capsys, "variants", *flags, work=work, data=work / "data")
+    assert done.status == 0, done.err
     metrics = read_json(work / "records" / f"onnx_variants_{task}.json")["metrics"]
     assert next(iter(metrics["variants"])) == metrics["kept"] == KEPT and metrics["items"] <= 8
     assert len(metrics["variants"]) >= 10

@@ -132,7 +132,8 @@ def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
 def test_the_vocabulary_is_measured(road):
     command = [
         sys.executable,
-        SCRIPTS / "evaluate_tokenizer.py",
+        SCRIPTS / "measure.py",
+        "tokenizer",
         *road["flags"],
         "--sentences",
         "300",

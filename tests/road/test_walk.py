@@ -33,7 +33,7 @@ def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None
         (Path(settings.output_dir) / "figures").mkdir(parents=True)
         (Path(settings.output_dir) / "README.md").write_text("card")
         return
-    made = plans.STAGES[stage.script](settings)
+    made = plans.STAGES[stage.command](settings)
     assert made.name == stage.record
     made.begin()
     (made.folder / "train").mkdir()
@@ -137,4 +137,4 @@ def test_the_walk_needs_no_torch(tmp_path):
 
 def test_every_stage_with_a_record_has_a_plan():
     own = {"export_checkpoint.py", "render_card.py"}
-    assert {stage.script for stage in ROAD} == set(plans.STAGES) | own
+    assert {stage.command for stage in ROAD} == set(plans.STAGES) | own

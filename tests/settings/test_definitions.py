@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from measure import MEASUREMENTS
 from mobilebert_ja import plans
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
@@ -60,20 +61,28 @@ def modules_of(path: Path, seen: dict[Path, str]) -> dict[Path, str]:
     return seen
 
 
-def unread(script: str, kind: type) -> set[str]:
+def source_of(command: str) -> Path:
+    """The script of a command; of measure.py what it measures with."""
+    script, _, name = command.partition(" ")
+    if not name:
+        return SCRIPTS / script
+    return SCRIPTS / "mobilebert_ja" / "measuring" / f"{MEASUREMENTS[name].replace('.', '/')}.py"
+
+
+def unread(command: str, kind: type) -> set[str]:
     """The settings of a stage that neither its script, nor what it imports, nor its plan reads."""
-    text = "\n".join(modules_of(SCRIPTS / script, {}).values())
-    own = plans.STAGES.get(script) or {"export_checkpoint.py": plans.checkpoint_is_there}.get(script)
+    text = "\n".join(modules_of(source_of(command), {}).values())
+    own = plans.STAGES.get(command) or {"export_checkpoint.py": plans.checkpoint_is_there}.get(command)
     text += inspect.getsource(own) if own else ""
-    if script in ("build_corpus.py", "finetune.py"):
+    if command in ("build_corpus.py", "finetune.py"):
         text += "".join(map(inspect.getsource, (plans.corpus_sources, plans.corpus_parts, plans.finetuning_folder)))
     names = {field.name for field in dataclasses.fields(kind)} - EVERY_STAGES - {"output_dir"}
     return {name for name in names if not re.search(rf"\bsettings\.{name}\b|\"{name}\"", text)}
 
 
-@pytest.mark.parametrize(("script", "kind"), sorted({(stage.script, stage.settings) for stage in ROAD}, key=str))
-def test_every_setting_is_read(script, kind):
-    assert unread(script, kind) == set()
+@pytest.mark.parametrize(("command", "kind"), sorted({(stage.command, stage.settings) for stage in ROAD}, key=str))
+def test_every_setting_is_read(command, kind):
+    assert unread(command, kind) == set()
 
 
 def test_a_setting_that_nobody_reads_is_found():

@@ -1,14 +1,12 @@
 """Intervals and tests against numbers worked out by hand and against known distributions; files that do not match."""
 
 import random
-import sys
 
 import numpy as np
 import pytest
 
-import benchmark
+from helpers.answer_files import write_answers
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.tasks.intervals import (
     accuracy_of,
     bootstrap,
@@ -85,15 +83,6 @@ def test_bootstrap_p():
     assert bootstrap_p(np.zeros(10)) == 1.0
 
 
-def write_answers(path, predictions, references, texts=None):
-    texts = texts or [f"題{number}" for number in range(len(references))]
-    rows = zip(texts, references, predictions, strict=True)
-    write_json(
-        path, {"run": {}, "test": [dict(zip(("text", "target", "prediction"), row, strict=True)) for row in rows]}
-    )
-    return path
-
-
 def test_compare_classes(tmp_path):
     references = ["a"] * 50 + ["b"] * 50
     worse = ["b"] * 20 + ["a"] * 30 + ["b"] * 48 + ["a"] * 2  # 78 right
@@ -139,41 +128,3 @@ def test_files_that_cannot_be_compared(tmp_path, predictions, references, texts,
     with pytest.raises(UserError) as caught:
         compare(first, read_answers(write_answers(tmp_path / "b.json", predictions, references, texts)))
     assert words in str(caught.value) and "b.json" in str(caught.value)
-
-
-def run_compare(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", "compare", *map(str, arguments)])
-    benchmark.main()
-
-
-def test_the_command(tmp_path, monkeypatch, capsys):
-    first = write_answers(tmp_path / "a.json", ["a"] * 30 + ["b"] * 10, ["a"] * 40)
-    second = write_answers(tmp_path / "b.json", ["a"] * 40, ["a"] * 40)
-    run_compare(monkeypatch, first, second, "--resamples", 500)
-    said, warned = capsys.readouterr()
-    assert (
-        warned == "" and "accuracy over 40 test items" in said and "75.00%" in said and "B - A  +25.00 points" in said
-    )
-    assert "right in A alone 0, in B alone 10" in said and "p = 0.002 (exact McNemar" in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]  # no record unless asked for
-    kept = ["--resamples", 500, "--record", "comparison_titles", "--records_dir", tmp_path / "records"]
-    run_compare(monkeypatch, first, second, *kept)
-    record = read_json(tmp_path / "records" / "comparison_titles.json")
-    assert record["metrics"] == compare(read_answers(first), read_answers(second), 500) | {
-        "first": str(first),
-        "second": str(second),
-    }
-    assert record["stage"] == "comparison_titles" and "--record comparison_titles" in record["command"]
-    assert record["settings"] == {"resamples": 500, "seed": 0} and set(record["inputs"]) == {"first", "second"}
-    assert set(record) >= {"finished", "git_commit", "hardware"} and record["versions"]["numpy"] == np.__version__
-    few = write_answers(tmp_path / "few.json", [[]], [[[0, 1, "x"]]])
-    run_compare(monkeypatch, few, few)
-    assert "1 test items are too few" in capsys.readouterr().err
-    for arguments, words in (
-        ([first, tmp_path / "none.json"], "none.json does not exist"),
-        ([first, second, "--record", "../x"], "--record is a name of letters"),
-        ([first, second, "--resamples", 0], "--resamples must be"),
-    ):
-        with pytest.raises(SystemExit) as stop:
-            run_compare(monkeypatch, *arguments)
-        assert stop.value.code == 1 and words in capsys.readouterr().err

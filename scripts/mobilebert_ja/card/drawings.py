@@ -69,7 +69,7 @@ def draw_road() -> Any:
                 ("fine-tuned\nfinetune", STEP),
                 ("sped up\ncompress", STEP),
                 ("fast model\nwithout torch", MODEL),
-                ("measured\nbenchmark", STEP),
+                ("measured\nmeasure", STEP),
             ],
         ),
         strict=True,

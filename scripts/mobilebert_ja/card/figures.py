@@ -16,7 +16,8 @@ import matplotlib.pyplot as plt
 from mobilebert_ja.card.checkpoint import training_parts
 from mobilebert_ja.card.drawings import DRAWINGS
 from mobilebert_ja.card.render import TASKS, contender, find
-from mobilebert_ja.card.speed import MODELS, UNCUT
+from mobilebert_ja.card.speed import MODELS
+from mobilebert_ja.settings import UNCUT
 
 COLOURS = {
     "bert": "#7f7f7f",

@@ -7,7 +7,7 @@ from typing import Any
 
 from mobilebert_ja.card.names import in_japanese
 from mobilebert_ja.common.records import recorded_fingerprint
-from mobilebert_ja.settings import CompressSettings
+from mobilebert_ja.settings import UNCUT, CompressSettings
 
 MODELS = {
     "bert": "BERT(transformers)",
@@ -19,7 +19,6 @@ MODELS = {
     "fast": "MobileBERT(層を減らして int8、ONNX)",
 }
 RECORDS = {"compressed": "compressed_{task}", "onnx": "compressed_{task}_onnx", "fast": "compressed_{task}_fast"}
-UNCUT = "uncut"  # in the records of sweep_compression.py, whose cuts are named such as "14x0.8"
 
 
 def _metrics(records: dict[str, Any], name: str) -> dict[str, Any]:
@@ -105,7 +104,7 @@ CARD_VARIANTS = {
 
 
 def cut_rows(records: dict[str, Any], task: str) -> list[list[str]]:
-    """Each cut of sweep_compression.py: name, score and ms an item of the first seed, size, answers as before."""
+    """Each cut of `measure.py cuts`: name, score and ms an item of the first seed, size, answers as before."""
     models = _metrics(records, f"cuts_{task}").get("models", {})
     return [[cut_title(name), *_sweep_cells(facts)] for name, facts in models.items()]
 

@@ -101,7 +101,7 @@ def duration(seconds: float) -> str:
 
 def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
     """For each recipe: file, what it makes, time, cost. Measured for the one that was walked, estimated for those that
-    estimate_cost.py knows."""
+    `measure.py cost` knows."""
     cost = _metrics(records, "cost")
     walked = walked_recipe(records)
     rows = []

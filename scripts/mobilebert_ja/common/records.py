@@ -46,25 +46,6 @@ _RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor"
 _RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
 
 
-class _Any:
-    """Holds every value."""
-
-    def __contains__(self, value: object) -> bool:
-        return True
-
-
-# Settings that a stage had once and that older records hold: with these values they made no difference.
-_DROPPED: dict[str, Any] = {"token_masking": (0.0,)}
-# distill.py had these of pretrain.py, which it never read.
-_DROPPED |= dict.fromkeys(
-    (
-        *("model", "model_name_or_path", "word_embeddings", "word_embedding_std", "normalization_type"),
-        *("embedding_gain", "depth_scaled_outputs", "dropout", "lr_scheduler_type"),
-    ),
-    _Any(),
-)
-
-
 def fingerprint(path: str | Path) -> str:
     """A short content hash of a file or folder; a finished stage's folder answers from its own record."""
     path = Path(path)
@@ -211,19 +192,14 @@ class Stage:
 
     @staticmethod
     def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
-        dropped = {
-            key
-            for key, value in theirs.get("settings", {}).items()
-            if key not in mine["settings"] and value in _DROPPED.get(key, ())
-        }
         for part in ("settings", "inputs"):
-            for key in sorted(mine[part].keys() | theirs.get(part, {}).keys()):
+            # A setting that this stage no longer has does not void what was made when it had it.
+            former = theirs.get(part, {}).keys() if part == "inputs" else set()
+            for key in sorted(mine[part].keys() | former):
                 new, old = mine[part].get(key), theirs.get(part, {}).get(key)
                 # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
                 # nothing of data_dir there, training for example, does not read it.
-                if new != old and not (
-                    part == "settings" and (key == "data_dir" or key in mine["inputs"] or key in dropped)
-                ):
+                if new != old and not (part == "settings" and (key == "data_dir" or key in mine["inputs"])):
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 

@@ -8,20 +8,17 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import yaml
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
-from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.settings import DistillSettings, PretrainSettings, reject_unknown
 
-SCRIPTS = Path(__file__).resolve().parents[2]
 _KEYS = ("question", "common", "variants", "seeds")
 _STARTED_BY = ("pretrain", "distill")
 
@@ -79,43 +76,20 @@ def load_ablation(path: Path) -> Ablation:
     )
 
 
-def run_variants(
-    name: str, variants: list[Variant], flags: dict[str, str], inputs: dict[str, str], folder: Path, num_workers: int
-) -> dict[str, dict[str, Any]]:
-    """Run every variant that has no result in `folder` yet, `num_workers` at a time.
-
-    Args:
-        flags: settings that say where things are, the same for all runs; a change of them does not void a result.
-        inputs: what the runs read, as fingerprints; results from other inputs are made anew.
-
-    Returns:
-        name -> the run's result (see `run_variant`), in the order of the variants.
-
-    Raises `UserError` if a run fails for another reason than a loss that is not finite.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    share = max(1, len(cores) // num_workers)
-    free: SimpleQueue[set[int]] = SimpleQueue()
-    for worker in range(num_workers):
-        free.put(set(cores[worker * share % len(cores) :][:share]))
-
-    def work(variant: Variant) -> dict[str, Any]:
-        mine = free.get()
-        try:
-            return run_variant(variant, flags, inputs, folder, mine)
-        finally:
-            free.put(mine)
-
-    with ThreadPoolExecutor(num_workers) as pool:
-        results = list(progress_bar(pool.map(work, variants), desc=name, total=len(variants), unit="run"))
-    return {variant.name: result for variant, result in zip(variants, results, strict=True)}
-
-
 def run_variant(
     variant: Variant, flags: dict[str, str], inputs: dict[str, str], folder: Path, cores: set[int]
 ) -> dict[str, Any]:
-    """One run on the given cores: its record's metrics, or where it diverged, and its CPU seconds (of a run that was
-    interrupted, those since it went on). Waits while another process is at the same variant."""
+    """One run on the given cores, unless `folder` has its result: its record's metrics, or where it diverged, and its
+    CPU seconds (of a run that was interrupted, those since it went on).
+
+    Waits while another process is at the same variant.
+
+    Args:
+        flags: settings that say where things are, the same for all runs; a change of them does not void a result.
+        inputs: what the runs read, as fingerprints; a result from other inputs is made anew.
+
+    Raises `UserError` if the run fails for another reason than a loss that is not finite.
+    """
     with open(folder / f"{variant.folder_name}.lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _run_variant(variant, flags, inputs, folder, cores, lock.fileno())

@@ -1,4 +1,4 @@
-"""What benchmark.py times: BERT and MobileBERT as they were fine-tuned, and each sped up in the same ways."""
+"""What `measure.py models` times: BERT and MobileBERT as they were fine-tuned, and each sped up in the same ways."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Contender:
     model: TaskModel | None = None
 
     def predictor(self, num_threads: int) -> Callable[[str], Any]:
-        """A function from a text to its answer, tokenization included; torch takes its threads from elsewhere."""
+        """A function from a text to its answer, tokenization included; torch's threads are set elsewhere."""
         if self.model is not None:
             return self.model.predictor().predict_one
         return load(self.folder, num_threads).predict_one
@@ -117,8 +117,8 @@ def untrained_bert(like: TaskModel, vocab_size: int, seed: int, folder: Path) ->
     """
     auto: Any = AutoModelForTokenClassification if like.task == "ner" else AutoModelForSequenceClassification
     torch.manual_seed(seed)
-    numbers = {name: number for number, name in enumerate(like.labels)}
-    names: dict[str, Any] = {"id2label": dict(enumerate(like.labels)), "label2id": numbers}
+    index_of = {name: index for index, name in enumerate(like.labels)}
+    names: dict[str, Any] = {"id2label": dict(enumerate(like.labels)), "label2id": index_of}
     model = auto.from_config(
         BertConfig(vocab_size=vocab_size, **names), attn_implementation="sdpa", dtype=torch.float32
     ).eval()
@@ -147,23 +147,23 @@ def rivals(model: Any, bert: TaskModel, folder: Path, trained: bool) -> dict[str
     }
 
 
-def load_contenders(places: dict[str, Path], runs: dict[str, FinishedRuns], task: Task) -> dict[str, Contender]:
+def load_contenders(folders: dict[str, Path], runs: dict[str, FinishedRuns], task: Task) -> dict[str, Contender]:
     """The contenders that are there, each with the first seed's model.
 
     Args:
-        places: name -> folder: mobilebert, compressed, and maybe bert, onnx, fast.
+        folders: name -> folder: mobilebert, compressed, and maybe bert, onnx, fast.
 
     Raises `UserError` if one cannot be loaded, is damaged or has other labels than the task.
     """
     contenders = {}
-    for name, place in places.items():
+    for name, folder in folders.items():
         if name in ("onnx", "fast"):
-            contenders[name] = exported(place, "mobilebert", runs[name])
+            contenders[name] = exported(folder, "mobilebert", runs[name])
         elif name == "compressed":
-            contenders[name] = traced(place, "mobilebert", runs[name])
+            contenders[name] = traced(folder, "mobilebert", runs[name])
         else:
-            contenders[name] = eager(name, load_finetuned(place, task.name, runs[name].max_seq_length)[1], runs[name])
-        require_labels(contenders[name].labels, task, place)
+            contenders[name] = eager(name, load_finetuned(folder, task.name, runs[name].max_seq_length)[1], runs[name])
+        require_labels(contenders[name].labels, task, folder)
     return contenders
 
 

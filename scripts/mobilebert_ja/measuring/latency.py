@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
+
+from mobilebert_ja.measuring.turns import take_turns
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Timing:
 
     @property
     def seconds(self) -> list[float]:
-        """Seconds for all items, one value a repetition."""
+        """Seconds for all items, one value per repetition."""
         return [sum(repetition) / 1000 for repetition in self.milliseconds]
 
     @property
@@ -77,7 +79,7 @@ def time_one_by_one(
     Args:
         contenders: name -> a function from text to answer; whatever it does, tokenization included, is timed.
         repetitions: passes over the texts.
-        num_threads: threads of a model call by torch; other libraries were told their number before.
+        num_threads: threads torch uses within a model call; other libraries were told beforehand.
         warmup: untimed calls of each contender beforehand, on texts spread over all of them.
         seed: of the orders.
         after_item: called, untimed, once for each text, when all contenders have answered it.
@@ -87,27 +89,37 @@ def time_one_by_one(
     Raises ValueError if there is nothing to time.
     """
     if not contenders or not texts or repetitions < 1 or turn < 1:
-        raise ValueError("there must be at least one contender, one text, one repetition and one text a turn")
-    order, shuffle = list(contenders), random.Random(seed)
-    timings = {name: Timing() for name in contenders}
-    clock = time.perf_counter_ns
+        raise ValueError("there must be at least one contender, one text, one repetition and one text per turn")
+    parts = [texts[start : start + turn] for start in range(0, len(texts), turn)]
+
+    def timed(answer: Callable[[str], Any]) -> Callable[[int], list[float]]:
+        def milliseconds(index: int) -> list[float]:
+            times = []
+            for text in parts[index % len(parts)]:
+                begun = time.perf_counter_ns()
+                answer(text)
+                times.append((time.perf_counter_ns() - begun) / 1e6)
+            return times
+
+        return milliseconds
+
+    def after_turn(index: int) -> None:
+        if after_item is not None:
+            for _ in parts[index % len(parts)]:
+                after_item()
+
     with _undisturbed(num_threads):
-        for number in range(warmup):
+        for index in range(warmup):
             for answer in contenders.values():
-                answer(texts[number * len(texts) // warmup])
-        for _ in range(repetitions):
-            for timing in timings.values():
-                timing.milliseconds.append([])
-            for start in range(0, len(texts), turn):
-                several = texts[start : start + turn]
-                shuffle.shuffle(order)
-                for name in order:
-                    answer, times = contenders[name], timings[name].milliseconds[-1]
-                    for text in several:
-                        begun = clock()
-                        answer(text)
-                        times.append((clock() - begun) / 1e6)
-                if after_item is not None:
-                    for _ in several:
-                        after_item()
-    return timings
+                answer(texts[index * len(texts) // warmup])
+        turns = take_turns(
+            {name: timed(answer) for name, answer in contenders.items()},
+            repetitions * len(parts),
+            seed,
+            after_round=after_turn,
+        )
+    starts = range(0, repetitions * len(parts), len(parts))
+    return {
+        name: Timing([list(chain.from_iterable(times[start : start + len(parts)])) for start in starts])
+        for name, times in turns.items()
+    }

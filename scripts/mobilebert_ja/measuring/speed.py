@@ -1,4 +1,4 @@
-"""The benchmark's numbers: texts drawn, times of all contenders in turn, ratios, scores, and the table of them."""
+"""What `measure.py models` reports: times of all contenders in turn, ratios, scores, and the table of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.measuring.contenders import Contender
 from mobilebert_ja.measuring.latency import Timing, time_one_by_one
+from mobilebert_ja.measuring.runs import tabulate
+from mobilebert_ja.measuring.turns import round_ratios
 from mobilebert_ja.tasks import Task
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
@@ -22,7 +24,7 @@ def spread_subset(count: int, size: int, seed: int) -> list[int]:
     if not 0 < size < count:
         return list(range(count))
     start = random.Random(seed).random()
-    return [int((place + start) * count / size) for place in range(size)]
+    return [int((index + start) * count / size) for index in range(size)]
 
 
 def time_all(
@@ -69,7 +71,7 @@ def time_all(
 
 def speedup(baseline: Timing, timing: Timing) -> dict[str, Any]:
     """How many times as fast as the baseline, in each repetition and in the median."""
-    ratios = [theirs / mine for theirs, mine in zip(baseline.seconds, timing.seconds, strict=True)]
+    ratios = round_ratios(baseline.seconds, timing.seconds)
     return {"median": round(statistics.median(ratios), 3), "runs": [round(ratio, 3) for ratio in ratios]}
 
 
@@ -109,25 +111,28 @@ def score_facts(contenders: dict[str, Contender], answers: dict[str, list[Any]],
 
 def table(contenders: dict[str, Contender], facts: dict[str, dict[str, Any]], timings: dict[str, Timing]) -> str:
     """The results for a terminal."""
-    heads = ["model", "score", "of the items", "ms an item", "p10", "p90", "all items s", "MB", "start s", "peak MiB"]
-    heads += ["x bert", "x bert_card", "x bert_onnx"]
-    rows = [heads]
+    columns = {
+        "score": "{score:.2%}",
+        "of the items": "{items_score:.2%}",
+        "ms per item": "{median_ms:.2f}",
+        "p10": "{p10_ms:.2f}",
+        "p90": "{p90_ms:.2f}",
+        "all items s": "{all_seconds:.2f}",
+        "MB": "{megabytes:.1f}",
+        "start s": "{start:.2f}",
+        "peak MiB": "{peak:.0f}",
+        **{f"x {base}": f"{{{base}:.2f}}" for base in BASELINES},
+    }
+    rows = {}
     for name, contender in contenders.items():
         each, timing = facts[name], timings[name]
-        rows.append(
-            [
-                name if contender.trained else f"{name} (untrained)",
-                *("-" if each[key] is None else f"{each[key]:.2%}" for key in ("score", "items_score")),
-                *(f"{value:.2f}" for value in (timing.median_ms, timing.p10_ms, timing.p90_ms)),
-                f"{timing.median_seconds:.2f}",
-                f"{contender.bytes / 1e6:.1f}",
-                f"{statistics.median(each['start_seconds']):.2f}" if each["start_seconds"] else "-",
-                f"{statistics.median(each['start_peak_mib']):.0f}" if each["start_peak_mib"] else "-",
-                *(f"{speedup(timings[base], timing)['median']:.2f}" for base in BASELINES),
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    )
+        rows[name if contender.trained else f"{name} (untrained)"] = {
+            **each,
+            **timing_facts(timing),
+            "all_seconds": timing.median_seconds,
+            "megabytes": contender.bytes / 1e6,
+            "start": statistics.median(each["start_seconds"]) if each["start_seconds"] else None,
+            "peak": statistics.median(each["start_peak_mib"]) if each["start_peak_mib"] else None,
+            **{base: speedup(timings[base], timing)["median"] for base in BASELINES},
+        }
+    return tabulate(rows, columns, "model")

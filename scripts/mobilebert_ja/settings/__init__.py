@@ -2,25 +2,28 @@
 
 from mobilebert_ja.settings.base import StageSettings, setting
 from mobilebert_ja.settings.corpus import (
-    CorpusScalingSettings,
     CorpusSettings,
     GuideSettings,
     PackSettings,
-    TokenizerEvaluationSettings,
     TokenizerSettings,
     WordVectorSettings,
 )
-from mobilebert_ja.settings.pretraining import (
+from mobilebert_ja.settings.measuring import (
+    UNCUT,
     AblationSettings,
+    BenchmarkSettings,
     CheckpointEvaluationSettings,
+    CompressionSweepSettings,
+    CorpusScalingSettings,
     CostSettings,
-    DistillSettings,
-    ExportSettings,
-    MaskedLMSettings,
-    PretrainSettings,
-    TrainingSettings,
+    FinetuneSpeedSettings,
+    LearningCurveSettings,
+    ServiceLoadSettings,
+    TokenizerEvaluationSettings,
     TrainingSpeedSettings,
+    VariantSettings,
 )
+from mobilebert_ja.settings.pretraining import DistillSettings, ExportSettings, MaskedLMSettings, PretrainSettings, TrainingSettings
 from mobilebert_ja.settings.recipe import (
     SHARED_KEYS,
     fill_paths,
@@ -29,28 +32,14 @@ from mobilebert_ja.settings.recipe import (
     parse_settings,
     reject_unknown,
 )
-from mobilebert_ja.settings.release import (
-    BenchmarkSettings,
-    CardSettings,
-    CompressionSweepSettings,
-    CompressSettings,
-    PublishSettings,
-    ServiceLoadSettings,
-    VariantSettings,
-)
+from mobilebert_ja.settings.release import CardSettings, CompressSettings, PublishSettings
+from mobilebert_ja.settings.tasks import BaselineSettings, DownloadDataSettings, FinetuneSettings, TaskSettings
 from mobilebert_ja.settings.stages import ROAD, RoadStage
-from mobilebert_ja.settings.tasks import (
-    BaselineSettings,
-    DownloadDataSettings,
-    FinetuneSettings,
-    FinetuneSpeedSettings,
-    LearningCurveSettings,
-    TaskSettings,
-)
 
 __all__ = [
     "ROAD",
     "SHARED_KEYS",
+    "UNCUT",
     "AblationSettings",
     "BaselineSettings",
     "BenchmarkSettings",

@@ -33,19 +33,6 @@ class CorpusSettings(StageSettings):
 
 
 @dataclass
-class CorpusScalingSettings(StageSettings):
-    """benchmark_corpus.py"""
-
-    places: ClassVar[dict[str, str]] = {"output_dir": "corpus_scaling"}  # under work_dir, unless given
-    timed: str = setting("wikipedia_*", "Files of DATA_DIR/corpus on which the rate is measured (patterns).")
-    multiplied: str = setting("*", "Files that are multiplied for the run on more text (patterns, comma separated).")
-    copies: int = setting(10, "How many times the text that run reads.")
-    workers: str = setting("1,2", "Numbers of workers to compare, the first one being the yardstick.")
-    repetitions: int = setting(3, "Rounds of the timing, each with every number of workers.")
-    output_dir: str | None = setting(None, "Folder for the measurements.")
-
-
-@dataclass
 class TokenizerSettings(StageSettings):
     """train_tokenizer.py"""
 
@@ -60,27 +47,6 @@ class TokenizerSettings(StageSettings):
     limit_alphabet: int = setting(6129, "Distinct characters kept.", minimum=1)
     min_frequency: int = setting(2, "A merge must be seen this often.", minimum=1)
     sample_lines: int = setting(1_000_000, "Lines drawn from the corpus for training.", minimum=1)
-
-
-@dataclass
-class TokenizerEvaluationSettings(StageSettings):
-    """evaluate_tokenizer.py"""
-
-    places: ClassVar[dict[str, str]] = {
-        "corpus_dir": "corpus",
-        "tokenizer": "tokenizer",
-        "output_dir": "tokenizer_quality",
-    }  # under work_dir, unless given
-    corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
-    tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
-    output_dir: str | None = setting(None, "Folder for the measurements.")
-    sentences: int = setting(100_000, "Sentences on which the two encoders are compared.")
-    timed_sentences: int = setting(1000, "Sentences a round of the timing.")
-    repetitions: int = setting(10, "Rounds, the encoders one after another in each.")
-    wikipedia: str = setting("wikipedia_*", "Parts of the corpus that are encyclopedia (pattern).")
-    novels: str = setting("aozora", "Parts of the corpus that are novels (pattern).")
-    sample_lines: int = setting(1_000_000, "Lines for the vocabulary without an alphabet limit.")
-    min_frequency: int = setting(2, "A merge of that vocabulary must be seen this often.")
 
 
 @dataclass

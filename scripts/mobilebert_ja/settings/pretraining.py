@@ -140,64 +140,9 @@ class DistillSettings(MaskedLMSettings):
 
 
 @dataclass
-class AblationSettings(StageSettings):
-    """ablate.py"""
-
-    places: ClassVar[dict[str, str]] = {"shards_dir": "shards", "tokenizer": "tokenizer"}  # under work_dir
-    ablation: str | None = setting(None, "The file with the variants, for example recipes/ablations/masking.yaml.")
-    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
-    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
-    output_dir: str | None = setting(None, "Folder for the runs; none: WORK_DIR/ablations/NAME.")
-    num_workers: int = setting(1, "Runs at a time, each on its share of the cores.")
-    only: str = setting(
-        "", "Run only variants whose names begin like this, without a record: several processes may share the work."
-    )
-
-
-@dataclass
-class TrainingSpeedSettings(PretrainSettings):
-    """benchmark_training.py"""
-
-    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/training_speed.")
-    steps: int = setting(10, "Steps timed in a round; two more go before them.")
-    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
-    next_sentence_prediction: bool = setting(False, "The library's collator has none.")
-
-
-@dataclass
-class CostSettings(StageSettings):
-    """estimate_cost.py"""
-
-    record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")
-    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
-    student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens a row.")
-    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")
-    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD).")
-    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD).")
-
-
-@dataclass
 class ExportSettings(StageSettings):
     """export_checkpoint.py"""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student", "output_dir": "release"}  # under work_dir
     model_name_or_path: str | None = setting(None, "The student to release; none: WORK_DIR/student.")
     output_dir: str | None = setting(None, "Where the checkpoint goes; '.' is the repository's root.")
-
-
-@dataclass
-class CheckpointEvaluationSettings(StageSettings):
-    """evaluate_checkpoint.py"""
-
-    places: ClassVar[dict[str, str]] = {
-        "model_name_or_path": "student",
-        "shards_dir": "shards",
-        "output_dir": "checkpoint_quality",
-    }  # under work_dir, unless given
-    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
-    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
-    output_dir: str | None = setting(None, "Folder for the measurements.")
-    max_seq_length: int = setting(128, "Tokens a row of each kind of text.")
-    lengths: str = setting("32,128,256,512", "Tokens a row, to be compared on the same mixture (comma separated).")
-    mixture: str = setting("", "How much of each kind of text rows of these lengths hold, as in pretrain.py.")
-    eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.")

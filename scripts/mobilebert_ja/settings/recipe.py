@@ -76,6 +76,9 @@ def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
         return settings
     recipe = load_recipe(recipe_path)
     values = {key: recipe[key] for key in SHARED_KEYS if key in recipe} | (recipe.get(section) or {})
+    # A section may be another stage's, of which this one has some of the settings: `measure.py training` reads
+    # pretrain_student. What the section may hold at all was checked above.
+    values = {name: value for name, value in values.items() if hasattr(settings, name)}
     for name, value in values.items():
         setattr(settings, name, _checked_value(name, value, getattr(kind(), name), recipe_path))
     settings.config = recipe_path

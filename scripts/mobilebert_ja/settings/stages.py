@@ -14,17 +14,16 @@ from mobilebert_ja.settings.corpus import (
     CorpusSettings,
     GuideSettings,
     PackSettings,
-    TokenizerEvaluationSettings,
     TokenizerSettings,
     WordVectorSettings,
 )
-from mobilebert_ja.settings.pretraining import (
+from mobilebert_ja.settings.measuring import (
+    BenchmarkSettings,
     CheckpointEvaluationSettings,
-    DistillSettings,
-    ExportSettings,
-    PretrainSettings,
+    TokenizerEvaluationSettings,
 )
-from mobilebert_ja.settings.release import BenchmarkSettings, CardSettings, CompressSettings
+from mobilebert_ja.settings.pretraining import DistillSettings, ExportSettings, PretrainSettings
+from mobilebert_ja.settings.release import CardSettings, CompressSettings
 from mobilebert_ja.settings.tasks import JGLUE_TASKS, OWN_TASKS, PUBLIC_TASKS, BaselineSettings, FinetuneSettings
 
 
@@ -38,6 +37,7 @@ class RoadStage:
         launch: started by `accelerate launch`, because it trains.
         settings: the class of its settings.
         record: name of its record, "" if it leaves none.
+        arguments: positional ones: the name of what measure.py measures.
     """
 
     section: str
@@ -47,6 +47,12 @@ class RoadStage:
     optional: bool = False
     settings: type[StageSettings] = StageSettings
     record: str = ""
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The script, and for measure.py what it measures: "measure.py tokenizer"."""
+        return " ".join([self.script, *self.arguments])
 
 
 def _pretraining(model: str, record: str, optional: bool = True) -> RoadStage:
@@ -78,10 +84,11 @@ ROAD = (
     RoadStage("train_tokenizer", "train_tokenizer.py", settings=TokenizerSettings, record="tokenizer"),
     RoadStage(
         "evaluate_tokenizer",
-        "evaluate_tokenizer.py",
+        "measure.py",
         optional=True,
         settings=TokenizerEvaluationSettings,
         record="tokenizer_quality",
+        arguments=("tokenizer",),
     ),
     RoadStage("pack_corpus", "pack_corpus.py", settings=PackSettings, record="shards"),
     RoadStage("embed_words", "embed_words.py", optional=True, settings=WordVectorSettings, record="word_vectors"),
@@ -94,10 +101,11 @@ ROAD = (
     RoadStage("export_checkpoint", "export_checkpoint.py", settings=ExportSettings, record="checkpoint"),
     RoadStage(
         "evaluate_checkpoint",
-        "evaluate_checkpoint.py",
+        "measure.py",
         optional=True,
         settings=CheckpointEvaluationSettings,
         record="checkpoint_quality",
+        arguments=("checkpoint",),
     ),
     *(
         stage
@@ -118,7 +126,12 @@ ROAD = (
     ),
     *(
         RoadStage(
-            f"benchmark_{task}", "benchmark.py", {"task": task}, False, False, BenchmarkSettings, f"speed_{task}"
+            f"benchmark_{task}",
+            "measure.py",
+            {"task": task},
+            settings=BenchmarkSettings,
+            record=f"speed_{task}",
+            arguments=("models",),
         )
         for task in PUBLIC_TASKS
     ),

@@ -97,26 +97,6 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
 
 
 @dataclass
-class LearningCurveSettings(StageSettings):
-    """learning_curve.py"""
-
-    places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
-    task: str = setting("livedoor", "livedoor | ner")
-    shares: str = setting("0.05,0.1,0.25,0.5,1", "Shares of the training part, comma separated.")
-    model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
-    output_dir: str | None = setting(None, "Folder for the curve; none: WORK_DIR/learning_curve/TASK.")
-
-
-@dataclass
-class FinetuneSpeedSettings(FinetuneSettings):
-    """benchmark_finetuning.py"""
-
-    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/finetuning_speed/TASK.")
-    examples: int = setting(1600, "Examples of the training part in a round, each once.")
-    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
-
-
-@dataclass
 class BaselineSettings(TaskSettings):
     """baseline.py"""
 

@@ -7,9 +7,6 @@ part of this kind might give, not what another seed of the training might.
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, write_json
-from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
+from mobilebert_ja.common.files import read_json
 from mobilebert_ja.tasks.jglue_metrics import character_f1, exact_match, pearson, spearman
 
 LEVEL = 0.95
 RESAMPLES = 1000
-_RECORD_NAME = re.compile(r"[\w-]+")
 FEW_ITEMS = 30  # of fewer, draws with replacement repeat one another too much to stand for other test parts
 # Numbers of the drawn items [items] -> a score. A score of the whole test part is that of 0 ... items - 1.
 Statistic = Callable[[np.ndarray], float]
@@ -239,44 +234,3 @@ def _require_same_items(first: Answers, second: Answers) -> None:
                 raise UserError(
                     f"{pair} are over different {name}s: item {place} (counted from 0) is {one!r} and {other!r}."
                 )
-
-
-def compare_command(arguments: list[str]) -> None:
-    """`benchmark.py compare A B`: print what `compare` finds, and write it to a record if one is named."""
-    parser = argparse.ArgumentParser("benchmark.py compare", description=compare.__doc__, allow_abbrev=False)
-    parser.add_argument("first", type=Path, help="predictions-seed-N.json of one model")
-    parser.add_argument("second", type=Path, help="the same of another model, over the same test part")
-    parser.add_argument("--resamples", type=int, default=10 * RESAMPLES, help="draws of the bootstrap")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
-    parser.add_argument("--record", help="name of a record that keeps the result, for example comparison_ner")
-    parser.add_argument("--records_dir", type=Path, default=Path("work/records"), help="folder of that record")
-    options = parser.parse_args(arguments)
-    if options.resamples < 1 or options.seed < 0:
-        raise UserError("--resamples must be at least 1 and --seed at least 0.")
-    if options.record is not None and not _RECORD_NAME.fullmatch(options.record):
-        raise UserError(f"--record is a name of letters, digits, - and _, as comparison_ner, not '{options.record}'.")
-    found = compare(read_answers(options.first), read_answers(options.second), options.resamples, options.seed)
-    low, high = found["interval"]
-    print(f"{found['metric']} over {found['items']} test items")
-    print(f"  A  {found['scores']['first']:.2%}  {options.first}")
-    print(f"  B  {found['scores']['second']:.2%}  {options.second}")
-    print(f"  B - A  {100 * found['difference']:+.2f} points, 95 % interval [{100 * low:+.2f}, {100 * high:+.2f}]")
-    if "only_first" in found:
-        print(f"  right in A alone {found['only_first']}, in B alone {found['only_second']}")
-    print(f"  p = {found['p']:.2g} ({found['test']}, two-sided)")
-    if found["items"] < FEW_ITEMS:
-        print(
-            f"warning: {found['items']} test items are too few for a bootstrap; its interval is too narrow",
-            file=sys.stderr,
-        )
-    if options.record is not None:
-        paths = {"first": options.first, "second": options.second}
-        record = {
-            "stage": options.record,
-            **command_and_time(),
-            "settings": {"resamples": options.resamples, "seed": options.seed},
-            "inputs": {name: fingerprint(path) for name, path in paths.items()},
-            "metrics": found | {name: str(path) for name, path in paths.items()},
-            **circumstances(),
-        }
-        write_json(options.records_dir / f"{options.record}.json", record)

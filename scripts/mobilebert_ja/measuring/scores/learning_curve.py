@@ -1,6 +1,6 @@
 """Score by amount of training data: finetune.py and baseline.py on shares of a task's training part.
 
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/learning_curve.py --config recipes/cpu.yaml --task ner
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py learning_curve --config recipes/cpu.yaml --task ner
 
 Reads WORK_DIR/student (or --model_name_or_path) and DATA_DIR, writes WORK_DIR/learning_curve/TASK. The test part is
 always the whole one. Smaller shares are parts of larger ones and are trained on with one seed; for the share 1 the
@@ -10,15 +10,17 @@ TASK.runs: started again, only those that are missing are run.
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.records import RECORD_NAME, Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import suitable_method
 from mobilebert_ja.finetuning.folder import model_input
+from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import LearningCurveSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file
@@ -46,7 +48,6 @@ def run_facts(folder: Path) -> dict[str, Any]:
     }
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(LearningCurveSettings, __doc__, section="", task=list(PUBLIC_TASKS))
     shares = parsed_shares(settings.shares)
@@ -64,8 +65,8 @@ def main() -> None:
     shared = {"work_dir": settings.work_dir, "model_name_or_path": str(model), "seed": str(settings.seed)}
     if settings.data_dir is not None:
         shared["data_dir"] = settings.data_dir
-    points = []
-    for share in shares:
+
+    def run(_name: str, share: float, _cores: set[int]) -> dict[str, Any]:
         point: dict[str, Any] = {"share": share}
         for name, script, ending in (("model", "finetune.py", ""), ("baseline", "baseline.py", f"-{method}")):
             flags = shared | {"task": task}
@@ -79,13 +80,16 @@ def main() -> None:
                     flags["num_seeds"] = "1"
             run_stage(RoadStage(f"{script}, share {share:g}", script, flags, launch=name == "model"), settings.config)
             point[name] = run_facts(folder)
-        points.append(point)
-    stage.finish({"task": task, "baseline": method, "points": points})
-    for point in points:
-        scores = {name: point[name]["scores"] for name in ("model", "baseline")}
-        shown = ", ".join(f"{name} {sum(each) / len(each):.2%}" for name, each in scores.items())
-        print(f"{task}, {point['model']['train_size']} training items: {shown}")
+        return point
 
-
-if __name__ == "__main__":
-    main()
+    points = run_variants({f"{share:g}": share for share in shares}, run, task)
+    stage.finish({"task": task, "baseline": method, "points": list(points.values())})
+    rows = {
+        name: {
+            "items": point["model"]["train_size"],
+            **{which: statistics.fmean(point[which]["scores"]) for which in ("model", "baseline")},
+        }
+        for name, point in points.items()
+    }
+    columns = {"training items": "{items}", "model": "{model:.2%}", method: "{baseline:.2%}"}
+    print(tabulate(rows, columns, f"share of {task}"))

@@ -1,6 +1,6 @@
 """How well a checkpoint fills masked words: by kind of text and by length of row, beside the most frequent token.
 
-    python scripts/evaluate_checkpoint.py --config recipes/cpu.yaml
+    python scripts/measure.py checkpoint --config recipes/cpu.yaml
 
 Reads WORK_DIR/student (or --model_name_or_path) and the held-out split of WORK_DIR/shards, writes
 WORK_DIR/checkpoint_quality. Words are masked as in pretrain.py's own evaluation: 15 % of the tokens, whole words.
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_folder
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import Stage
+from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, check_fits, evaluate_pretraining, heldout_batches
 from mobilebert_ja.pretraining.masking import IGNORED
@@ -65,7 +66,6 @@ def measured(model: PretrainingModel, heldout: Shards, settings: PretrainSetting
     }
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(CheckpointEvaluationSettings, __doc__, "evaluate_checkpoint")
     lengths = parsed_lengths(settings.lengths)
@@ -100,12 +100,8 @@ def main() -> None:
     }
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     stage.finish({"kinds": kinds, "lengths": by_length, "most_frequent_token": vocabulary[guess]})
-    for name, facts in [*kinds.items(), *((f"{length} tokens a row", facts) for length, facts in by_length.items())]:
-        print(
-            f"{name:24} loss {facts['mlm_loss']:.3f}, accuracy {facts['mlm_accuracy']:.1%} (always "
-            f"'{vocabulary[guess]}': {facts['most_frequent_accuracy']:.1%}), {facts['masked_tokens']:,} masked tokens"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    guessed = f"always '{vocabulary[guess]}'"
+    columns = {"loss": "{mlm_loss:.3f}", "accuracy": "{mlm_accuracy:.1%}"}
+    columns |= {guessed: "{most_frequent_accuracy:.1%}", "masked tokens": "{masked_tokens:,}"}
+    rows = kinds | {f"{length} tokens per row": facts for length, facts in by_length.items()}
+    print(tabulate(rows, columns, "text"))

@@ -1,6 +1,6 @@
-"""Measure pretraining: tokens a second of this loop and of transformers' own Trainer on the same model and batches.
+"""Tokens per second in pretraining: this loop and transformers' own Trainer on the same model and batches.
 
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/benchmark_training.py --config recipes/cpu.yaml
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py training --config recipes/cpu.yaml
 
 Reads WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/training_speed. The contenders take turns: this loop,
 with the MLM head on the masked positions; and the Trainer with its MLM collator, whose model runs the head on all of
@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import require_folder
 from mobilebert_ja.common.records import Stage
+from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits, pretraining_loss
@@ -55,11 +56,14 @@ class StepTimes(TrainerCallback):
 def tokens_per_second(times: list[float], settings: TrainingSpeedSettings) -> float:
     """From the beginnings of all steps and the end of the last one."""
     steps = len(times) - 1 - WARM_UP
-    return steps * settings.per_device_train_batch_size * settings.max_seq_length / (times[-1] - times[WARM_UP])
+    tokens = steps * settings.per_device_train_batch_size * settings.max_seq_length
+    return round(tokens / (times[-1] - times[WARM_UP]), 1)
 
 
 def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedSettings, folder: Path) -> float:
+    """Tokens per second."""
     torch.manual_seed(settings.seed)
+    training = settings.training()
     model = PretrainingModel(MobileBertForPreTraining(config))
     initialise_student(model.model, settings.embedding_gain)
     times: list[float] = []
@@ -67,10 +71,10 @@ def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedS
     run_training(
         Accelerator(),
         model.train(settings.dropout),
-        make_optimizers(model, settings, "adamw"),
-        batch_function(shards, settings),
+        make_optimizers(model, training, "adamw"),
+        batch_function(shards, training),
         pretraining_loss,
-        settings,
+        training,
         max_steps=settings.steps + WARM_UP + 1,
         folder=folder,
         describe="this loop",
@@ -82,12 +86,13 @@ def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedS
 def the_trainer(
     config: MobileBertConfig, shards: Shards, settings: TrainingSpeedSettings, folder: Path, tokenizer: Any, bf16: bool
 ) -> float:
+    """Tokens per second."""
     torch.manual_seed(settings.seed)
     model = MobileBertForMaskedLM(config)
     initialise_student(model, settings.embedding_gain)
     size = settings.per_device_train_batch_size
     rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture)
-    data = [{"input_ids": rows.row(number)["input_ids"]} for number in range((settings.steps + WARM_UP + 1) * size)]
+    data = [{"input_ids": rows.row(index)["input_ids"]} for index in range((settings.steps + WARM_UP + 1) * size)]
     clock = StepTimes()
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -111,14 +116,14 @@ def the_trainer(
     return tokens_per_second(clock.times, settings)
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(TrainingSpeedSettings, __doc__, "pretrain_student")
-    output = Path(settings.output_dir or Path(settings.work_dir) / "training_speed")
     shards_dir = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     folder = locate_tokenizer(str(settings.tokenizer))
     inputs = {"shards_dir": shards_dir, "tokenizer": folder}
-    stage = Stage("training_speed", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    stage = Stage(
+        "training_speed", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
+    )
     accelerator = make_accelerator()
     if stage.is_done(settings.overwrite):
         return
@@ -136,18 +141,14 @@ def main() -> None:
     like = MobileBertForPreTraining(config)
     check_fits(like, shards.index, folder, settings.max_seq_length)
     bf16, work = accelerator.mixed_precision == "bf16", stage.folder / "work"
-    contenders = {
-        "this_loop": lambda: this_loop(config, shards, settings, work),
-        "trainer": lambda: the_trainer(config, shards, settings, work, tokenizer, bf16),
+    contenders: dict[str, Callable[[int], float]] = {
+        "this_loop": lambda _round: this_loop(config, shards, settings, work),
+        "trainer": lambda _round: the_trainer(config, shards, settings, work, tokenizer, bf16),
     }
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(settings.repetitions):
-        for name in contenders if number % 2 == 0 else reversed(contenders):
-            rates[name].append(round(contenders[name](), 1))
-            print(f"round {number + 1}, {name}: {rates[name][-1]:,.0f} tokens/s", flush=True)
+    rates = take_turns(contenders, settings.repetitions, note=print_rate("tokens/s"))
     shutil.rmtree(work, ignore_errors=True)
     ours = statistics.median(rates["this_loop"])
-    times_as_fast = statistics.median(one / other for one, other in zip(*rates.values(), strict=True))
+    times_as_fast = median_ratio(rates["this_loop"], rates["trainer"])
     metrics = {
         "tokens_per_second": rates,
         "times_as_fast": round(times_as_fast, 3),
@@ -164,7 +165,3 @@ def main() -> None:
     }
     stage.finish(metrics)
     print(f"this loop is {times_as_fast:.2f} times as fast as the Trainer")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,11 @@
-"""Time BERT and MobileBERT, as they are and sped up, on the same texts, one by one, in turns, on this machine's CPU.
+"""Time per text of BERT and MobileBERT, as they are and sped up, in turns, on this machine's CPU.
 
-    python scripts/benchmark.py --config recipes/tiny.yaml --task livedoor
-    python scripts/benchmark.py compare A/predictions-seed-0.json B/predictions-seed-0.json [--record comparison_ner]
+    python scripts/measure.py models --config recipes/tiny.yaml --task livedoor
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
 WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
 the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
-and training times come from the folders' records; "items_score" is of the texts that were timed. `compare`
-times nothing: it says whether two models' answers to the same test part differ by more than chance, and keeps that as
-RECORDS_DIR/comparison_ner.json if asked to.
+and training times come from the folders' records; "items_score" is of the texts that were timed.
 """
 
 from __future__ import annotations
@@ -17,11 +14,10 @@ import dataclasses
 import os
 import shutil
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder, write_json
 from mobilebert_ja.common.records import Stage, fingerprint
 from mobilebert_ja.data.sample import resolve_data_dir
@@ -40,7 +36,6 @@ from mobilebert_ja.measuring.speed import (
 )
 from mobilebert_ja.settings import BenchmarkSettings, parse_settings
 from mobilebert_ja.tasks import TASKS, data_file, load_task
-from mobilebert_ja.tasks.intervals import compare_command
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 MAKERS = {
@@ -71,7 +66,7 @@ def check_numbers(settings: BenchmarkSettings) -> None:
             raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
 
 
-def find_places(settings: BenchmarkSettings) -> dict[str, Path]:
+def find_folders(settings: BenchmarkSettings) -> dict[str, Path]:
     """name -> folder of what is to be timed. Raises `UserError` for one that was named, or is needed, and missing."""
     work = Path(settings.work_dir)
     usual = {
@@ -81,27 +76,27 @@ def find_places(settings: BenchmarkSettings) -> dict[str, Path]:
         "onnx": work / "compressed" / settings.task / "onnx",
         "fast": work / "compressed" / settings.task / "fast",
     }
-    places = {}
-    for name, place in usual.items():
+    folders = {}
+    for name, folder in usual.items():
         named = getattr(settings, name)
-        if named or name in ("mobilebert", "compressed") or place.exists():
-            places[name] = require_folder(named or place, f"{MAKERS[name]} --task {settings.task} makes it.")
-    return places
+        if named or name in ("mobilebert", "compressed") or folder.exists():
+            folders[name] = require_folder(named or folder, f"{MAKERS[name]} --task {settings.task} makes it.")
+    return folders
 
 
-def require_same_origin(runs: dict[str, FinishedRuns], places: dict[str, Path]) -> None:
+def require_same_origin(runs: dict[str, FinishedRuns], folders: dict[str, Path]) -> None:
     """Raise `UserError` unless all scores are of one test part and sped-up models were made from the MobileBERT."""
     ours = runs["mobilebert"].split_seed
     if "bert" in runs and runs["bert"].metrics and runs["bert"].split_seed != ours:
         raise UserError(
-            f"{places['bert']} was split with --split_seed {runs['bert'].split_seed}, {places['mobilebert']} with "
+            f"{folders['bert']} was split with --split_seed {runs['bert'].split_seed}, {folders['mobilebert']} with "
             f"{ours}; their scores are of different texts."
         )
     for name in ("compressed", "onnx", "fast"):
         source = runs[name].inputs.get("model_name_or_path") if name in runs else None
-        if source is not None and source != fingerprint(places["mobilebert"]):
+        if source is not None and source != fingerprint(folders["mobilebert"]):
             raise UserError(
-                f"{places[name]} was made from another model than {places['mobilebert']}; "
+                f"{folders[name]} was made from another model than {folders['mobilebert']}; "
                 f"{MAKERS[name]} --overwrite makes it anew."
             )
 
@@ -112,39 +107,35 @@ def start_facts(contender: Contender, task: str, max_seq_length: int, starts: in
     return {"start_seconds": cold.seconds, "start_peak_mib": cold.peak_mib}
 
 
-@exit_on_user_error
 def main() -> None:
-    if sys.argv[1:2] == ["compare"]:
-        return compare_command(sys.argv[2:])
     settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
     check_numbers(settings)
     counts = thread_counts(settings.num_threads)
-    places = find_places(settings)
+    folders = find_folders(settings)
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    runs = {name: read_runs(place, settings.task, data, MAKERS[name]) for name, place in places.items()}
-    require_same_origin(runs, places)
+    runs = {name: read_runs(folder, settings.task, data, MAKERS[name]) for name, folder in folders.items()}
+    require_same_origin(runs, folders)
     output = Path(settings.output_dir or Path(settings.work_dir) / "speed" / settings.task)
-    stage = Stage(
-        f"speed_{settings.task}", vars(settings), output, {**places, "data_dir": data}, Path(str(settings.records_dir))
-    )
+    inputs = {**folders, "data_dir": data}
+    stage = Stage(f"speed_{settings.task}", vars(settings), output, inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
     task = load_task(settings.task, data.parents[1], runs["mobilebert"].split_seed)
-    contenders = load_contenders(places, runs, task)
+    contenders = load_contenders(folders, runs, task)
     stage.begin()
     made = stage.folder / "made"  # for the comparison; not kept
     contenders = add_rivals(contenders, made, settings.seed)
     chosen = spread_subset(len(task.test), settings.max_items, settings.seed)
-    timed_task = dataclasses.replace(task, test=[task.test[place] for place in chosen])
+    timed_task = dataclasses.replace(task, test=[task.test[index] for index in chosen])
     encoder = FastEncoder(contenders["mobilebert"].folder)
     timings, answers = {}, {}
     for count in counts:
         timings[count], answers[count] = time_all(
             contenders, timed_task, encoder, settings.repetitions, count, settings.seed, settings.turn
         )
-    cold_places = spread_subset(len(chosen), settings.cold_items, settings.seed) if settings.cold_items else []
-    cold_task = dataclasses.replace(timed_task, test=[timed_task.test[place] for place in cold_places])
-    cold = time_all(contenders, cold_task, encoder, 1, counts[0], settings.seed, 1)[0] if cold_places else {}
+    cold_indices = spread_subset(len(chosen), settings.cold_items, settings.seed) if settings.cold_items else []
+    cold_task = dataclasses.replace(timed_task, test=[timed_task.test[index] for index in cold_indices])
+    cold = time_all(contenders, cold_task, encoder, 1, counts[0], settings.seed, 1)[0] if cold_indices else {}
     length = runs["mobilebert"].max_seq_length
     tokens = [min(len(encoder.ids(example.text)) + 2, length) for example in timed_task.test]
     first = timings[counts[0]]
@@ -173,7 +164,7 @@ def main() -> None:
             "items": chosen,
             "tokens": tokens,
             "milliseconds": milliseconds[counts[0]],
-            "cold_items": [chosen[place] for place in cold_places],
+            "cold_items": [chosen[index] for index in cold_indices],
             "cold_milliseconds": {
                 name: [round(each, 4) for each in timing.milliseconds[0]] for name, timing in cold.items()
             },
@@ -189,7 +180,7 @@ def main() -> None:
             "mean_tokens": round(statistics.fmean(tokens), 2),
             "repetitions": settings.repetitions,
             "turn": settings.turn,
-            "cold_items": len(cold_places),
+            "cold_items": len(cold_indices),
             "num_threads": counts[0],
             "contenders": facts,
             "tokenizer": timing_facts(first[TOKENIZER]),
@@ -209,7 +200,3 @@ def main() -> None:
         print(f"{settings.task}: {len(chosen)} texts one by one, {settings.repetitions} times, {threads}")
         print(table(contenders, facts, timings[count]))
     print(f"tokenizer alone: {first[TOKENIZER].median_ms:.3f} ms an item")
-
-
-if __name__ == "__main__":
-    main()

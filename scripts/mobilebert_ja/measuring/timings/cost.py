@@ -1,8 +1,8 @@
-"""Estimate what a recipe's training costs in hours and money, as a Markdown table. Nothing is run.
+"""What a recipe's training costs in hours and money, estimated, as a Markdown table. Nothing is run.
 
-    python scripts/estimate_cost.py --record_file records/cost.json
+    python scripts/measure.py cost --record_file records/cost.json
 
-Tokens follow from the recipes, operations a token from the structures. The rate of two CPU cores is measured
+Tokens follow from the recipes, operations per token from the structures. The rate of two CPU cores is measured
 (records/training_speed.json); that of an H100 is not: it is the share of its data sheet that --teacher_utilisation and
 --student_utilisation assume, MobileBERT's narrow products being bound by memory and not by arithmetic.
 """
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.common.records import same_command_line
 from mobilebert_ja.model.flops import training_flops_per_token
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
 from mobilebert_ja.model.mobilebert import forward_flops, mobilebert_config
+from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.settings import (
     CostSettings,
     DistillSettings,
@@ -31,11 +31,16 @@ from mobilebert_ja.settings import (
     parse_settings,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = SCRIPTS.parent
 H100_PEAK = 989.4e12  # dense bf16, data sheet
 STAGES = ("pretrain_teacher", "distill", "pretrain_shallow", "pretrain_short", "pretrain_student")
-ASSUMED = ("teacher_utilisation", "student_utilisation", "scaling_of_eight", "dollars_per_gpu_hour")
-ASSUMED += ("dollars_per_cpu_hour",)
+ASSUMED = (
+    "teacher_utilisation",
+    "student_utilisation",
+    "scaling_of_eight",
+    "dollars_per_gpu_hour",
+    "dollars_per_cpu_hour",
+)
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Work:
 
     stage: str
     tokens: float
-    flops: float  # a token
+    flops: float  # per token
     teacher: bool  # most of it in the teacher's wide products
     seconds: float  # clock budget on one H100, 0 if the recipe counts steps
 
@@ -75,7 +80,7 @@ def work_of(recipe_path: str, settings: CostSettings) -> list[Work]:
 
 
 def h100_flops(teacher: bool, settings: CostSettings) -> float:
-    """Operations a second that are assumed of one H100."""
+    """Operations per second that are assumed of one H100."""
     return H100_PEAK * (settings.teacher_utilisation if teacher else settings.student_utilisation)
 
 
@@ -88,7 +93,7 @@ def duration(seconds: float) -> str:
 
 def costs(settings: CostSettings) -> dict[str, Any]:
     """What the table and the card show: seconds and dollars of each recipe and of its stages, and what is assumed."""
-    measured = read_json(ROOT / "records" / "training_speed.json", "benchmark_training.py makes it.")["metrics"]
+    measured = read_json(ROOT / "records" / "training_speed.json", "measure.py training makes it.")["metrics"]
     cpu, eight = measured["model_gflops_per_second"] * 1e9, 8 * settings.scaling_of_eight
     prices = {
         "one_h100": settings.dollars_per_gpu_hour,
@@ -97,14 +102,14 @@ def costs(settings: CostSettings) -> dict[str, Any]:
     }
     recipes = {}
     for name in ("gpu30", "paper"):
-        stages = []
+        stages: list[dict[str, Any]] = []
         for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
             operations = work.tokens * work.flops
             one = operations / h100_flops(work.teacher, settings)
             seconds = {"one_h100": one, "eight_h100": one / eight, "two_cores": operations / cpu}
             stages.append({"stage": work.stage, "tokens": work.tokens, "flops": work.flops, "seconds": seconds})
-        total = {place: sum(stage["seconds"][place] for stage in stages) for place in prices}
-        dollars = {place: total[place] / 3600 * price for place, price in prices.items()}
+        total = {machine: sum(stage["seconds"][machine] for stage in stages) for machine in prices}
+        dollars = {machine: total[machine] / 3600 * price for machine, price in prices.items()}
         recipes[name] = {"stages": stages, "seconds": total, "dollars": dollars}
     assumed = {name: getattr(settings, name) for name in ASSUMED}
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
@@ -114,7 +119,7 @@ def table(settings: CostSettings) -> str:
     """The Markdown table over both recipes, and under it what it assumes."""
     found = costs(settings)
     lines = [
-        "| recipe | stage | tokens | GFLOP a token | one H100 | eight H100 | two CPU cores |",
+        "| recipe | stage | tokens | GFLOP per token | one H100 | eight H100 | two CPU cores |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, recipe in found["recipes"].items():
@@ -123,7 +128,9 @@ def table(settings: CostSettings) -> str:
                 f"| {name} | {stage['stage']} | {stage['tokens'] / 1e9:,.1f} G | {stage['flops'] / 1e9:.2f} | "
                 f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
-        money = [f"{duration(recipe['seconds'][place])}, ${price:,.0f}" for place, price in recipe["dollars"].items()]
+        money = [
+            f"{duration(recipe['seconds'][machine])}, ${price:,.0f}" for machine, price in recipe["dollars"].items()
+        ]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(
         [
@@ -139,13 +146,8 @@ def table(settings: CostSettings) -> str:
     )
 
 
-@exit_on_user_error
 def main() -> None:
-    settings = parse_settings(CostSettings, __doc__)
+    settings = parse_settings(CostSettings, __doc__)  # type: ignore[type-var]  # no stage: it has no folders
     if settings.record_file:
         write_json(Path(settings.record_file), {"command": same_command_line(), "metrics": costs(settings)})
     print(table(settings))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""Measure fine-tuning: examples a second of this loop and of transformers' own Trainer on the same model and examples.
+"""Examples per second in fine-tuning: this loop and transformers' own Trainer on the same model and examples.
 
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/benchmark_finetuning.py --config recipes/cpu.yaml --task livedoor
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py finetuning --config recipes/cpu.yaml --task livedoor
 
 Reads WORK_DIR/student (or --model_name_or_path) and DATA_DIR, writes WORK_DIR/finetuning_speed/TASK. The contenders
 take turns: this loop; the Trainer as it comes, with padding to the longest row of a batch; and the Trainer told to
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.heads import make_model, model_config
 from mobilebert_ja.finetuning.rows import training_rows
 from mobilebert_ja.finetuning.run import Job, train
+from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, task_source
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
@@ -86,13 +87,11 @@ def the_trainer(job: Job, folder: Path, by_length: bool) -> float:
     return clock.seconds
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(FinetuneSpeedSettings, __doc__, "finetune_{task}", task=list(PUBLIC_TASKS))
     for name in ("examples", "repetitions"):
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
-    settings.num_train_epochs = 1
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuning_speed" / settings.task)
     data = task_source(vars(settings), lambda: resolve_data_dir(settings))
     inputs = dict(data.files)
@@ -104,29 +103,28 @@ def main() -> None:
         return
     task = data.load(settings.split_seed)
     order = np.random.default_rng(settings.seed).permutation(len(task.train))[: settings.examples]
-    task = dataclasses.replace(task, train=[task.train[place] for place in order])
+    task = dataclasses.replace(task, train=[task.train[index] for index in order])
     tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
     encoder = FastEncoder(tokenizer)
-    config = model_config(settings, len(encoder.vocab))
-    job = Job(accelerator, settings, task, config, tokenizer, encoder)
+    training = settings.training()
+    config = model_config(training, len(encoder.vocab))
+    job = Job(accelerator, training, task, config, tokenizer, encoder)
     stage.begin(overwrite=settings.overwrite)
     work = stage.folder / "work"
-    contenders = {
+    trainings: dict[str, Callable[[], float]] = {
         "this_loop": lambda: this_loop(job, work),
         "trainer": lambda: the_trainer(job, work, by_length=False),
         "trainer_by_length": lambda: the_trainer(job, work, by_length=True),
     }
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(settings.repetitions):
-        for name in contenders if number % 2 == 0 else reversed(contenders):
-            rates[name].append(round(len(task.train) / contenders[name](), 1))
-            print(f"round {number + 1}, {name}: {rates[name][-1]:,.1f} examples/s", flush=True)
+
+    def rate_of(seconds: Callable[[], float]) -> Callable[[int], float]:
+        return lambda _round: round(len(task.train) / seconds(), 1)
+
+    contenders = {name: rate_of(seconds) for name, seconds in trainings.items()}
+    rates = take_turns(contenders, settings.repetitions, note=print_rate("examples/s"))
     shutil.rmtree(work, ignore_errors=True)
-    ours = rates["this_loop"]
     times_as_fast = {
-        name: round(statistics.median(own / other for own, other in zip(ours, others, strict=True)), 3)
-        for name, others in rates.items()
-        if name != "this_loop"
+        name: round(median_ratio(rates["this_loop"], rates[name]), 3) for name in rates if name != "this_loop"
     }
     metrics = {
         "examples_per_second": rates,
@@ -140,7 +138,3 @@ def main() -> None:
         f"this loop is {times_as_fast['trainer']:.2f} times as fast as the Trainer, "
         f"{times_as_fast['trainer_by_length']:.2f} times as one that groups by length"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""Compare settings of pretraining on equal terms: the same rows, tokens and held-out text, one setting changed.
+"""Settings of pretraining compared on equal terms: the same rows, tokens and held-out text, one setting changed.
 
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/ablate.py --ablation recipes/ablations/initialisation.yaml \\
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py ablation --ablation recipes/ablations/masking.yaml \\
         --data_dir path/to/data
 
 Runs pretrain.py (or distill.py) once for every variant of the file (and seed), --num_workers at a time, each on cores
@@ -16,25 +16,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.common.records import Stage, fingerprint
-from mobilebert_ja.measuring.ablation import Variant, load_ablation, run_variants, summary
+from mobilebert_ja.measuring.ablation import Variant, load_ablation, run_variant, summary
+from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.settings import AblationSettings, parse_settings
 
+COLUMNS = {
+    "outcome": "{outcome}",
+    "held-out loss": "{mlm_loss:.3f}",
+    "accuracy": "{mlm_accuracy:.1%}",
+    "tokens": "{tokens_seen:,}",
+    "CPU seconds": "{cpu_seconds:,.0f}",
+}
 
-def line_of(name: str, facts: dict[str, Any]) -> str:
-    if not facts["finished"]:
-        return f"{name:44} the loss is not finite at step {facts['diverged_at_step']}"
-    return (
-        f"{name:44} held-out loss {facts['mlm_loss']:.3f}, accuracy {facts['mlm_accuracy']:.1%}, "
-        f"{facts['tokens_seen']:,} tokens, {facts['cpu_seconds']:,.0f} CPU seconds"
-    )
+
+def outcome(facts: dict[str, Any]) -> str:
+    return "finished" if facts["finished"] else f"the loss is not finite at step {facts['diverged_at_step']}"
 
 
-@exit_on_user_error
 def main() -> None:
-    settings = parse_settings(AblationSettings, __doc__)
+    settings = parse_settings(AblationSettings, __doc__, section="")
     ablation = load_ablation(require_file(str(settings.ablation), "recipes/ablations/ has some."))
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = require_folder(Path(str(settings.tokenizer)), "train_tokenizer.py makes it.")
@@ -64,16 +67,12 @@ def main() -> None:
     if not variants:
         raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
     inputs = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
-    results = run_variants(ablation.name, variants, flags, inputs, runs, settings.num_workers)
-    metrics: dict[str, Any] = {
-        "question": ablation.question,
-        "runs": {name: summary(facts) for name, facts in results.items()},
-    }
+    results = run_variants(
+        {variant.name: variant for variant in variants},
+        lambda _name, variant, cores: summary(run_variant(variant, flags, inputs, runs, cores)),
+        ablation.name,
+        settings.num_workers,
+    )
     if not settings.only:
-        stage.finish(metrics)
-    for name, facts in metrics["runs"].items():
-        print(line_of(name, facts))
-
-
-if __name__ == "__main__":
-    main()
+        stage.finish({"question": ablation.question, "runs": results})
+    print(tabulate({name: facts | {"outcome": outcome(facts)} for name, facts in results.items()}, COLUMNS, "variant"))

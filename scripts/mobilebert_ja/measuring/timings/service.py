@@ -1,9 +1,9 @@
-"""Load the HTTP service of examples/service.py: requests a second, the 99th percentile, and that nothing is lost.
+"""Requests per second of the HTTP service of examples/service.py, its 99th percentile, and that nothing is lost.
 
-    python scripts/benchmark_service.py --model_folder work/compressed/livedoor/fast --data_dir DATA
+    python scripts/measure.py service --model_folder work/compressed/livedoor/fast --data_dir DATA
 
 Starts the service in a process of its own on loopback and asks it from several clients at a time, each with one title
-(or sentence) a request and a connection that is kept. Every answer is compared with what the runtime says by itself.
+(or sentence) per request and a connection that is kept. Every answer is compared with what the runtime says by itself.
 Service and clients share the machine's cores. Writes WORK_DIR/service_load.
 """
 
@@ -18,21 +18,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.inference.folder import ONNX, read_facts
+from mobilebert_ja.measuring.turns import take_turns
+from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.runtime import ClassAnswer, load
 from mobilebert_ja.settings import ServiceLoadSettings, parse_settings
 from mobilebert_ja.tasks import load_task
 
-ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = SCRIPTS.parent / "examples"
 START_SECONDS = 60
 
 
@@ -46,7 +48,7 @@ def free_port() -> int:
 def running_service(model_folder: Path) -> Iterator[int]:
     """The service on a port of loopback, for as long as the block lasts. Raises `UserError` if it does not start."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples"), "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--log-level", "warning", "service:app"], env=os.environ | {"MODEL": str(model_folder.resolve())}
     )
@@ -77,9 +79,9 @@ def client(port: int, texts: list[str], expected: list[Any], until: float, resul
     A dropped connection or an answer that cannot be read counts as not right; the next request connects anew.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    place = 0
+    index = 0
     while time.perf_counter() < until:
-        text, wanted = texts[place % len(texts)], expected[place % len(texts)]
+        text, wanted = texts[index % len(texts)], expected[index % len(texts)]
         begun = time.perf_counter()
         try:
             status, content = ask(connection, json.dumps({"texts": [text]}).encode())
@@ -89,12 +91,12 @@ def client(port: int, texts: list[str], expected: list[Any], until: float, resul
             connection.close()
             time.sleep(0.01)  # a service that is gone is not asked without pause
         results.append((time.perf_counter() - begun, right))
-        place += 1
+        index += 1
     connection.close()
 
 
 def answer_of(content: dict[str, Any]) -> Any:
-    """What is compared: a class, or the names with their places."""
+    """What is compared: a class, or the entities with their positions."""
     return content["label"] if "label" in content else content["entities"]
 
 
@@ -128,16 +130,15 @@ def measure(port: int, clients: int, seconds: float, texts: list[str], expected:
     }
 
 
-@exit_on_user_error
 def main() -> None:
-    settings = parse_settings(ServiceLoadSettings, __doc__)
+    settings = parse_settings(ServiceLoadSettings, __doc__, section="")
     folder = Path(str(settings.model_folder))
     facts = read_facts(folder, ONNX)
     try:
-        numbers = [int(each) for each in settings.clients.split(",")]
+        counts = [int(each) for each in settings.clients.split(",")]
     except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1 or settings.seconds <= 0:
+        counts = []
+    if not counts or min(counts) < 1 or settings.seconds <= 0:
         raise UserError("--clients takes whole numbers with commas between them, --seconds more than 0.")
     if facts["task"] not in ("livedoor", "ner"):
         raise UserError(f"{folder} is of the task {facts['task']}; the load is made of the public tasks' test parts.")
@@ -154,12 +155,13 @@ def main() -> None:
     ]
     stage.begin()
     with running_service(folder) as port:
-        measure(port, max(numbers), min(2.0, settings.seconds), texts, expected)  # warm
-        rounds = [
-            measure(port, number, settings.seconds, texts, expected)
-            for _ in range(settings.repetitions)
-            for number in numbers
-        ]
+        measure(port, max(counts), min(2.0, settings.seconds), texts, expected)  # warm
+
+        def with_clients(count: int) -> Callable[[int], dict[str, Any]]:
+            return lambda _round: measure(port, count, settings.seconds, texts, expected)
+
+        measured = take_turns({count: with_clients(count) for count in counts}, settings.repetitions)
+    rounds = [each for of_one_round in zip(*measured.values(), strict=True) for each in of_one_round]
     stage.finish({"task": facts["task"], "recipe": facts.get("recipe"), "rounds": rounds})
     for each in rounds:
         print(
@@ -167,7 +169,3 @@ def main() -> None:
             f"median {each['median_ms']} ms, 99th percentile {each['p99_ms']} ms, "
             f"{each['wrong_or_lost']} of {each['requests']:,} wrong or lost"
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
-"""Measure build_corpus.py: its rate by number of workers, and its memory on many times the text.
+"""Rate of build_corpus.py by number of workers, and its memory on many times the text.
 
-    python scripts/benchmark_corpus.py --data_dir path/to/data
+    python scripts/measure.py corpus --data_dir path/to/data
 
 Reads DATA_DIR/corpus, writes WORK_DIR/corpus_scaling. Rates: --workers, in turn, --repetitions times. Memory: the
-largest process on the text and on --copies times the text. A copy has every kanji moved some places on in the code
-table, so it is as long as the text and has as many sentences, but nothing in it is a duplicate of another copy.
+largest process on the text and on --copies times the text. A copy has every kanji moved on by some code points, so it
+is as long as the text and has as many sentences, but nothing in it is a duplicate of another copy.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, read_lines, require_folder
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.measuring.turns import median_ratio, take_turns
+from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.settings import CorpusScalingSettings, parse_settings
 
 KANJI = range(0x4E00, 0x9FA6)
-SCRIPT = Path(__file__).with_name("build_corpus.py")
 
 
 def chosen(files: list[Path], patterns: str) -> list[Path]:
@@ -37,18 +39,18 @@ def chosen(files: list[Path], patterns: str) -> list[Path]:
     return found
 
 
-def moved_kanji(places: int) -> dict[int, int]:
+def moved_kanji(distance: int) -> dict[int, int]:
     """A table for `str.translate` that moves every kanji on in the code table, from its end to its start."""
-    return {code: KANJI[(code - KANJI.start + places) % len(KANJI)] for code in KANJI}
+    return {code: KANJI[(code - KANJI.start + distance) % len(KANJI)] for code in KANJI}
 
 
 def write_copies(files: list[Path], copies: int, folder: Path) -> None:
     """`copies` texts of each file, the first being itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in progress_bar(range(copies), desc="writing copies", unit="copy"):
-        table = moved_kanji(number)
+    for index in progress_bar(range(copies), desc="writing copies", unit="copy"):
+        table = moved_kanji(index)
         for file in files:
-            with open(folder / f"{file.name.split('.')[0]}-copy{number}.txt", "w", encoding="utf-8") as stream:
+            with open(folder / f"{file.name.split('.')[0]}-copy{index}.txt", "w", encoding="utf-8") as stream:
                 stream.writelines(line.translate(table) + "\n" for line in read_lines(file))
 
 
@@ -56,7 +58,7 @@ def build(sources: str, workers: int, folder: Path, exclude: Path) -> dict[str, 
     """One run of build_corpus.py; what it cost."""
     shutil.rmtree(folder, ignore_errors=True)
     flags = ["--input", sources, "--num_workers", workers, "--work_dir", folder, "--exclude", exclude]
-    command = [sys.executable, SCRIPT, *flags]
+    command = [sys.executable, SCRIPTS / "build_corpus.py", *flags]
     if subprocess.run([str(part) for part in command]).returncode:
         raise UserError("build_corpus.py failed (its message stands above).")
     record = read_json(folder / "records" / "corpus.json")
@@ -73,9 +75,8 @@ def build(sources: str, workers: int, folder: Path, exclude: Path) -> dict[str, 
     }
 
 
-@exit_on_user_error
 def main() -> None:
-    settings = parse_settings(CorpusScalingSettings, __doc__)
+    settings = parse_settings(CorpusScalingSettings, __doc__, section="")
     data = resolve_data_dir(settings)
     corpus = require_folder(data / "corpus", "It holds the raw text.")
     files = list_files(corpus)
@@ -89,15 +90,13 @@ def main() -> None:
     stage.begin()
     work, exclude = stage.folder / "work", data / "ner" / "ner.json"
     counts = [int(each) for each in settings.workers.split(",")]
-    rates: dict[str, list[dict[str, Any]]] = {str(count): [] for count in counts}
-    for number in range(settings.repetitions):
-        for count in counts if number % 2 == 0 else reversed(counts):
-            rates[str(count)].append(build(",".join(map(str, timed)), count, work, exclude))
-    alone = rates[str(counts[0])]
-    times_as_fast = {
-        count: statistics.median(one["seconds"] / each["seconds"] for one, each in zip(alone, runs, strict=True))
-        for count, runs in rates.items()
-    }
+
+    def with_workers(count: int) -> Callable[[int], dict[str, Any]]:
+        return lambda _round: build(",".join(map(str, timed)), count, work, exclude)
+
+    rates = take_turns({str(count): with_workers(count) for count in counts}, settings.repetitions)
+    seconds = {count: [each["seconds"] for each in runs] for count, runs in rates.items()}
+    times_as_fast = {count: median_ratio(seconds[str(counts[0])], mine) for count, mine in seconds.items()}
     once = build(",".join(map(str, multiplied)), counts[-1], work, exclude)
     write_copies(multiplied, settings.copies, stage.folder / "copies")
     many = build(str(stage.folder / "copies"), counts[-1], work, exclude)
@@ -107,9 +106,5 @@ def main() -> None:
         rate = statistics.median(each["megabytes_per_second"] for each in runs)
         print(f"{name} workers: {rate:.2f} MB/s, {times_as_fast[name]:.2f} times as fast as {counts[0]}")
     for each in (once, many):
-        peak = f"at most {each['peak_memory_mib']:,.0f} MiB a process"
+        peak = f"at most {each['peak_memory_mib']:,.0f} MiB per process"
         print(f"{each['megabytes']:,.0f} MB: {each['seconds']:,.0f} s, {peak}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""Measure other ways to write and run a sped-up model: what was tried, what won, what lost.
+"""Time per model call of other ways to write and run a sped-up model: what was tried, what won, what lost.
 
-    python scripts/benchmark_variants.py --config recipes/cpu.yaml --task livedoor --data_dir DATA
+    python scripts/measure.py variants --config recipes/cpu.yaml --task livedoor --data_dir DATA
 
 Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/onnx_variants/TASK: milliseconds of a model call, text by
 text and in turns (tokenization not included), size of the graph, and the share of texts (for entities, of tokens) that
@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import load_finetuned, read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.measuring.speed import spread_subset, timing_facts
 from mobilebert_ja.measuring.variants import KEPT, make_variants
 from mobilebert_ja.settings import VariantSettings, parse_settings
@@ -35,7 +36,6 @@ def agreement(answers: dict[str, Any], wanted: dict[str, Any]) -> float:
     return float(np.mean([np.mean(answers[text].argmax(-1) == logits.argmax(-1)) for text, logits in wanted.items()]))
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(VariantSettings, __doc__, section="", task=list(PUBLIC_TASKS))
     if settings.repetitions < 1 or settings.max_items < 0:
@@ -57,7 +57,7 @@ def main() -> None:
     task = load_task(settings.task, data.parents[1], runs.split_seed)
     model, ready = load_finetuned(source, settings.task, runs.max_seq_length)
     chosen = spread_subset(len(task.test), settings.max_items, settings.seed)
-    task = dataclasses.replace(task, test=[task.test[place] for place in chosen])
+    task = dataclasses.replace(task, test=[task.test[index] for index in chosen])
     encoder = FastEncoder(source)
     cls, sep = encoder.vocab["[CLS]"], encoder.vocab["[SEP]"]
     inputs = {}
@@ -89,9 +89,6 @@ def main() -> None:
         for name, variant in variants.items()
     }
     stage.finish({"task": task.name, "items": len(inputs), "kept": KEPT, "variants": facts})
-    for name, each in facts.items():
-        print(f"{name:36} {each['median_ms']:7.2f} ms, {each['bytes'] / 1e6:6.1f} MB, same {each['agreement']:.1%}")
-
-
-if __name__ == "__main__":
-    main()
+    columns = {"ms": "{median_ms:.2f}", "MB": "{megabytes:.1f}", "same": "{agreement:.1%}"}
+    rows = {name: each | {"megabytes": each["bytes"] / 1e6} for name, each in facts.items()}
+    print(tabulate(rows, columns, "variant"))

@@ -1,7 +1,7 @@
 """Score against latency of one fine-tuned model, the first seed's, sped up in several ways by compress.py.
 
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/sweep_compression.py --config recipes/cpu.yaml --task ner
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/sweep_compression.py --config recipes/cpu.yaml --recipe card
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py cuts --config recipes/cpu.yaml --task ner
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py cuts --config recipes/cpu.yaml --recipe card
 
 Reads WORK_DIR/finetuned/TASK and DATA_DIR, and the section of the recipe that compress.py reads. With --recipe fast it
 writes WORK_DIR/cuts/TASK: each cut of --cuts beside the uncut model in int8; with --recipe card it writes
@@ -17,17 +17,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.card.speed import UNCUT
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder
 from mobilebert_ja.common.records import RECORD_NAME, Stage
 from mobilebert_ja.compression.recipes import predictor_of
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.measuring.speed import spread_subset, timing_facts
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.settings import CompressionSweepSettings, parse_settings
+from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
 
 ONNX = {"recipe": "onnx"}  # which trains nothing
@@ -78,7 +78,6 @@ def model_facts(folder: Path) -> dict[str, Any]:
     }
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(
         CompressionSweepSettings, __doc__, section="", task=list(PUBLIC_TASKS), recipe=list(KINDS)
@@ -107,13 +106,17 @@ def main() -> None:
     shared = {"work_dir": settings.work_dir, "task": settings.task, "seed": str(settings.seed), "num_seeds": "1"}
     shared |= {"records_dir": str(runs / "records")} | ({"data_dir": settings.data_dir} if settings.data_dir else {})
     folders = {name: runs / name for name in variants}
-    for name, own in variants.items():
+
+    def run(name: str, own: dict[str, str], _cores: set[int]) -> dict[str, Any]:
         flags = shared | own | {"output_dir": str(folders[name])}
         run_stage(RoadStage(f"compress.py, {name}", "compress.py", flags, launch=own != ONNX), settings.config)
+        return model_facts(folders[name])
+
+    models = run_variants(variants, run, kind)
     stage.begin()
     split_seed = read_runs(source, settings.task, data, "finetune.py").split_seed
     texts = [example.text for example in load_task(settings.task, data.parents[1], split_seed).test]
-    chosen = [texts[place] for place in spread_subset(len(texts), settings.max_items, settings.seed)]
+    chosen = [texts[index] for index in spread_subset(len(texts), settings.max_items, settings.seed)]
     timings = time_one_by_one(
         {name: predictor_of(folder, variants[name]["recipe"]) for name, folder in folders.items()},
         chosen,
@@ -122,14 +125,8 @@ def main() -> None:
         seed=settings.seed,
         turn=settings.turn,
     )
-    models = {name: model_facts(folder) | timing_facts(timings[name]) for name, folder in folders.items()}
+    models = {name: facts | timing_facts(timings[name]) for name, facts in models.items()}
     stage.finish({"task": settings.task, "items": len(chosen), "turn": settings.turn, "models": models})
-    for name, facts in models.items():
-        print(
-            f"{name:22} {facts['score']:7.2%}  {facts['median_ms']:6.2f} ms  {facts['bytes'] / 1e6:6.1f} MB  "
-            f"same answers {facts['agreement']:.1%}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    columns = {"score": "{score:.2%}", "ms": "{median_ms:.2f}", "MB": "{megabytes:.1f}", "same": "{agreement:.1%}"}
+    rows = {name: facts | {"megabytes": facts["bytes"] / 1e6} for name, facts in models.items()}
+    print(tabulate(rows, columns, "model"))

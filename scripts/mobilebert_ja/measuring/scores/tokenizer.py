@@ -1,11 +1,11 @@
-"""Measure a vocabulary on held-out text, and the fast encoder against transformers' own tokenizer.
+"""A vocabulary on held-out text, and the fast encoder against transformers' own tokenizer.
 
-    python scripts/evaluate_tokenizer.py --config recipes/cpu.yaml --data_dir path/to/data
+    python scripts/measure.py tokenizer --config recipes/cpu.yaml --data_dir path/to/data
 
 Reads WORK_DIR/corpus, WORK_DIR/tokenizer and the titles of DATA_DIR/livedoor; writes WORK_DIR/tokenizer_quality.
-Quality: unknown tokens, tokens a word and a character on held-out encyclopedia, held-out novels and news titles,
+Quality: unknown tokens, tokens per word and per character on held-out encyclopedia, held-out novels and news titles,
 beside a vocabulary of the same size trained on the same lines without a limit on its alphabet. Encoders: whether
-their ids are the same on --sentences sentences of the corpus, and how many sentences a second each does, in turn
+their ids are the same on --sentences sentences of the corpus, and how many sentences per second each does, in turn
 (`transformers`: `encode` without special tokens, its leanest; `transformers_call`: `tokenizer(text)`; `mecab_alone`:
 the bound that no encoder over MeCab can pass).
 """
@@ -20,11 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import list_files, read_lines, require_folder, write_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.measuring.runs import tabulate
+from mobilebert_ja.measuring.turns import median_ratio, take_turns
 from mobilebert_ja.settings import TokenizerEvaluationSettings, parse_settings
 from mobilebert_ja.tasks import data_file, load_task
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer, locate_tokenizer, save_tokenizer
@@ -42,7 +43,7 @@ def heldout_sentences(corpus: Path, pattern: str) -> list[str]:
 
 
 def quality(encoder: FastEncoder, sentences: list[str]) -> dict[str, float]:
-    """Share of unknown tokens; tokens a word and a character (white space not counted)."""
+    """Share of unknown tokens; tokens per word and per character (white space not counted)."""
     tokens = words = unknown = 0
     for sentence in sentences:
         encoding = encoder.encode(sentence)
@@ -76,30 +77,31 @@ def differing(sentences: list[str], encoder: FastEncoder, theirs: Any) -> list[s
     ]
 
 
-def speed(contenders: dict[str, Callable[[str], Any]], sentences: list[str], rounds: int) -> dict[str, Any]:
-    """Sentences a second of each contender, each round on sentences that none has seen; the order alternates."""
+def speed(encoders: dict[str, Callable[[str], Any]], sentences: list[str], rounds: int) -> dict[str, Any]:
+    """Sentences per second of each encoder, each round on sentences that none has seen; the order alternates."""
     size = len(sentences) // rounds
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds):
-        part = sentences[number * size : (number + 1) * size]
-        order = list(contenders) if number % 2 == 0 else list(reversed(contenders))
-        for name in order:
+
+    def rate_of(encode: Callable[[str], Any]) -> Callable[[int], float]:
+        def rate(index: int) -> float:
+            part = sentences[index * size : (index + 1) * size]
             started = time.perf_counter()
             for sentence in part:
-                contenders[name](sentence)
-            rates[name].append(size / (time.perf_counter() - started))
-    slowest = rates["transformers"]
+                encode(sentence)
+            return size / (time.perf_counter() - started)
+
+        return rate
+
+    rates = take_turns({name: rate_of(encode) for name, encode in encoders.items()}, rounds)
     return {
         name: {
             "sentences_per_second": each,
             "median": statistics.median(each),
-            "times_as_fast": statistics.median(fast / slow for fast, slow in zip(each, slowest, strict=True)),
+            "times_as_fast": median_ratio(each, rates["transformers"]),
         }
         for name, each in rates.items()
     }
 
 
-@exit_on_user_error
 def main() -> None:
     settings = parse_settings(TokenizerEvaluationSettings, __doc__, "evaluate_tokenizer")
     corpus = require_folder(Path(str(settings.corpus_dir)), "build_corpus.py makes it.")
@@ -145,27 +147,24 @@ def main() -> None:
     words = count_all_words(sample_lines(list_files(corpus / "train"), settings.sample_lines, settings.seed))
     unlimited = train_vocabulary(words, len(encoder.vocab), UNLIMITED, settings.min_frequency)
     save_tokenizer(unlimited, stage.folder / "unlimited")
-    contenders = {"limited": encoder, "unlimited": FastEncoder(stage.folder / "unlimited")}
+    vocabularies = {"limited": encoder, "unlimited": FastEncoder(stage.folder / "unlimited")}
+    qualities = {
+        name: {kind: quality(each, lines) for kind, lines in kinds.items()} for name, each in vocabularies.items()
+    }
     metrics = {
-        "quality": {
-            name: {kind: quality(each, lines) for kind, lines in kinds.items()} for name, each in contenders.items()
+        "quality": qualities,
+        "single_characters": {
+            name: sum(len(token) == 1 for token in each.vocab) for name, each in vocabularies.items()
         },
-        "single_characters": {name: sum(len(token) == 1 for token in each.vocab) for name, each in contenders.items()},
         "compared_sentences": len(sentences),
         "different_sentences": len(different),
         "speed": speeds,
     }
     stage.finish(metrics)
     print(f"{len(sentences):,} sentences encoded, {len(different)} of them otherwise than transformers does")
-    for name, facts in speeds.items():
-        print(f"{name:17} {facts['median']:8,.0f} sentences/s  {facts['times_as_fast']:5.1f} times as fast")
-    for name, by_kind in metrics["quality"].items():  # type: ignore[attr-defined]
-        for kind, facts in by_kind.items():
-            print(
-                f"{name:10} {kind:13} {facts['unknown_rate']:8.4%} unknown, {facts['tokens_per_word']:.3f} tokens "
-                f"a word, {facts['tokens_per_character']:.3f} a character"
-            )
-
-
-if __name__ == "__main__":
-    main()
+    columns = {"sentences/s": "{median:,.0f}", "times as fast": "{times_as_fast:.1f}"}
+    print(tabulate(speeds, columns, "encoder"))
+    columns = {"unknown": "{unknown_rate:.4%}", "tokens per word": "{tokens_per_word:.3f}"}
+    columns["per character"] = "{tokens_per_character:.3f}"
+    rows = {f"{name}, {kind}": facts for name, kinds_of in qualities.items() for kind, facts in kinds_of.items()}
+    print(tabulate(rows, columns, "vocabulary"))

@@ -1,0 +1,84 @@
+"""Variants that differ in a few settings: each is run once and leaves facts, which become a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from queue import SimpleQueue
+from string import Formatter
+from threading import Event
+from typing import Any, TypeVar
+
+from mobilebert_ja.common.progress import progress_bar
+
+Variant = TypeVar("Variant")
+Facts = dict[str, Any]
+
+
+def run_variants(
+    variants: Mapping[str, Variant],
+    run: Callable[[str, Variant, set[int]], Facts],
+    describe: str,
+    num_workers: int = 1,
+) -> dict[str, Facts]:
+    """Run every variant, `num_workers` at a time, each on processor cores of its own.
+
+    Args:
+        variants: name -> what `run` needs to know.
+        run: gives the facts of one variant from its name, the variant and the cores it may use; one that finds a
+            finished run takes it as it is, so that a command that was interrupted goes on.
+        describe: stands before the progress bar.
+
+    Returns:
+        name -> facts, in the order of the variants. What `run` raises ends it all: variants not yet begun are not run.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // num_workers)
+    free: SimpleQueue[set[int]] = SimpleQueue()
+    for worker in range(num_workers):
+        free.put(set(cores[worker * share % len(cores) :][:share]))
+
+    failed = Event()
+
+    def work(name: str) -> Facts:
+        if failed.is_set():
+            raise CancelledError
+        mine = free.get()
+        try:
+            return run(name, variants[name], mine)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            free.put(mine)
+
+    with ThreadPoolExecutor(num_workers) as pool:
+        results = list(progress_bar(pool.map(work, variants), desc=describe, total=len(variants), unit="run"))
+    return dict(zip(variants, results, strict=True))
+
+
+def tabulate(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str], heading: str = "") -> str:
+    """A table for a terminal: a line of headings, then a line per row that begins with its name.
+
+    Args:
+        rows: name -> facts.
+        columns: heading -> how a cell is written, a format string over the row's facts such as "{median_ms:.2f}"; the
+            cell is "-" where the row lacks one of them or has None.
+        heading: of the names.
+    """
+    lines = [[heading, *columns]]
+    lines += [[name, *(_cell(pattern, facts) for pattern in columns.values())] for name, facts in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def _cell(pattern: str, facts: Mapping[str, Any]) -> str:
+    names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
+    return "-" if any(facts.get(name) is None for name in names) else pattern.format(**facts)

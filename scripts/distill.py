@@ -36,8 +36,10 @@ from mobilebert_ja.pretraining.transfer import (
 from mobilebert_ja.road import walk
 from mobilebert_ja.settings import DistillSettings, parse_settings
 from mobilebert_ja.tokenization.encoder import locate_tokenizer
+from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
-from mobilebert_ja.training.loop import BatchFunction, make_accelerator, run_training
+from mobilebert_ja.training.curve import BatchFunction
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
 
 

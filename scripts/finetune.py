@@ -40,8 +40,8 @@ from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import JGLUE, TASKS, own_data_settings_left_out, task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
-from mobilebert_ja.training.loop import make_accelerator
 
 ENTITY_TASKS = ("ner", "entities")
 FOLDER_ENDINGS = {"": "", "bert": "_bert", "mobilebert": "_random"}  # of sections; of folders with a hyphen

@@ -17,8 +17,10 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.settings import TrainingSettings
 from mobilebert_ja.training.checkpoints import Checkpoints
-from mobilebert_ja.training.loop import constant_schedule, fingerprint_of, linear_schedule, run_training
+from mobilebert_ja.training.curve import fingerprint_of
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.training.pace import constant_schedule, linear_schedule
 
 
 def small_model() -> nn.Module:
@@ -187,8 +189,8 @@ def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_
     seen = []
 
     def loss(model, content):
-        hidden = model["bert"](ids).last_hidden_state
-        seen.append((model["bert"].config._attn_implementation, hidden.detach()))
+        hidden = model.bert(ids).last_hidden_state
+        seen.append((model.bert.config._attn_implementation, hidden.detach()))
         return hidden.square().mean(), {}
 
     settings = TrainingSettings(learning_rate=0.0)

@@ -128,6 +128,7 @@ def main() -> None:
                 "train_seconds": round(seconds, 1),
                 "tokens_per_second": round(tokens / seconds, 1),
                 "strategy": settings.strategy,
+                "precision": accelerator.mixed_precision,
                 **parameter_counts(model.model),
                 **measured,
                 "history": [{"part": name, **point} for name, state in states.items() for point in state.history],

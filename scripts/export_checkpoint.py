@@ -22,7 +22,8 @@ from mobilebert_ja.model.checkpoint import (
     fill_mask_examples,
     load_pretrained,
 )
-from mobilebert_ja.model.mobilebert import forward_flops, parameter_counts
+from mobilebert_ja.model.flops import forward_flops
+from mobilebert_ja.model.mobilebert import parameter_counts
 from mobilebert_ja.settings import ExportSettings, parse_settings
 
 SENTENCES = [  # chosen before any answer was looked at

@@ -210,16 +210,7 @@ def test_a_checkpoint_of_another_model_is_refused_with_a_sentence(tmp_path):
     settings, model = TrainingSettings(), nn.Sequential(nn.Linear(6, 1))
     optimizer = make_adamw(model, settings)
     with pytest.raises(UserError, match=r"step-12 does not fit this model .* --resume_from_checkpoint none"):
-        run_training(
-            Accelerator(),
-            model,
-            make_adamw(model, settings),
-            batch,
-            loss_function,
-            settings,
-            max_steps=2,
-            folder=tmp_path,
-        )
+        run_training(Accelerator(), model, optimizer, batch, loss_function, settings, max_steps=2, folder=tmp_path)
 
 
 def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_path):

@@ -116,8 +116,8 @@ def main() -> None:
         if start is not None:
             raise UserError("--word_embeddings is for a model of random weights; --model_name_or_path has its own.")
         here = settings.word_embeddings == "embeddings"
-        place = Path(settings.work_dir) / "embeddings" if here else Path(settings.word_embeddings)
-        vectors = require_file(place / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
+        folder = Path(settings.work_dir) / "embeddings" if here else Path(settings.word_embeddings)
+        vectors = require_file(folder / WORD_EMBEDDINGS_NAME, "embed_words.py makes it.")
         inputs["word_embeddings"] = vectors
     stage = Stage(RECORD_NAMES[settings.model], vars(settings), output, inputs, Path(str(settings.records_dir)))
     if settings.save_dtype not in SAVED_DTYPES:

@@ -270,7 +270,7 @@ def test_a_token_may_hold_what_splitlines_takes_for_a_line_end(tmp_path, odd):
 
 @pytest.fixture
 def of(folder, tmp_path):
-    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once a process is asked anew."""
+    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once per process is asked anew."""
     mecab.dictionary_folder.cache_clear()
     mecab._warn.cache_clear()
 

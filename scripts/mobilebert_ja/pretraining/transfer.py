@@ -138,10 +138,10 @@ def transfer_optimizers(student: MobileBertForPreTraining, settings: DistillSett
     """The optimizers of the encoder, their groups marked with "layer"; embeddings and heads, copied, rest."""
     parts = [
         Part(
-            {f"mobilebert.encoder.layer.{number}.{name}": each for name, each in block.named_parameters()},
-            {"layer": number},
+            {f"mobilebert.encoder.layer.{index}.{name}": each for name, each in block.named_parameters()},
+            {"layer": index},
         )
-        for number, block in enumerate(student.mobilebert.encoder.layer)
+        for index, block in enumerate(student.mobilebert.encoder.layer)
     ]
     return optimizers_over(parts, settings, settings.optimizer)
 

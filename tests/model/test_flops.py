@@ -10,8 +10,8 @@ from mobilebert_ja.model.mobilebert import mobilebert_config
 
 
 def test_cost_of_a_token_by_hand():
-    # arXiv 2004.02984's student at 128 tokens: 835,584 products per token and layer outside attention, 2 x 128 x 128 in
-    # it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a
+    # arXiv 2004.02984's student at 128 tokens: 835,584 products per token and layer outside attention, 2 x 128 x 128
+    # in it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a
     # product, three passes.
     products = 24 * (835_584 + 2 * 128 * 128) + 196_608 + 0.15 * 512 * (512 + 32_768)
     with torch.device("meta"):

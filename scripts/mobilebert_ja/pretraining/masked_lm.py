@@ -155,7 +155,7 @@ def heldout_batches(heldout: Shards, settings: PretrainSettings) -> Iterator[dic
 def evaluate_pretraining(
     model: PretrainingModel, heldout: Shards, settings: PretrainSettings, device: torch.device
 ) -> dict[str, float]:
-    """MLM loss and accuracy per masked token, and NSP loss and accuracy per pair, on the same held-out rows every time,
+    """MLM loss and accuracy per masked token, NSP loss and accuracy per pair, on the same held-out rows each time,
     and the share of tokens that was masked."""
     was_training = model.training
     model.eval().to(device)

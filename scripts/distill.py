@@ -33,8 +33,10 @@ from mobilebert_ja.pretraining.transfer import (
 )
 from mobilebert_ja.road import walk
 from mobilebert_ja.settings import DistillSettings, parse_settings
+from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
-from mobilebert_ja.training.loop import BatchFunction, make_accelerator, run_training
+from mobilebert_ja.training.curve import BatchFunction
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
 
 
@@ -116,6 +118,7 @@ def main() -> None:
                 "train_seconds": round(seconds, 1),
                 "tokens_per_second": round(tokens / seconds, 1),
                 "strategy": settings.strategy,
+                "precision": accelerator.mixed_precision,
                 **parameter_counts(model.model),
                 **measured,
                 "history": [{"part": name, **point} for name, state in states.items() for point in state.history],

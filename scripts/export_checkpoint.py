@@ -15,7 +15,8 @@ from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.model.checkpoint import RELEASED_FILES, export_checkpoint, fill_mask_examples, load_pretrained
-from mobilebert_ja.model.mobilebert import forward_flops, parameter_counts
+from mobilebert_ja.model.flops import forward_flops
+from mobilebert_ja.model.mobilebert import parameter_counts
 from mobilebert_ja.plans import checkpoint_is_there
 from mobilebert_ja.settings import ExportSettings, parse_settings
 

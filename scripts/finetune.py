@@ -35,8 +35,8 @@ from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints
-from mobilebert_ja.training.loop import make_accelerator
 
 
 def check_decoding(settings: FinetuneSettings) -> None:

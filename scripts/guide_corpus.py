@@ -31,7 +31,8 @@ def main() -> None:
     vocabulary = list(read_vocabulary(stage.inputs["tokenizer"]))
     if len(vocabulary) != shards.index["vocab_size"]:
         raise UserError(
-            f"{settings.tokenizer} has {len(vocabulary)} entries, the shards were packed with {shards.index['vocab_size']}."
+            f"{settings.tokenizer} has {len(vocabulary)} entries, the shards were packed with "
+            f"{shards.index['vocab_size']}."
         )
     accelerator = Accelerator()
     guide = Guide(

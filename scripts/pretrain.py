@@ -42,9 +42,11 @@ from mobilebert_ja.pretraining.masked_lm import (
 )
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings, parse_settings
+from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints
-from mobilebert_ja.training.loop import SCHEDULES, make_accelerator, run_training
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
+from mobilebert_ja.training.pace import SCHEDULES
 
 
 def starting_model(

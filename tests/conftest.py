@@ -4,6 +4,7 @@ import os
 
 
 def pytest_configure(config):
+    os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "no")  # results are to be the same on any processor
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         cores = sorted(os.sched_getaffinity(0))

@@ -10,8 +10,8 @@ from mobilebert_ja.model.mobilebert import mobilebert_config
 
 
 def test_cost_of_a_token_by_hand():
-    # arXiv 2004.02984's student at 128 tokens: 835,584 products a token and layer outside attention, 2 x 128 x 128 in
-    # it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a
+    # arXiv 2004.02984's student at 128 tokens: 835,584 products per token and layer outside attention, 2 x 128 x 128
+    # in it, 196,608 in the embedding; the head has 512 x (512 + 32,768) at each masked position. Two operations a
     # product, three passes.
     products = 24 * (835_584 + 2 * 128 * 128) + 196_608 + 0.15 * 512 * (512 + 32_768)
     with torch.device("meta"):
@@ -19,7 +19,7 @@ def test_cost_of_a_token_by_hand():
         teacher = IBBertForPreTraining(mobilebert_config(32_768, "ib-bert-large"))
     assert training_flops_per_token(student, 128, 0.15) == pytest.approx(3 * 2 * products, rel=1e-6)
 
-    # The teacher: 12,058,624 a token and layer, 2 x 128 x 1024 in attention; its pooler is one product a row.
+    # The teacher: 12,058,624 per token and layer, 2 x 128 x 1024 in attention; its pooler is one product per row.
     products = 24 * (12_058_624 + 2 * 128 * 1024) + 196_608 + 512 * 512 / 128 + 0.15 * 512 * (512 + 32_768)
     assert training_flops_per_token(teacher, 128, 0.15) == pytest.approx(3 * 2 * products, rel=1e-6)
 

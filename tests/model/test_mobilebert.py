@@ -5,7 +5,8 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.model.mobilebert import forward_flops, grow, initialise_student, mobilebert_config, parameter_counts
+from mobilebert_ja.model.flops import forward_flops
+from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_config, parameter_counts
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def test_whole_words_only():
     ids = rows()
     hidden = mask(ids)["input_ids"] == 4
     for row, is_hidden in zip(ids, hidden, strict=True):
-        for place in range(1, len(row)):
-            if row[place] >= 100 and row[place - 1] not in (2, 3):  # continues the word before it
-                assert is_hidden[place] == is_hidden[place - 1]
+        for index in range(1, len(row)):
+            if row[index] >= 100 and row[index - 1] not in (2, 3):  # continues the word before it
+                assert is_hidden[index] == is_hidden[index - 1]
 
 
 def test_targets_are_what_stood_there():

@@ -83,7 +83,7 @@ def test_maps_correspond_one_to_one_and_the_loss_falls():
     for _ in range(60):
         output = model(**content, layers=None, heads=False)
         assert [each.shape for each in output["attentions"].values()] == [(4, 4, 12, 12)] * 2
-        parts = layer_losses(output, {"features": features, "attentions": attentions}, [0, 1], settings)
+        parts = layer_losses(output, {"features": features, "attentions": attentions}, [0, 1])
         loss = weighted(parts, settings, 2)
         optimizer.zero_grad()
         loss.backward()
@@ -104,7 +104,7 @@ def test_phase_loss_reaches_no_layer_above():
     output = TransferModel(student)(**content, layers=1, heads=False)
     features, attentions = PretrainingModel(teacher).features(content["input_ids"], content["token_type_ids"], 1, [0])
     assert len(features) == len(output["features"]) == 1
-    parts = layer_losses(output, {"features": features, "attentions": attentions}, [0], DistillSettings())
+    parts = layer_losses(output, {"features": features, "attentions": attentions}, [0])
     weighted(parts, DistillSettings(), 2).backward()
     blocks = student.mobilebert.encoder.layer
     assert all(p.grad is None for p in blocks[1].parameters())

@@ -37,7 +37,7 @@ from mobilebert_ja.settings.arguments import GROUPS
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tasks import JGLUE, TASKS
 from mobilebert_ja.training.checkpoints import CHOICES
-from mobilebert_ja.training.loop import SCHEDULES
+from mobilebert_ja.training.pace import SCHEDULES
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 EVERY_STAGES = {field.name for field in dataclasses.fields(StageSettings)}  # the road hands them to all alike

@@ -8,6 +8,7 @@ import sys
 import types
 import unicodedata
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import unidic_lite
@@ -63,6 +64,12 @@ def both(folder):
     return parts.load_tokenizer(folder), parts.FastEncoder(folder)
 
 
+@pytest.fixture(scope="module")
+def of_the_root():
+    root = Path(__file__).resolve().parents[2]
+    return parts.load_tokenizer(root), parts.FastEncoder(root)
+
+
 def test_training_is_deterministic(sentences):
     words = vocabulary_parts.count_words(sentences)
     shuffled = list(words.items())
@@ -96,6 +103,29 @@ def test_fast_encoder_gives_the_librarys_ids(both, sentences):
         assert ours.encode(text).ids == ours.ids(text), text
 
 
+SPACE = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+
+
+@pytest.mark.parametrize("space", SPACE, ids=ascii)
+def test_white_space_gives_the_librarys_ids(of_the_root, space):
+    theirs, ours = of_the_root
+    for text in (f"東京{space}大阪", f"東京\r{space}大阪a{space}b", space, f"{space}東京。{space}"):
+        assert ours.encode(text).ids == ours.ids(text) == theirs.encode(text, add_special_tokens=False)
+    encoding = ours.encode(f"東京{space}大阪")
+    assert encoding.offsets == [(0, 2), (3, 5)]
+
+
+LIKELY_TO_DIFFER = st.text(alphabet=[*SPACE, *"東京a,。ｶﾞ\u0301\u200b\x00\ud800"], max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.characters(codec=None), max_size=40) | LIKELY_TO_DIFFER)
+def test_any_text_gives_the_librarys_ids(of_the_root, text):
+    theirs, ours = of_the_root
+    handed = mecab.without_surrogates(text)  # the library refuses lone surrogates
+    assert ours.ids(text) == ours.encode(text).ids == theirs.encode(handed, add_special_tokens=False)
+
+
 def test_special_tokens_written_in_a_text_are_ordinary_text(both):
     # transformers would take them for the real ones; text from outside must not be able to put a mask into a row.
     encoder = both[1]
@@ -124,6 +154,46 @@ def test_offsets_point_into_the_original(both, sentences):
             if number != encoder.unk_id:
                 # A stretch may normalize to several tokens (㈱ is three); then each token is a part of it.
                 assert surface in unicodedata.normalize("NFKC", text[start:end]), (text, surface, start, end)
+
+
+def stretches_by_definition(text):
+    """`normalize_with_offsets`, from its definition: slow, each stretch normalized anew for every character."""
+    if unicodedata.normalize("NFKC", text) == text:
+        return text, list(range(len(text) + 1))
+    normalized, origin, begin = "", [], 0
+    while begin < len(text):
+        end, piece = begin + 1, unicodedata.normalize("NFKC", text[begin])
+        while end < len(text):
+            alone = unicodedata.normalize("NFKC", text[end])
+            together = unicodedata.normalize("NFKC", text[begin : end + 1])
+            if together == piece + alone and not unicodedata.combining(alone[0]):
+                break
+            piece, end = together, end + 1
+        normalized, origin, begin = normalized + piece, origin + [begin] * len(piece), end
+    return normalized, [*origin, len(text)]
+
+
+COMPOSING = "か\u3099\u309aｶﾞe\u0301\u0327\u0323\u1dce\u1100\u1161\u11a8가\u0dd9\u0dcf\u0dca\u09c7\u09be\ufdfa㈱a。"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=COMPOSING, max_size=25) | st.text(max_size=25))
+def test_stretches_are_those_of_the_definition(text):
+    assert parts.normalize_with_offsets(text) == stretches_by_definition(text)
+
+
+def test_work_grows_in_proportion_to_the_marks(both, monkeypatch):
+    def normalized_characters(marks):
+        counted = []
+        normalize = unicodedata.normalize
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                unicodedata, "normalize", lambda form, text: counted.append(len(text)) or normalize(form, text)
+            )
+            both[1].encode("か" + "\u0301\u0327\u0323\u1dce" * marks + "が")
+        return sum(counted)
+
+    assert normalized_characters(400) < 5 * normalized_characters(100)
 
 
 @settings(max_examples=150, deadline=None)
@@ -162,7 +232,8 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None), max_size=40)
 def test_no_text_breaks_the_encoder(both, anything):
     encoding = both[1].encode(anything)
     assert len(encoding.ids) == len(encoding.offsets)
-    assert encoding.words == mecab.words_of(unicodedata.normalize("NFKC", mecab.without_surrogates(anything)))
+    words = mecab.words_of(unicodedata.normalize("NFKC", mecab.without_surrogates(anything)))
+    assert encoding.words == [part for word in words for part in word.split()]
     assert encoding.ids == both[1].ids(anything)
     assert all(0 <= start <= end <= len(anything) for start, end in encoding.offsets)
     assert all(first[0] <= second[0] for first, second in itertools.pairwise(encoding.offsets))
@@ -184,12 +255,22 @@ def test_damaged_vocabulary(tmp_path, lines, words):
         parts.FastEncoder(tmp_path)
 
 
+@pytest.mark.parametrize("odd", ["東\u2028京", "東\x0c京", "\x0c", "東\x85京"], ids=ascii)
+def test_a_token_may_hold_what_splitlines_takes_for_a_line_end(tmp_path, odd):
+    tokens = [*parts.SPECIAL_TOKENS, "あ", odd, "い"]
+    parts.save_tokenizer(tokens, tmp_path / "first")
+    parts.copy_tokenizer(tmp_path / "first", tmp_path / "second")
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        assert list(parts.read_vocabulary(folder / "vocab.txt")) == tokens
+        assert parts.FastEncoder(folder).vocab == parts.load_tokenizer(folder).get_vocab()
+
+
 # --- dictionaries of MeCab; ipadic need not be installed here
 
 
 @pytest.fixture
 def of(folder, tmp_path):
-    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once a process is asked anew."""
+    """mecab_kwargs -> a folder with a tokenizer that has them. What is asked once per process is asked anew."""
     mecab.dictionary_folder.cache_clear()
     mecab._warn.cache_clear()
 

@@ -17,8 +17,10 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.settings import TrainingSettings
 from mobilebert_ja.training.checkpoints import Checkpoints
-from mobilebert_ja.training.loop import constant_schedule, fingerprint_of, linear_schedule, run_training
+from mobilebert_ja.training.curve import fingerprint_of
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.training.pace import constant_schedule, linear_schedule
 
 
 def small_model() -> nn.Module:
@@ -177,6 +179,40 @@ def test_an_evaluation_sees_the_model_without_autocast(tmp_path):
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
+def test_a_model_is_left_as_it_was_and_can_be_trained_again(tmp_path):
+    """Both trainings run in bf16 where that is asked for, and the model's forward() is its own after each."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        settings, model = TrainingSettings(learning_rate=1e-2), small_model()
+        attributes, seen = set(vars(model)), []
+        model[0].register_forward_hook(lambda _module, _input, output: seen.append(output.dtype))
+        accelerator = Accelerator(mixed_precision="bf16")
+        for name in ("first", "second"):
+            seen.clear()
+            run_training(
+                accelerator,
+                model,
+                make_adamw(model, settings),
+                batch,
+                loss_function,
+                settings,
+                max_steps=2,
+                folder=tmp_path / name,
+            )
+            assert seen == [torch.bfloat16] * 2 and set(vars(model)) == attributes
+            assert model(torch.zeros(1, 6)).dtype == torch.float32
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_checkpoint_of_another_model_is_refused_with_a_sentence(tmp_path):
+    train(tmp_path)
+    settings, model = TrainingSettings(), nn.Sequential(nn.Linear(6, 1))
+    optimizer = make_adamw(model, settings)
+    with pytest.raises(UserError, match=r"step-12 does not fit this model .* --resume_from_checkpoint none"):
+        run_training(Accelerator(), model, optimizer, batch, loss_function, settings, max_steps=2, folder=tmp_path)
+
+
 def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_path):
     """While it trains, attention is taken as single products: faster to go back through, and the same to rounding."""
     config = mobilebert_config(
@@ -187,8 +223,8 @@ def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_
     seen = []
 
     def loss(model, content):
-        hidden = model["bert"](ids).last_hidden_state
-        seen.append((model["bert"].config._attn_implementation, hidden.detach()))
+        hidden = model.bert(ids).last_hidden_state
+        seen.append((model.bert.config._attn_implementation, hidden.detach()))
         return hidden.square().mean(), {}
 
     settings = TrainingSettings(learning_rate=0.0)

@@ -22,7 +22,7 @@ from mobilebert_ja.runtime import load
 from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.tasks import Task
 from mobilebert_ja.tokenization.encoder import FastEncoder
-from mobilebert_ja.training.loop import make_accelerator
+from mobilebert_ja.training.accelerator import make_accelerator
 
 RECIPES = ("onnx", "fast", "card")
 # What the card's snippet asks; the answers go into the record, from which the card prints them.

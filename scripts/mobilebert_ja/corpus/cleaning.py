@@ -81,17 +81,17 @@ def clean(text: str, changed: Callable[[str, str, str], None] | None = None) -> 
 
 
 def _matched_brackets(text: str) -> dict[int, int]:
-    """Place of each opening bracket -> place of its closing one. A bracket that is never closed protects nothing."""
+    """Index of each opening bracket -> index of its closing one. A bracket that is never closed protects nothing."""
     pairs: dict[int, int] = {}
-    open_places: list[int] = []
-    for place, char in enumerate(text):
+    open_indices: list[int] = []
+    for index, char in enumerate(text):
         if char in _OPENING:
-            open_places.append(place)
+            open_indices.append(index)
         elif char in _CLOSING:
-            for depth in range(len(open_places) - 1, -1, -1):
-                if text[open_places[depth]] == _CLOSING[char]:
-                    pairs[open_places[depth]] = place
-                    del open_places[depth:]
+            for depth in range(len(open_indices) - 1, -1, -1):
+                if text[open_indices[depth]] == _CLOSING[char]:
+                    pairs[open_indices[depth]] = index
+                    del open_indices[depth:]
                     break
     return pairs
 
@@ -103,17 +103,17 @@ def split_sentences(text: str) -> list[str]:
     """
     pairs = _matched_brackets(text)
     sentences = []
-    begin = place = 0
-    while place < len(text):
-        if place in pairs:
-            place = pairs[place]
-        elif text[place] in _ENDS:
-            following = text[place + 1 :].lstrip(" ")[:1]
-            inside_latin = text[place] != "。" and following.isascii() and following.isalnum()
+    begin = index = 0
+    while index < len(text):
+        if index in pairs:
+            index = pairs[index]
+        elif text[index] in _ENDS:
+            following = text[index + 1 :].lstrip(" ")[:1]
+            inside_latin = text[index] != "。" and following.isascii() and following.isalnum()
             if following not in _ENDS and not inside_latin:
-                sentences.append(text[begin : place + 1].strip())
-                begin = place + 1
-        place += 1
+                sentences.append(text[begin : index + 1].strip())
+                begin = index + 1
+        index += 1
     sentences.append(text[begin:].strip())
     return [sentence for sentence in sentences if sentence]
 

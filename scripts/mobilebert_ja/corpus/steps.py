@@ -149,7 +149,7 @@ class CleanDocuments(PipelineStep):
 
 
 class WriteCleaned(PipelineStep):
-    """One file a task, also for a task without documents: later passes find their input by its place in the list."""
+    """One file per task, also for a task without documents: later passes find their input by its index in the list."""
 
     type = "💽 - WRITER"
     name = "cleaned"
@@ -180,8 +180,8 @@ class CharacterShingles(MinhashDedupSignature):
         width = min(self.config.n_grams, len(points))
         count = len(points) - width + 1
         hashes = np.zeros(count if width else 0, dtype=np.uint64)
-        for place in range(width):
-            hashes += points[place : place + count] * self._WEIGHTS[place]
+        for index in range(width):
+            hashes += points[index : index + count] * self._WEIGHTS[index]
         # Neighbouring code points would give neighbouring hashes; MinHash needs them spread (MurmurHash3's mixer).
         hashes ^= hashes >> np.uint64(33)
         hashes *= np.uint64(0xFF51AFD7ED558CCD)
@@ -198,7 +198,7 @@ class CharacterShingles(MinhashDedupSignature):
 
 
 class Removed:
-    """Takes the documents that a filter of datatrove removes, in the place of its exclusion writer."""
+    """Takes the documents that a filter of datatrove removes, instead of its exclusion writer."""
 
     def __init__(self, rule: str, report: RuleReport):
         self.rule, self.report = rule, report
@@ -232,7 +232,7 @@ class DropRepeatedSentences(SentenceDedupFilter):
 
 
 class WriteCorpus(PipelineStep):
-    """Sentences into `train/PIECE.txt` and `heldout/PIECE.txt`, one a line, a blank line between documents.
+    """Sentences into `train/PIECE.txt` and `heldout/PIECE.txt`, one per line, a blank line between documents.
 
     Which of the two follows from the document's own text, so it does not depend on what else is in the corpus.
     """

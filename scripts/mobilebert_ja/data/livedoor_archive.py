@@ -46,12 +46,12 @@ def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                place = PurePosixPath(member.name)
-                if not member.isfile() or place.suffix != ".txt" or place.name in _NOT_ARTICLES:
+                file = PurePosixPath(member.name)
+                if not member.isfile() or file.suffix != ".txt" or file.name in _NOT_ARTICLES:
                     continue
                 stream = archive.extractfile(member)
                 assert stream is not None  # only links and folders have none
-                yield place.parent.name, place.name, stream.read()
+                yield file.parent.name, file.name, stream.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -60,7 +60,7 @@ def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
 
 def _title(content: bytes, path: Path, name: str) -> str:
     try:
-        lines = content.decode("utf-8").splitlines()
+        lines = content.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {name} is not UTF-8 (byte {error.start}).") from None
     if len(lines) < 3 or not lines[2].strip():

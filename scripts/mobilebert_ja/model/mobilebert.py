@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import MobileBertConfig, MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
@@ -180,21 +179,3 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
         "parameters": sum(each.numel() for each in model.parameters()),
         "backbone_parameters": sum(each.numel() for each in backbone.parameters()) - in_pooler,
     }
-
-
-def forward_flops(
-    config: MobileBertConfig, tokens: int = 128, kind: type[MobileBertForPreTraining] = MobileBertForPreTraining
-) -> int:
-    """Floating-point operations of the backbone for one row, two a multiplication with addition, matrix products only.
-
-    For 128 tokens the paper gives 5.7 billion for MobileBERT and 3.1 for TINY; counted here are 5.39 and 3.07. It does
-    not say what it counts.
-
-    Args:
-        kind: the class that is built; the teacher's own, `IBBertForPreTraining`, has other products.
-    """
-    config = copy.deepcopy(config)
-    config._attn_implementation = "eager"  # fused attention is not counted on the device that computes nothing
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        kind(config).mobilebert(torch.zeros(1, tokens, dtype=torch.long))
-    return counter.get_total_flops()

@@ -1,8 +1,8 @@
 """The losses of pretraining and of knowledge transfer (MobileBERT, arXiv 2004.02984, section 3.4).
 
 Pure functions of tensors. Where the original TensorFlow code differs from the paper by what looks like an oversight,
-the paper is followed: teacher statistics are those of the same layer (the code broadcasts over all layers), and
-padding takes no part.
+the paper is followed: teacher statistics are those of the same layer (the code broadcasts over all layers). Packed
+rows are full, so there is no padding to leave out.
 """
 
 from __future__ import annotations
@@ -13,45 +13,36 @@ from torch import Tensor
 from mobilebert_ja.pretraining.masking import IGNORED
 
 
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of `values` [B, L] over the positions where `mask` [B, L] is 1 (all if None)."""
-    if mask is None:
-        return values.mean()
-    mask = mask.to(values.dtype)
-    return (values * mask).sum() / mask.sum().clamp(min=1)
-
-
-def feature_map_loss(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+def feature_map_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the feature maps [B, L, H], each token normalized to mean 0 and variance 1.
 
     The normalization has no parameters, so the loss says nothing about scale; `mean_loss` and `variance_loss` do.
     """
     size = student.shape[-1:]
     difference = functional.layer_norm(student.float(), size) - functional.layer_norm(teacher.float(), size)
-    return _mean(difference.square().mean(-1), mask)
+    return difference.square().mean(-1).mean()
 
 
-def mean_loss(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+def mean_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the per-token means over the H features; inputs [B, L, H]."""
-    return _mean((student.float().mean(-1) - teacher.float().mean(-1)).square(), mask)
+    return (student.float().mean(-1) - teacher.float().mean(-1)).square().mean()
 
 
-def variance_loss(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+def variance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean absolute difference of the per-token (biased) variances over the H features; inputs [B, L, H]."""
     difference = student.float().var(-1, unbiased=False) - teacher.float().var(-1, unbiased=False)
-    return _mean(difference.abs(), mask)
+    return difference.abs().mean()
 
 
-def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Cross-entropy of the student's attention against the teacher's, mean over heads and query positions.
 
     Args:
         student, teacher: attention probabilities [B, heads, L, L], each row summing to 1.
-        mask: [B, L], 1 for real tokens; padded queries are left out (padded keys have probability 0 already).
     """
     log_student = student.float().clamp(min=1e-9).log()
     cross_entropy = -(teacher.float() * log_student).sum(-1)  # [B, heads, L]
-    return _mean(cross_entropy.mean(1), mask)
+    return cross_entropy.mean(1).mean()
 
 
 def masked_lm_loss(logits: Tensor, targets: Tensor) -> Tensor:

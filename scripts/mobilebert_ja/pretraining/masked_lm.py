@@ -43,17 +43,17 @@ class PretrainingModel(nn.Module):
 
         Returns:
             The feature map after each block, a list of [B, L, H]; and the attention probabilities [B, heads, L, L] of
-            the blocks whose numbers (from 0) are in `maps_of`, which needs the model's eager attention.
+            the blocks whose indices (from 0) are in `maps_of`, which needs the model's eager attention.
         """
         backbone: Any = self.model.mobilebert
         hidden = backbone.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         features: list[Tensor] = []
         attentions: dict[int, Tensor] = {}
-        for number, block in enumerate(backbone.encoder.layer[:layers]):
+        for index, block in enumerate(backbone.encoder.layer[:layers]):
             hook = None
-            if number in maps_of:  # the maps of the others are not kept
+            if index in maps_of:  # the maps of the others are not kept
                 hook = block.attention.self.register_forward_hook(
-                    lambda _module, _input, output, number=number: attentions.update({number: output[1]})
+                    lambda _module, _input, output, index=index: attentions.update({index: output[1]})
                 )
             try:
                 hidden = block(hidden, None)
@@ -103,7 +103,7 @@ def mask_rate(settings: MaskedLMSettings, step: int) -> float:
 def batch_function(
     shards: Shards, settings: MaskedLMSettings, num_processes: int = 1, guide: GuideVectors | None = None
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """Micro-batch number -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
+    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
     if settings.mask_replacement not in REPLACEMENTS:
         raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
     for name in ("mlm_probability", "final_mlm_probability"):
@@ -116,13 +116,17 @@ def batch_function(
     answers = None if guide is None else guide.row
     rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers)
     size = settings.per_device_train_batch_size
-    a_step = settings.gradient_accumulation_steps * num_processes
+    batches_per_step = settings.gradient_accumulation_steps * num_processes
 
-    def batch(number: int) -> dict[str, np.ndarray]:
-        content = rows.batch(number * size, size)
-        rng = np.random.default_rng([settings.seed, 2, number])
+    def batch(index: int) -> dict[str, np.ndarray]:
+        content = rows.batch(index * size, size)
+        rng = np.random.default_rng([settings.seed, 2, index])
         masked = whole_word_mask(
-            content["input_ids"], shards.index, mask_rate(settings, number // a_step), settings.mask_replacement, rng
+            content["input_ids"],
+            shards.index,
+            mask_rate(settings, index // batches_per_step),
+            settings.mask_replacement,
+            rng,
         )
         return content | masked
 
@@ -169,7 +173,7 @@ def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dic
 def evaluate_pretraining(
     model: PretrainingModel, heldout: Shards, settings: MaskedLMSettings, device: torch.device
 ) -> dict[str, float]:
-    """MLM loss and accuracy a masked token, and NSP loss and accuracy a pair, on the same held-out rows every time,
+    """MLM loss and accuracy per masked token, NSP loss and accuracy per pair, on the same held-out rows each time,
     and the share of tokens that was masked."""
     was_training = model.training
     model.eval().to(device)

@@ -25,9 +25,9 @@ PARTS = ("tokens", "sentences", "documents")
 
 
 def check_vocabulary(size: int) -> None:
-    """Raises `UserError` if a token's number does not fit into 16 bits."""
+    """Raises `UserError` if a token's id does not fit into 16 bits."""
     if size > 1 << 16:
-        raise UserError(f"The vocabulary has {size:,} entries; packed shards hold numbers below {1 << 16:,}.")
+        raise UserError(f"The vocabulary has {size:,} entries; packed shards hold ids below {1 << 16:,}.")
 
 
 def write_source(folder: Path, split: str, name: str, documents: list[list[list[int]]]) -> dict[str, int]:
@@ -118,7 +118,7 @@ def parse_mixture(text: str) -> list[tuple[str, float]]:
 
 
 class Rows:
-    """Training rows as a pure function of their number, so that a resume needs no more than a number.
+    """Training rows as a pure function of their index, so that a resume needs no more than an index.
 
     Every epoch cuts each source's token stream into windows at a fresh offset and shuffles them all; a source of
     weight 0.3 gives a random 30 % of its windows, one of weight 2 each window twice. A row is
@@ -177,30 +177,30 @@ class Rows:
             self._epoch, self._plan = epoch, plan
         return self._plan
 
-    def _window(self, number: int) -> tuple[np.ndarray, Source, int]:
-        epoch, position = divmod(number, self.rows_per_epoch)
+    def _window(self, index: int) -> tuple[np.ndarray, Source, int]:
+        epoch, position = divmod(index, self.rows_per_epoch)
         source_number, start = self._plan_of(epoch)[position]
         source = self.shards.sources[source_number]
         return np.asarray(source.tokens[start : start + self.window], dtype=np.int64), source, int(start)
 
-    def row(self, number: int) -> dict[str, Any]:
+    def row(self, index: int) -> dict[str, Any]:
         """`input_ids` and `token_type_ids`, int64 [length]; with pairs `next_sentence_label` (0: B follows A); with a
         guide its answers `guide`, int8 [length, dimensions]."""
-        tokens, source, start = self._window(number)
+        tokens, source, start = self._window(index)
         if not self.pairs:
             ids = np.concatenate([[self.cls], tokens, [self.sep]])
             row = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
             return row if self.guide is None else row | {"guide": self.guide(source, start, self.window)}
-        rng = np.random.default_rng([self.seed, 1, number])
+        rng = np.random.default_rng([self.seed, 1, index])
         # A ends at the sentence boundary nearest to the middle, if the middle half has one.
         middle = start + self.window // 2
         nearest = np.searchsorted(source.sentences, middle)
         candidates = source.sentences[max(nearest - 1, 0) : nearest + 1] - start
         inside = [int(cut) for cut in candidates if self.window // 4 <= cut <= self.window - self.window // 4]
-        cut = min(inside, key=lambda place: abs(place - self.window // 2)) if inside else self.window // 2
+        cut = min(inside, key=lambda index: abs(index - self.window // 2)) if inside else self.window // 2
         first, second, label = tokens[:cut], tokens[cut:], 0
         if rng.random() < 0.5:
-            epoch = number // self.rows_per_epoch
+            epoch = index // self.rows_per_epoch
             other, _, _ = self._window(epoch * self.rows_per_epoch + int(rng.integers(self.rows_per_epoch)))
             second, label = other[cut:], 1
         ids = np.concatenate([[self.cls], first, [self.sep], second, [self.sep]])
@@ -209,5 +209,5 @@ class Rows:
 
     def batch(self, first: int, size: int) -> dict[str, np.ndarray]:
         """Rows first, first + 1, ..., stacked to int64 [size, length]."""
-        rows = [self.row(number) for number in range(first, first + size)]
+        rows = [self.row(index) for index in range(first, first + size)]
         return {key: np.stack([row[key] for row in rows]) for key in rows[0]}

@@ -77,9 +77,7 @@ def copy_from_teacher(
     return copied
 
 
-def layer_losses(
-    student: dict[str, Any], teacher: dict[str, Any], layers: list[int], settings: DistillSettings
-) -> dict[str, Tensor]:
+def layer_losses(student: dict[str, Any], teacher: dict[str, Any], layers: list[int]) -> dict[str, Tensor]:
     """Unweighted losses of feature maps, means, variances and attention, each summed over `layers` (from 0)."""
     pairs = {
         "feature_map_loss": (losses.feature_map_loss, "features"),
@@ -140,10 +138,10 @@ def transfer_optimizers(student: MobileBertForPreTraining, settings: DistillSett
     """The optimizers of the encoder, their groups marked with "layer"; embeddings and heads, copied, rest."""
     parts = [
         Part(
-            {f"mobilebert.encoder.layer.{number}.{name}": each for name, each in block.named_parameters()},
-            {"layer": number},
+            {f"mobilebert.encoder.layer.{index}.{name}": each for name, each in block.named_parameters()},
+            {"layer": index},
         )
-        for number, block in enumerate(student.mobilebert.encoder.layer)
+        for index, block in enumerate(student.mobilebert.encoder.layer)
     ]
     return optimizers_over(parts, settings, settings.optimizer)
 
@@ -178,7 +176,7 @@ def transfer_loss_function(
         loss = torch.zeros((), device=batch["input_ids"].device)
         values: dict[str, Any] = {}
         if layer_transfer:
-            parts = layer_losses(output, {"features": features, "attentions": attentions}, layers, settings)
+            parts = layer_losses(output, {"features": features, "attentions": attentions}, layers)
             loss = loss + weighted(parts, settings, num_layers)
             values |= parts | {"layer": float(max(layers))}
         if prediction:

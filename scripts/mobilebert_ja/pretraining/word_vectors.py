@@ -1,7 +1,7 @@
 """Word vectors from the company that tokens keep: a factorized matrix of pointwise mutual information.
 
 Levy and Goldberg showed that word2vec factorizes this matrix implicitly ("Neural Word Embedding as Implicit Matrix
-Factorization", 2014); counting does it in seconds a hundred million tokens, with no training and no randomness but
+Factorization", 2014); counting does it in seconds per hundred million tokens, with no training and no randomness but
 that of the factorization. The window, its weights and the smoothed context are those of "Improving Distributional
 Similarity with Lessons Learned from Word Embeddings" (TACL 3, 2015). Needs scipy and scikit-learn; training does not.
 """
@@ -84,8 +84,8 @@ def word_vectors(counts: sparse.csr_matrix, dimensions: int, seed: int) -> np.nd
     return vectors
 
 
-def nearest(vectors: np.ndarray, number: int, count: int) -> list[int]:
-    """The tokens whose vectors point most nearly the same way as that of token `number`, nearest first."""
+def nearest(vectors: np.ndarray, index: int, count: int) -> list[int]:
+    """The tokens whose vectors point most nearly the same way as that of token `index`, nearest first."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    order = np.argsort(-(unit @ unit[number]), kind="stable")
-    return [int(other) for other in order if other != number][:count]
+    order = np.argsort(-(unit @ unit[index]), kind="stable")
+    return [int(other) for other in order if other != index][:count]

@@ -23,7 +23,13 @@ from mobilebert_ja.settings.measuring import (
     TrainingSpeedSettings,
     VariantSettings,
 )
-from mobilebert_ja.settings.pretraining import DistillSettings, ExportSettings, MaskedLMSettings, PretrainSettings, TrainingSettings
+from mobilebert_ja.settings.pretraining import (
+    DistillSettings,
+    ExportSettings,
+    MaskedLMSettings,
+    PretrainSettings,
+    TrainingSettings,
+)
 from mobilebert_ja.settings.recipe import (
     SHARED_KEYS,
     fill_paths,
@@ -33,8 +39,8 @@ from mobilebert_ja.settings.recipe import (
     reject_unknown,
 )
 from mobilebert_ja.settings.release import CardSettings, CompressSettings, PublishSettings
-from mobilebert_ja.settings.tasks import BaselineSettings, DownloadDataSettings, FinetuneSettings, TaskSettings
 from mobilebert_ja.settings.stages import ROAD, RoadStage
+from mobilebert_ja.settings.tasks import BaselineSettings, DownloadDataSettings, FinetuneSettings, TaskSettings
 
 __all__ = [
     "ROAD",

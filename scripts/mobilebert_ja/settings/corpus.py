@@ -107,6 +107,8 @@ class GuideSettings(StageSettings):
     guide_prefix: str = setting("", "What the encoder wants before a text, for example 'query: '.")
     guide_dimensions: int = setting(128, "Numbers kept per token, a byte each: principal components.", minimum=1)
     sources: str = setting("", "Parts of the corpus to ask about, for example 'wikipedia_*,wikinews'; none: all.")
-    max_tokens: int = setting(126, "Tokens given to the encoder at a time: whole sentences of one document.", minimum=1)
+    max_tokens: int = setting(
+        126, "Tokens given to the encoder at a time: whole sentences of one document.", minimum=1
+    )
     batch_size: int = setting(32, "Stretches per batch.", minimum=1)
     sample_tokens: int = setting(200_000, "Tokens that the principal components are taken from.", minimum=1)

@@ -1,4 +1,4 @@
-"""Training the vocabulary, the tokenizer folder, and a fast encoder that knows where each token stands in the text.
+"""The tokenizer folder, and a fast encoder that knows each token's offsets in the text.
 
 Method of cl-tohoku/bert-japanese v2.0: NFKC, MeCab words (unidic_lite), WordPiece inside words. Tokenizers of others
 may use another dictionary of MeCab; it stays theirs wherever they are copied to.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
@@ -53,12 +54,13 @@ TOKENIZER_CONFIG: dict[str, Any] = {
 # control characters, surrogates). Most sentences are; a look at them costs a fifth of normalizing them.
 _OTHER_THAN_PLAIN = re.compile("[^!-~\u3001-\u301b\u301d-\u3029\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff]")
 
+_SPACE_OTHER_THAN_BLANK = re.compile(r"[^\S ]")
+
 
 @dataclass(frozen=True)
 class Word:
-    """A MeCab word: as it stands after NFKC, its features (part of speech first, comma separated), and its place.
-
-    `offset` is [start, end) into the text before normalization.
+    """A MeCab word: as it stands after NFKC, its features (part of speech first, comma separated), and its offset,
+    [start, end) into the text before normalization.
     """
 
     surface: str
@@ -67,7 +69,7 @@ class Word:
 
 
 def words_with_offsets(text: str) -> list[Word]:
-    """MeCab words of a text with what MeCab knows of them; words that no WordPiece has cut."""
+    """MeCab words of a text, not divided by WordPiece, with what MeCab knows of them."""
     normalized, origin = normalize_with_offsets(without_surrogates(text))
     nodes = list(tagger()(normalized))
     surfaces = [node.surface for node in nodes]
@@ -99,13 +101,16 @@ def normalize_with_offsets(text: str) -> tuple[str, list[int]]:
             begin = plain_end
             continue
         end = begin + 1
-        piece = unicodedata.normalize("NFKC", text[begin:end])
         while end < len(text):
             alone = unicodedata.normalize("NFKC", text[end])
-            together = unicodedata.normalize("NFKC", text[begin : end + 1])
-            if together == piece + alone and not unicodedata.combining(alone[:1] or "a"):
-                break
-            piece, end = together, end + 1
+            # A mark belongs to what precedes it, however many there are; the stretch is normalized only to see whether
+            # another character composes with it, which can be so a few times at most.
+            if not unicodedata.combining(alone[0]):
+                piece = unicodedata.normalize("NFKC", text[begin:end])
+                if unicodedata.normalize("NFKC", text[begin : end + 1]) == piece + alone:
+                    break
+            end += 1
+        piece = unicodedata.normalize("NFKC", text[begin:end])
         pieces.append(piece)
         starts.extend([begin] * len(piece))
         begin = end
@@ -118,11 +123,11 @@ class Encoding:
 
     ids: list[int]
     offsets: list[tuple[int, int]]
-    words: list[str]  # as MeCab cut them, after normalization
+    words: list[str]  # of MeCab, after normalization, without white space
 
 
 class _PiecesOfWords(dict[str, tuple[int, ...]]):
-    """word -> ids of its pieces; and in `lengths`, word -> their numbers of characters. WordPiece runs once a word."""
+    """word -> ids of its pieces; in `lengths`, word -> their lengths in characters. WordPiece runs once per word."""
 
     def __init__(self, vocabulary: dict[str, int]):
         from tokenizers.models import WordPiece
@@ -141,7 +146,7 @@ class _PiecesOfWords(dict[str, tuple[int, ...]]):
         if len(tokens) == 1:  # of [UNK], the length of its name says nothing
             self.lengths[word] = (len(word),)
         else:
-            self.lengths[word] = tuple(len(token.value) - (2 if place else 0) for place, token in enumerate(tokens))
+            self.lengths[word] = tuple(len(token.value) - (2 if index else 0) for index, token in enumerate(tokens))
         return ids
 
     def ids_of(self, words: list[str]) -> list[int]:
@@ -179,15 +184,16 @@ class FastEncoder:
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`, without offsets; what packing a corpus needs."""
-        if _OTHER_THAN_PLAIN.search(text):
-            text = unicodedata.normalize("NFKC", without_surrogates(text))
-        return self._pieces.ids_of(words_of(text, self.dictionary))
+        if not _OTHER_THAN_PLAIN.search(text):
+            return self._pieces.ids_of(words_of(text, self.dictionary))
+        normalized = unicodedata.normalize("NFKC", without_surrogates(text))
+        return self._pieces.ids_of(_without_space(words_of(normalized, self.dictionary), normalized))
 
     def encode(self, text: str) -> Encoding:
-        """Tokens of `text` with their places in it."""
+        """Tokens of `text` with their offsets in it."""
         if _OTHER_THAN_PLAIN.search(text):
             normalized, origin = normalize_with_offsets(without_surrogates(text))
-            words = words_of(normalized, self.dictionary)
+            words = _without_space(words_of(normalized, self.dictionary), normalized)
             ids = self._pieces.ids_of(words)
             return Encoding(ids, _offsets(normalized, origin, words, self._pieces.lengths_of(words)), words)
         words = words_of(text, self.dictionary)
@@ -196,10 +202,18 @@ class FastEncoder:
         return Encoding(ids, list(zip([0, *ends], ends, strict=False)), words)
 
 
+def _without_space(words: list[str], normalized: str) -> list[str]:
+    """Words divided at white space that MeCab keeps (a carriage return, U+2028, ...), as WordPiece does in
+    `BertJapaneseTokenizer`; a word of white space alone is dropped."""
+    if not _SPACE_OTHER_THAN_BLANK.search(normalized):
+        return words
+    return [part for word in words for part in word.split()]
+
+
 def _offsets(
     normalized: str, origin: list[int], words: list[str], lengths_of_words: list[tuple[int, ...]]
 ) -> list[tuple[int, int]]:
-    """Where each token stands in the original text. `origin` as `normalize_with_offsets` gives it."""
+    """[start, end) of each token in the original text. `origin` as `normalize_with_offsets` gives it."""
     offsets = []
     cursor = 0
     for word, lengths in zip(words, lengths_of_words, strict=True):
@@ -209,9 +223,7 @@ def _offsets(
             end = min(cursor + length, len(normalized))
             last = origin[end - 1] if end > cursor else origin[cursor]
             # The end in the original is where the stretch after the token's last character begins.
-            stop = end
-            while stop < len(normalized) and origin[stop] == last:
-                stop += 1
+            stop = bisect_right(origin, last, end, len(normalized))
             offsets.append((origin[cursor], max(origin[stop], origin[cursor])))
             cursor = end
     return offsets
@@ -220,8 +232,9 @@ def _offsets(
 def read_vocabulary(path: Path) -> dict[str, int]:
     """token -> id from vocab.txt. Raises `UserError` if it is missing, has doubles or lacks a special token."""
     require_file(path, "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
-    tokens = path.read_text(encoding="utf-8").splitlines()
-    vocabulary = {token: number for number, token in enumerate(tokens)}
+    with path.open(encoding="utf-8") as stream:  # not splitlines(), which ends a line at U+2028 or a form feed too
+        tokens = [line.rstrip("\n") for line in stream]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise UserError(f"{path} holds a token twice.")
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]

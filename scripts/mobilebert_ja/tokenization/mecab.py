@@ -64,13 +64,13 @@ def dictionary_named_by(config: Mapping[str, Any], tokenizer: str | Path) -> str
 
 @cache
 def _warn(sentence: str) -> None:
-    """Once a process: the same tokenizer is loaded in several places."""
+    """Once per process: the same tokenizer is loaded in several places."""
     print(sentence, file=sys.stderr)
 
 
 @cache
 def tagger(options: str = "", dictionary: str = DEFAULT_DICTIONARY) -> Any:
-    """A MeCab tagger, one a process for each output format and dictionary."""
+    """A MeCab tagger, one per process for each output format and dictionary."""
     import fugashi
 
     folder = dictionary_folder(dictionary)

@@ -86,8 +86,14 @@ class Checkpoints:
                 return path / name
         return None
 
+    @staticmethod
+    def name_of(state: TrainState) -> str:
+        """The name of the checkpoint of a state."""
+        return f"step-{state.step}"
+
     def save(self, state: TrainState) -> None:
-        path = self.folder / f"step-{state.step}"
+        """Write the checkpoint of a state, and remove those before the last `KEPT_CHECKPOINTS`."""
+        path = self.folder / self.name_of(state)
         temporary = path.with_name(path.name + ".partial")
         if self.accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -107,7 +113,15 @@ class Checkpoints:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self, path: Path) -> TrainState:
-        self.accelerator.load_state(str(path))
+        """Put a checkpoint into what the accelerator has prepared. Raises `UserError` if it is of another model."""
+        try:
+            self.accelerator.load_state(str(path))
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or ["RuntimeError"])[0]
+            raise UserError(
+                f"{path} does not fit this model (perhaps it was saved by another version of these scripts); give "
+                f"--resume_from_checkpoint none to start anew. ({reason})"
+            ) from None
         return TrainState(**read_json(path / "train_state.json"))
 
     def remove(self) -> None:

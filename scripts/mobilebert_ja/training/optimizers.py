@@ -15,7 +15,7 @@ OPTIMIZERS = ("adamw", "lamb", "muon")
 
 
 def group(parameters: list[nn.Parameter], settings: TrainingSettings, decay: bool, **extra: Any) -> dict[str, Any]:
-    """A parameter group; its learning rate in a step is base_lr x rate x schedule (see training.py)."""
+    """A parameter group; its learning rate in a step is base_lr x rate x schedule (see pace.py)."""
     return {
         "params": parameters,
         "base_lr": settings.learning_rate,

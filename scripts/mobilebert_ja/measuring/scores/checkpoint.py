@@ -24,6 +24,7 @@ from mobilebert_ja.pretraining.masked_lm import PretrainingModel, check_fits, ev
 from mobilebert_ja.pretraining.masking import IGNORED
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import CheckpointEvaluationSettings, PretrainSettings, parse_settings
+from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 UNIT = 128  # eval_rows counts rows of this many tokens: every length is measured on equally many
 
@@ -98,7 +99,7 @@ def main() -> None:
         str(length): evaluate(length, max(1, settings.eval_rows * UNIT // length), settings.mixture)
         for length in progress_bar(lengths, desc="lengths", unit="length")
     }
-    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary = list(read_vocabulary(folder / "vocab.txt"))
     stage.finish({"kinds": kinds, "lengths": by_length, "most_frequent_token": vocabulary[guess]})
     guessed = f"always '{vocabulary[guess]}'"
     columns = {"loss": "{mlm_loss:.3f}", "accuracy": "{mlm_accuracy:.1%}"}

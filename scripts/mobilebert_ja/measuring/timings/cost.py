@@ -18,9 +18,9 @@ from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.common.records import same_command_line
-from mobilebert_ja.model.flops import training_flops_per_token
+from mobilebert_ja.model.flops import forward_flops, training_flops_per_token
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
-from mobilebert_ja.model.mobilebert import forward_flops, mobilebert_config
+from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.settings import (
     CostSettings,

@@ -36,7 +36,7 @@ from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, task_source
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
-from mobilebert_ja.training.loop import make_accelerator
+from mobilebert_ja.training.accelerator import make_accelerator
 
 
 class Clock(TrainerCallback):

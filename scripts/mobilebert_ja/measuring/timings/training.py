@@ -37,7 +37,8 @@ from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function
 from mobilebert_ja.pretraining.shards import Rows, Shards
 from mobilebert_ja.settings import TrainingSpeedSettings, parse_settings
 from mobilebert_ja.tokenization.encoder import load_tokenizer, locate_tokenizer
-from mobilebert_ja.training.loop import make_accelerator, run_training
+from mobilebert_ja.training.accelerator import make_accelerator
+from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
 
 WARM_UP = 2  # steps before the clock starts

@@ -107,7 +107,7 @@ def classify(models: Models, text: str, fast: bool) -> Timed:
     predictor = plain_predictor(models.plain, "livedoor")
 
     def ask() -> dict[str, float]:
-        rows, _ = predictor.rows(text)
+        rows = predictor.rows(text)
         shares = predictor.logits(rows)[0].softmax(-1).tolist()
         return dict(zip(predictor.labels, shares, strict=True))
 

@@ -32,18 +32,19 @@ from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import model_input
+from mobilebert_ja.finetuning.forms import FORMS
 from mobilebert_ja.finetuning.heads import check_tokenizer, model_config
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.inference.decoding import DECODINGS
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.tasks import JGLUE, TASKS, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks import JGLUE, TASK_KINDS, TASKS, Kind, own_data_settings_left_out, task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
 from mobilebert_ja.training.checkpoints import CHOICES, Checkpoints
 from mobilebert_ja.training.loop import make_accelerator
 
-ENTITY_TASKS = ("ner", "entities")
+KIND_SETTINGS = [name for form in FORMS.values() for name in form.settings]
 FOLDER_ENDINGS = {"": "", "bert": "_bert", "mobilebert": "_random"}  # of sections; of folders with a hyphen
 
 
@@ -71,8 +72,9 @@ def check_numbers(settings: FinetuneSettings) -> None:
     for name, minimum in least.items():
         if getattr(settings, name) < minimum:
             raise UserError(f"--{name} must be at least {minimum}, not {getattr(settings, name)}.")
-    if settings.task not in ENTITY_TASKS and settings.decoding not in ("plain", FinetuneSettings().decoding):
-        raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(ENTITY_TASKS)}.")
+    decoded = [task for task, kind in TASK_KINDS.items() if "decoding" in FORMS[kind].settings]
+    if settings.task not in decoded and settings.decoding not in ("plain", FinetuneSettings().decoding):
+        raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(decoded)}.")
     if not 0 < settings.validation_share < 1:
         raise UserError(f"--validation_share must be more than 0 and less than 1, not {settings.validation_share}.")
     if not 0 <= settings.token_masking < 1:
@@ -83,15 +85,11 @@ def check_numbers(settings: FinetuneSettings) -> None:
 
 def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
     """The settings without those that say nothing about this run, such as how own files are read without any."""
-    absent = set()
-    if settings.task not in ENTITY_TASKS:
-        absent |= {"decoding"}
-    if settings.task not in ENTITY_TASKS or settings.decoding not in ("crf", "auto"):
+    absent = {*KIND_SETTINGS} - {*FORMS[TASK_KINDS[settings.task]].settings}
+    if settings.decoding not in ("crf", "auto"):
         absent |= {"crf_gain"}
-    if settings.task not in ENTITY_TASKS or settings.decoding != "auto":
+    if settings.decoding != "auto":
         absent |= {"validation_share"}
-    if settings.task != "jsquad":
-        absent |= {"doc_stride"}
     kept = own_data_settings_left_out(vars(settings))
     return {name: value for name, value in kept.items() if name not in absent}
 
@@ -143,10 +141,10 @@ def main() -> None:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 
-    choice = None
-    if task.kind == "entities" and settings.decoding == "auto":
+    choice, decoded = None, task.kind is Kind.ENTITIES
+    if decoded and settings.decoding == "auto":
         choice = choose_decoding(job, stage.folder)
-    decoding = choice["chosen"] if choice else settings.decoding if task.kind == "entities" else "plain"
+    decoding = choice["chosen"] if choice else settings.decoding if decoded else "plain"
     results: list[Path] = []
     for seed in range(settings.seed, settings.seed + settings.num_seeds):
         folder = stage.folder if not results else stage.folder / f"seed-{seed}"
@@ -178,7 +176,7 @@ def main() -> None:
                 "train_seconds": round(seconds, 2),
                 "bytes": (stage.folder / "model.safetensors").stat().st_size,
                 "pretrained": not settings.random_weights,
-                **({"decoding": decoding} if task.kind == "entities" else {}),
+                **({"decoding": decoding} if decoded else {}),
                 **({"choice": choice} if choice else {}),
             }
         )

@@ -10,18 +10,15 @@ import benchmark
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.tasks.intervals import (
-    accuracy_of,
     bootstrap,
     bootstrap_p,
     compare,
-    entity_f1_of,
-    macro_f1_of,
     mcnemar_p,
     percentile_interval,
     read_answers,
     score_intervals,
 )
-from mobilebert_ja.tasks.metrics import accuracy, entity_scores, macro_f1
+from mobilebert_ja.tasks.metrics import accuracy, accuracy_of, entity_f1_of, entity_scores, macro_f1, macro_f1_of
 
 
 def classes(seed, items=200, right=0.7):

@@ -134,7 +134,7 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
                 found = {}
                 for decoding in ("crf",) if crf else ("plain", "constrained"):
                     answers = job.answers_of(model, taken_decoder(model, decoding, task.labels))(validation, "")
-                    found[decoding] = task.score(answers)[task.metric]
+                    found[decoding] = job.task.score(answers)[task.metric]
                 write_json(kept, found)
                 shutil.rmtree(trial, ignore_errors=True)
             job.accelerator.wait_for_everyone()

@@ -247,7 +247,7 @@ def test_entities_with_a_random_bert(work, monkeypatch, capfd):
         flags(work, task="ner", random_weights="bert", num_train_epochs=12, num_seeds=1, max_seq_length=10, **sizes),
     )
     said = capfd.readouterr()
-    assert "are cut" not in said.err  # longer sentences are read in windows
+    assert "are truncated" not in said.err  # longer sentences are read in windows
     metrics = read_json(work / "records" / "ner-bert.json")["metrics"]
     assert metrics["mean"] > 0.5 and metrics["std"] is None and metrics["pretrained"] is False
     assert set(metrics["runs"][0]["details"]["per_type"]) == {"人名", "地名"}

@@ -1,4 +1,4 @@
-"""Training a cut model to answer as the one that it was cut from, on the task's own training part."""
+"""Training a shrunk model to answer as the one that it was cut from, on the task's own training part."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ def work_dirs() -> list[Path]:
     return [folder for folder in known if folder.is_dir()]
 
 
-def find_models(task: str, places: list[Path]) -> Models | None:
-    """The first of `places` with a model of the task; None if there is none."""
-    for work in places:
+def find_models(task: str, work_dirs: list[Path]) -> Models | None:
+    """The first of `work_dirs` with a model of the task; None if there is none."""
+    for work in work_dirs:
         plain: Path | None = work / "finetuned" / task
         fast = next((path for name in ("fast", "onnx") if (path := work / "compressed" / task / name).is_dir()), None)
         plain = plain if plain is not None and (plain / "config.json").is_file() else None
@@ -107,7 +107,7 @@ def classify(models: Models, text: str, fast: bool) -> Timed:
     predictor = plain_predictor(models.plain, "livedoor")
 
     def ask() -> dict[str, float]:
-        rows, _ = predictor.rows(text)
+        rows = predictor.rows(text)
         shares = predictor.logits(rows)[0].softmax(-1).tolist()
         return dict(zip(predictor.labels, shares, strict=True))
 

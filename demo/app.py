@@ -68,14 +68,14 @@ def fill(text: str, form: str) -> tuple[dict[str, float], str]:
 def highlighted(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str | None]]:
     """A text in pieces, each with its type or None, in the order of the text."""
     pieces: list[tuple[str, str | None]] = []
-    place = 0
+    end_of_last = 0
     for start, end, kind in sorted(spans):
-        if place < start:
-            pieces.append((text[place:start], None))
+        if end_of_last < start:
+            pieces.append((text[end_of_last:start], None))
         pieces.append((text[start:end], kind))
-        place = end
-    if place < len(text):
-        pieces.append((text[place:], None))
+        end_of_last = end
+    if end_of_last < len(text):
+        pieces.append((text[end_of_last:], None))
     return pieces
 
 
@@ -126,8 +126,8 @@ def find_names(models: Models, text: str, form: str) -> tuple[list[tuple[str, st
     return highlighted(text, result.answer), words_of(result)
 
 
-def build(places: Callable[[], list[Path]]) -> gr.Blocks:
-    """The page, with the models found in `places` whenever it is loaded: there may be more than before."""
+def build(work_dirs: Callable[[], list[Path]]) -> gr.Blocks:
+    """The page, with the models found in `work_dirs` whenever it is loaded: there may be more than before."""
     with gr.Blocks(title="mobilebert-ja", analytics_enabled=False) as page:
         gr.Markdown(
             "# mobilebert-ja を試す\nCPU で速く動く小さな日本語モデルです。計算はこの計算機の中だけで行われます。"
@@ -148,7 +148,7 @@ def build(places: Callable[[], list[Path]]) -> gr.Blocks:
             @gr.render()
             def titles() -> None:
                 classes = lambda: gr.Label(label="分類", num_top_classes=9)  # noqa: E731
-                models = answers.find_models("livedoor", places())
+                models = answers.find_models("livedoor", work_dirs())
                 task_tab("livedoor", models, TITLES, "ニュースの題名", classes, classify)
 
         with gr.Tab("名前"):
@@ -156,7 +156,7 @@ def build(places: Callable[[], list[Path]]) -> gr.Blocks:
             @gr.render()
             def names() -> None:
                 marked = lambda: gr.HighlightedText(label="見つけた名前", combine_adjacent=False)  # noqa: E731
-                task_tab("ner", answers.find_models("ner", places()), SENTENCES, "文", marked, find_names)
+                task_tab("ner", answers.find_models("ner", work_dirs()), SENTENCES, "文", marked, find_names)
 
         with gr.Tab("速さ"):
             gr.Markdown("このリポジトリの記録から描いた図です。表と条件は README.md にあります。")

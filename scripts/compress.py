@@ -58,7 +58,7 @@ def compress_seed(
     Its answers go to `answers_file`, in the form of finetune.py's.
     """
     seed = runs.seeds[place]
-    model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length)
+    model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length, task.kind)
     require_labels(before.labels, task, before.folder)
     answers_before = stored_answers(runs, place, task)
     if answers_before is None:

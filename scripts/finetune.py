@@ -30,9 +30,10 @@ from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.heads import check_tokenizer, model_config
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
-from mobilebert_ja.plans import ENTITY_TASKS, finetuning_folder, finetuning_stage
+from mobilebert_ja.inference.kinds import KINDS
+from mobilebert_ja.plans import finetuning_folder, finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.tasks import task_source
+from mobilebert_ja.tasks import TASK_KINDS, Kind, task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
 from mobilebert_ja.training.accelerator import make_accelerator
@@ -41,8 +42,9 @@ from mobilebert_ja.training.checkpoints import Checkpoints
 
 def check_decoding(settings: FinetuneSettings) -> None:
     """Raise `UserError` for a choice of tags where the task has none."""
-    if settings.task not in ENTITY_TASKS and settings.decoding not in ("plain", FinetuneSettings().decoding):
-        raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(ENTITY_TASKS)}.")
+    decoded = [task for task, kind in TASK_KINDS.items() if "decoding" in KINDS[kind].settings]
+    if settings.task not in decoded and settings.decoding not in ("plain", FinetuneSettings().decoding):
+        raise UserError(f"--decoding {settings.decoding} goes with --task {' or '.join(decoded)}.")
 
 
 @exit_on_user_error
@@ -72,10 +74,10 @@ def main() -> None:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 
-    choice = None
-    if task.kind == "entities" and settings.decoding == "auto":
+    choice, decoded = None, task.kind is Kind.ENTITIES
+    if decoded and settings.decoding == "auto":
         choice = choose_decoding(job, stage.folder)
-    decoding = choice["chosen"] if choice else settings.decoding if task.kind == "entities" else "plain"
+    decoding = choice["chosen"] if choice else settings.decoding if decoded else "plain"
     results: list[Path] = []
     for seed in range(settings.seed, settings.seed + settings.num_seeds):
         folder = stage.folder if not results else stage.folder / f"seed-{seed}"
@@ -107,7 +109,7 @@ def main() -> None:
                 "train_seconds": round(seconds, 2),
                 "bytes": (stage.folder / "model.safetensors").stat().st_size,
                 "pretrained": not settings.random_weights,
-                **({"decoding": decoding} if task.kind == "entities" else {}),
+                **({"decoding": decoding} if decoded else {}),
                 **({"choice": choice} if choice else {}),
             }
         )

@@ -21,6 +21,7 @@ from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.data.sources import Part, parts_of
 from mobilebert_ja.finetuning.classical import suitable_method
 from mobilebert_ja.finetuning.origin import model_input, task_source_of
+from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.settings import (
     ROAD,
     BaselineSettings,
@@ -40,10 +41,10 @@ from mobilebert_ja.settings import (
     TokenizerSettings,
     WordVectorSettings,
 )
-from mobilebert_ja.tasks import data_file, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks import JGLUE, TASK_KINDS, data_file, own_data_settings_left_out, task_source
 from mobilebert_ja.tokenization.encoder import locate_tokenizer
 
-ENTITY_TASKS = ("ner", "entities")
+_KIND_SETTINGS = {name for facts in KINDS.values() for name in facts.settings}
 RANDOM_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}  # of the folders of models without pretraining
 _PRETRAINED = {stage.flags["model"]: stage.record for stage in ROAD if stage.script == "pretrain.py"}
 _MADE_BY_THE_ROAD = {
@@ -188,15 +189,11 @@ def finetuning_folder(settings: FinetuneSettings) -> Path:
 
 def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
     """The settings without those that say nothing about this run, such as how own files are read without any."""
-    absent = set()
-    if settings.task not in ENTITY_TASKS:
-        absent |= {"decoding"}
-    if settings.task not in ENTITY_TASKS or settings.decoding not in ("crf", "auto"):
+    absent = _KIND_SETTINGS - {*KINDS[TASK_KINDS[settings.task]].settings}
+    if settings.decoding not in ("crf", "auto"):
         absent |= {"crf_gain"}
-    if settings.task not in ENTITY_TASKS or settings.decoding != "auto":
+    if settings.decoding != "auto":
         absent |= {"validation_share"}
-    if settings.task != "jsquad":
-        absent |= {"doc_stride"}
     kept = own_data_settings_left_out(vars(settings))
     return {name: value for name, value in kept.items() if name not in absent}
 
@@ -332,4 +329,4 @@ def _needs_network(settings: Any) -> bool:
     if any(name and not Path(name).is_dir() for name in names):
         return True
     task = getattr(settings, "task", None)
-    return task in ("jsts", "jnli", "jcommonsenseqa", "jsquad") and settings.data_dir is None
+    return task in JGLUE and settings.data_dir is None

@@ -10,7 +10,7 @@ An `Answerer` may be used by several threads at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.inference.decoding import spans_of_tags
 from mobilebert_ja.inference.folder import (
     ANEW,
     FACTS_NAME,
@@ -28,7 +29,7 @@ from mobilebert_ja.inference.folder import (
     require_unchanged,
     with_default_recipe,
 )
-from mobilebert_ja.inference.spans import spans_of_tags
+from mobilebert_ja.inference.kinds import KINDS, STORED_KINDS, Kind, kind_of_facts
 from mobilebert_ja.inference.windows import stitch, window_starts
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
@@ -40,7 +41,7 @@ _INSTALL = "pip install onnxruntime fugashi unidic-lite tokenizers numpy"
 
 @dataclass(frozen=True)
 class ClassAnswer:
-    """A class. `cut`: the text was longer than the model reads, and its end was left out."""
+    """A class. `cut`: the text was longer than the model reads and was truncated."""
 
     label: str
     probability: float
@@ -74,7 +75,7 @@ class _Input:
     rows: list[list[int]]
     starts: list[int]
     offsets: list[tuple[int, int]]
-    cut: bool
+    truncated: bool
 
 
 def _session(path: Path, facts: dict[str, Any], num_threads: int) -> Any:
@@ -104,15 +105,17 @@ class Answerer:
     """A loaded model; `load` makes it.
 
     Attributes:
+        kind: what its answers are: of `Kind.CLASSES` `ClassAnswer`, of `Kind.ENTITIES` `EntityAnswer`.
         labels: what the model's outputs stand for, in order.
-        max_seq_length: longer texts are cut, or for entities read in windows (tokens, special ones included).
+        max_seq_length: longer texts are truncated, or for entities read in windows (tokens, special ones included).
         facts: what the folder's compressed.json says.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], num_threads: int):
         self.folder, self.facts = folder, facts
         self.labels, self.max_seq_length = list(facts["labels"]), int(facts["max_seq_length"])
-        self.finds_entities = facts.get("kind") == "token"
+        self.kind = kind_of_facts(facts)
+        self._per_token = KINDS[self.kind].per_token
         self._decoder = decoder_of(facts, folder)
         self._encoder = FastEncoder(folder)
         self._session = _session(model_path(folder, ONNX), facts, num_threads)
@@ -120,12 +123,13 @@ class Answerer:
         self._special = [self._encoder.vocab[token] for token in ("[CLS]", "[SEP]", "[PAD]")]
 
     def _require_matching_outputs(self) -> None:
-        """Raise `UserError` unless the model gives a number for each label, of each token if it finds entities."""
+        """Raise `UserError` unless the model gives a number for each label, of each token if its kind asks for it."""
         shape = self._session.get_outputs()[0].shape
         where = self.folder / FACTS_NAME
-        if len(shape) != (3 if self.finds_entities else 2):
-            kind = "token" if len(shape) == 3 else "sequence"
-            raise UserError(f"{where}: kind must be {kind}, as the model beside it is; {ANEW}")
+        per_token = len(shape) == 3
+        if per_token != self._per_token:
+            wanted = next(name for name, kind in STORED_KINDS.items() if KINDS[kind].per_token == per_token)
+            raise UserError(f"{where}: kind must be {wanted}, as the model beside it is; {ANEW}")
         if shape[-1] != len(self.labels):
             raise UserError(f"{where}: {len(self.labels)} labels, but the model beside it tells {shape[-1]}; {ANEW}")
 
@@ -134,10 +138,10 @@ class Answerer:
             # MeCab takes a null character for the end of the text; white space it passes over.
             encoding = self._encoder.encode(text.replace("\0", " "))
         room, (cls, sep, _) = self.max_seq_length - 2, self._special
-        starts = window_starts(len(encoding.ids), room) if self.finds_entities else [0]
+        starts = window_starts(len(encoding.ids), room) if self._per_token else [0]
         rows = [[cls, *encoding.ids[start : start + room], sep] for start in starts]
-        cut = not self.finds_entities and len(encoding.ids) > room
-        return _Input(text, rows, starts, encoding.offsets, cut)
+        truncated = not self._per_token and len(encoding.ids) > room
+        return _Input(text, rows, starts, encoding.offsets, truncated)
 
     def _logits(self, rows: Sequence[list[int]]) -> np.ndarray:
         """[rows, labels] or [rows, tokens, labels], float32; rows are padded to the longest of them."""
@@ -147,23 +151,26 @@ class Answerer:
         else:
             ids = np.full((len(rows), max(map(len, rows))), self._special[2], np.int64)
             mask = np.zeros_like(ids)
-            for place, row in enumerate(rows):
-                ids[place, : len(row)], mask[place, : len(row)] = row, 1
+            for index, row in enumerate(rows):
+                ids[index, : len(row)], mask[index, : len(row)] = row, 1
         return self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
 
     def _answer(self, given: _Input, logits: Sequence[np.ndarray]) -> ClassAnswer | EntityAnswer:
-        if self.finds_entities:
-            pieces = [each[1 : len(row) - 1] for row, each in zip(given.rows, logits, strict=True)]
-            scores = stitch(pieces, given.starts)
-            best = scores.argmax(-1) if self._decoder is None else self._decoder.best(scores)
-            spans = spans_of_tags(given.offsets, [self.labels[number] for number in best])
-            return EntityAnswer([Entity(start, end, kind, given.text[start:end]) for start, end, kind in spans])
+        return _ANSWERS[self.kind](self, given, logits)
+
+    def _class_answer(self, given: _Input, logits: Sequence[np.ndarray]) -> ClassAnswer:
         shares = np.exp(logits[0].astype(np.float64) - logits[0].max())
         shares /= shares.sum()
         best = int(shares.argmax())
-        return ClassAnswer(
-            self.labels[best], float(shares[best]), dict(zip(self.labels, shares.tolist(), strict=True)), given.cut
-        )
+        probabilities = dict(zip(self.labels, shares.tolist(), strict=True))
+        return ClassAnswer(self.labels[best], float(shares[best]), probabilities, given.truncated)
+
+    def _entity_answer(self, given: _Input, logits: Sequence[np.ndarray]) -> EntityAnswer:
+        pieces = [each[1 : len(row) - 1] for row, each in zip(given.rows, logits, strict=True)]
+        scores = stitch(pieces, given.starts)
+        best = scores.argmax(-1) if self._decoder is None else self._decoder.best(scores)
+        spans = spans_of_tags(given.offsets, [self.labels[index] for index in best])
+        return EntityAnswer([Entity(start, end, of_type, given.text[start:end]) for start, end, of_type in spans])
 
     def tokens(self, text: str) -> int:
         """Number of tokens the model is given for a text, special ones included."""
@@ -178,7 +185,7 @@ class Answerer:
         """Answers in the order of `texts`.
 
         Args:
-            batch_size: texts a model call. Texts of like length share a batch, which saves time on a machine with
+            batch_size: texts per model call. Texts of like length share a batch, which saves time on a machine with
                 many cores. Activations are rounded over all that shares a call, so that an answer may depend a little
                 on the others; with 1 it does not.
         """
@@ -188,14 +195,20 @@ class Answerer:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         inputs = [self._input(text) for text in texts]
         rows = [row for given in inputs for row in given.rows]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         logits: list[Any] = [None] * len(rows)
         for start in range(0, len(order), batch_size):
             members = order[start : start + batch_size]
-            for place, each in zip(members, self._logits([rows[place] for place in members]), strict=True):
-                logits[place] = each
+            for index, each in zip(members, self._logits([rows[index] for index in members]), strict=True):
+                logits[index] = each
         remaining = iter(logits)
         return [self._answer(given, [next(remaining) for _ in given.rows]) for given in inputs]
+
+
+_ANSWERS: dict[Kind, Callable[[Answerer, _Input, Sequence[np.ndarray]], ClassAnswer | EntityAnswer]] = {
+    Kind.CLASSES: Answerer._class_answer,
+    Kind.ENTITIES: Answerer._entity_answer,
+}
 
 
 def load(folder: str | Path, num_threads: int = 1) -> Answerer:

@@ -27,6 +27,7 @@ from mobilebert_ja.compression.torchscript import (
 )
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, stored_answers
 from mobilebert_ja.finetuning.predictor import LogitsOf
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.runtime import load
 from mobilebert_ja.tasks import Example, Task, load_task
 from mobilebert_ja.tasks.intervals import compare, read_answers
@@ -403,7 +404,7 @@ def test_a_model_for_the_other_kind_of_task_is_refused(finetuned, data, tmp_path
 
 
 def test_kept_answers_are_used_only_for_the_same_texts(tmp_path):
-    task = Task("ner", "f1", LABELS["ner"], [], [Example("田中は", [(0, 2, "人名")]), Example("雨", [])])
+    task = Task("ner", Kind.ENTITIES, LABELS["ner"], [], [Example("田中は", [(0, 2, "人名")]), Example("雨", [])])
     runs = FinishedRuns(tmp_path, {"runs": [{"seed": 3}]})
     assert stored_answers(runs, 0, task) is None
     kept = [{"text": "田中は", "prediction": [[0, 2, "人名"]]}, {"text": "雨", "prediction": []}]

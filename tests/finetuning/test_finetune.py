@@ -19,14 +19,15 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning import rescore as rescoring
+from mobilebert_ja.finetuning.forms import Reader, training_rows
 from mobilebert_ja.finetuning.heads import make_model, model_config
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
-from mobilebert_ja.finetuning.rows import training_rows
 from mobilebert_ja.finetuning.run import Job, warn_of_losses
+from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.settings.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
-from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 SCRIPT = Path(finetune.__file__)
@@ -133,7 +134,7 @@ def test_one_by_one_as_in_batches(undisturbed):
     test = answers(undisturbed, 5)["test"]
     model = AutoModelForSequenceClassification.from_pretrained(str(undisturbed))
     labels = [model.config.id2label[number] for number in range(3)]
-    predictor = Predictor(LogitsOf(model), FastEncoder(undisturbed), "livedoor", labels, 32)
+    predictor = Predictor(LogitsOf(model), FastEncoder(undisturbed), Kind.CLASSES, labels, 32)
     assert [predictor.predict_one(each["text"]) for each in test] == [each["prediction"] for each in test]
 
 
@@ -247,7 +248,7 @@ def test_entities_with_a_random_bert(work, monkeypatch, capfd):
         flags(work, task="ner", random_weights="bert", num_train_epochs=12, num_seeds=1, max_seq_length=10, **sizes),
     )
     said = capfd.readouterr()
-    assert "are cut" not in said.err  # longer sentences are read in windows
+    assert "are truncated" not in said.err  # longer sentences are read in windows
     metrics = read_json(work / "records" / "ner-bert.json")["metrics"]
     assert metrics["mean"] > 0.5 and metrics["std"] is None and metrics["pretrained"] is False
     assert set(metrics["runs"][0]["details"]["per_type"]) == {"人名", "地名"}
@@ -299,7 +300,7 @@ def test_weights_that_are_not_those_of_the_config(work, tmp_path):
 
 
 def test_texts_of_more_than_512_tokens(work, capfd):
-    """Of classes they are cut and counted; entities are read in windows, all of them."""
+    """Of classes they are truncated and counted; entities are read in windows, all of them."""
     encoder = FastEncoder(work / "tokenizer")
     long = "昨日は雨が降った。" * 120 + "田中太郎は京都市に住む。"
     start, tokens = long.index("京都市"), encoder.encode(long)
@@ -310,15 +311,15 @@ def test_texts_of_more_than_512_tokens(work, capfd):
         return Job(None, random_settings(work, task=task.name, max_seq_length=512), task, None, None, encoder)  # type: ignore
 
     examples = [Example(long, "a"), Example("監督", "b"), Example(long + "。", "a")]
-    warn_of_losses(job(Task("classification", "accuracy", ["a", "b"], examples, examples[:2])))
+    warn_of_losses(job(Task("classification", Kind.CLASSES, ["a", "b"], examples, examples[:2])))
     assert capfd.readouterr().err.splitlines() == [
-        f"warning: {count} inputs of the {part} part are longer than --max_seq_length 512 tokens and are cut"
+        f"warning: {count} inputs of the {part} part are longer than --max_seq_length 512 tokens and are truncated"
         for count, part in (("2 of 3", "training"), ("1 of 2", "test"))
     ]
-    task = Task("ner", "f1", bio_labels(["地名"]), [Example(long, [span])], [Example(long, [span])])
+    task = Task("ner", Kind.ENTITIES, bio_labels(["地名"]), [Example(long, [span])], [Example(long, [span])])
     warn_of_losses(job(task))
     assert capfd.readouterr().err == ""
-    rows = training_rows(task, encoder, 512)
+    rows = training_rows(task, Reader(encoder, 512))
     assert len(rows) > 1 and max(len(row.ids) for row in rows) == 512
     assert {offset for row in rows for offset in row.offsets} == set(tokens.offsets)  # every token is in some window
     tags = [(row.offsets, [task.labels[number] for number in row.labels[1:-1]]) for row in rows]  # type: ignore

@@ -110,7 +110,7 @@ def test_entities(work, monkeypatch, capfd):
     assert not (work / "finetuned" / "ner").exists()
     record = read_json(work / "records" / "entities.json")
     assert (record["metrics"]["task"], record["metrics"]["metric"], record["metrics"]["test_size"]) == (
-        "ner",
+        "entities",
         "f1",
         40,
     )
@@ -121,7 +121,7 @@ def test_entities(work, monkeypatch, capfd):
 
     run(compress, monkeypatch, work, "--task", "entities", *FAST)
     fast, metrics = sped_up(work)
-    assert (fast["task"], fast["labels"]) == ("ner", list(tag.model.config.id2label.values()))
+    assert (fast["task"], fast["labels"]) == ("entities", list(tag.model.config.id2label.values()))
     assert metrics["mean_before"] == record["metrics"]["mean"] and metrics["mean"] > 0.5
     said = refused(
         monkeypatch, capfd, compress, work, "--task", "ner", "--data_dir", "data", "--model_name_or_path", str(folder)

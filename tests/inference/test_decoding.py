@@ -20,11 +20,17 @@ from mobilebert_ja.finetuning.crf import LinearChainCRF
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.finetuning.predictor import Predictor
 from mobilebert_ja.finetuning.rows import IGNORED
-from mobilebert_ja.inference.decoding import allowed_transitions, constrained_decoder, read_decoder
+from mobilebert_ja.inference.decoding import (
+    allowed_transitions,
+    bio_labels,
+    constrained_decoder,
+    read_decoder,
+    spans_of_tags,
+)
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.runtime import load as load_runtime
 from mobilebert_ja.tasks.intervals import read_answers
 from mobilebert_ja.tasks.metrics import entity_scores
-from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 LABELS = bio_labels(["a", "b"])
@@ -140,8 +146,8 @@ def test_predictor_keeps_offsets_whatever_the_decoding(tmp_path):
     text = "㍿は　京都市"
     *_, before, last = encoder.encode(text).offsets
     assert last[1] == len(text)
-    plain = Predictor(model, encoder, "ner", labels, 32)
-    strict = Predictor(model, encoder, "ner", labels, 32, constrained_decoder(labels))
+    plain = Predictor(model, encoder, Kind.ENTITIES, labels, 32)
+    strict = Predictor(model, encoder, Kind.ENTITIES, labels, 32, constrained_decoder(labels))
     assert plain.predict_one(text) == [(*last, "地名")]
     assert strict.predict_one(text) == [(before[0], last[1], "地名")]
     assert strict.predict([text, text], 2) == [strict.predict_one(text)] * 2

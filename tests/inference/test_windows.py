@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.task_data import write_tokenizer
+from mobilebert_ja.finetuning.forms import Reader, training_rows
 from mobilebert_ja.finetuning.predictor import Predictor
-from mobilebert_ja.finetuning.rows import training_rows, window_rows
+from mobilebert_ja.finetuning.rows import window_rows
+from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.inference.windows import stitch, window_starts
 from mobilebert_ja.tasks.base import Example, Task
-from mobilebert_ja.tasks.ner import bio_labels, spans_of_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 LABELS = bio_labels(["地名"])
@@ -46,7 +48,7 @@ def test_each_token_comes_from_where_it_has_most_around_it():
 def test_training_rows_of_a_long_text_hold_its_entities(encoder):
     start = TEXT.index("京都市")
     spans = [(start, start + 3, "地名")]
-    rows = training_rows(Task("ner", "f1", LABELS, [Example(TEXT, spans)], []), encoder, 32)
+    rows = training_rows(Task("ner", Kind.ENTITIES, LABELS, [Example(TEXT, spans)], []), Reader(encoder, 32))
     assert len(rows) > 3 and all(
         len(row.ids) <= 32 == len(row.labels) or len(row.ids) == len(row.labels) for row in rows
     )
@@ -56,7 +58,7 @@ def test_training_rows_of_a_long_text_hold_its_entities(encoder):
     assert set(spans) <= found
 
 
-def test_entities_of_a_long_text_are_found_with_their_places(encoder):
+def test_entities_of_a_long_text_are_found_where_they_stand(encoder):
     """A model that knows the tokens of 京都市 finds them, though they stand far beyond what it reads at a time."""
     kyoto = encoder.ids("京都市")
     start = TEXT.index("京都市")
@@ -65,14 +67,14 @@ def test_entities_of_a_long_text_are_found_with_their_places(encoder):
         logits = torch.zeros(*input_ids.shape, 3)
         logits[..., 0] = 1.0
         for row, ids in enumerate(input_ids.tolist()):
-            for place in range(len(ids)):
-                if ids[place : place + len(kyoto)] == kyoto:
-                    logits[row, place, 1] = 5.0
-                    logits[row, place + 1 : place + len(kyoto), 2] = 5.0
+            for index in range(len(ids)):
+                if ids[index : index + len(kyoto)] == kyoto:
+                    logits[row, index, 1] = 5.0
+                    logits[row, index + 1 : index + len(kyoto), 2] = 5.0
         return logits
 
-    predictor = Predictor(model, encoder, "ner", LABELS, 32)
-    assert len(window_rows(TEXT, encoder, 32)[0]) > 3
+    predictor = Predictor(model, encoder, Kind.ENTITIES, LABELS, 32)
+    assert len(window_rows(TEXT, encoder, 32)) > 3
     assert predictor.predict_one(TEXT) == [(start, start + 3, "地名")]
     assert predictor.predict([TEXT, "京都市", TEXT], 4) == [[(start, start + 3, "地名")], [(0, 3, "地名")]] + [
         [(start, start + 3, "地名")]

@@ -14,6 +14,7 @@ from helpers.fast_models import run_script, write_data, write_finetuned
 from helpers.measurements import run_measurement
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.finetuning.folder import load_finetuned
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.measuring import contenders
 from mobilebert_ja.measuring.cold_start import measure
 from mobilebert_ja.measuring.latency import Timing
@@ -92,7 +93,7 @@ def test_stage(work):
 
 def test_scores_are_those_of_the_timed_texts(work):
     """Answers made by hand: the sped-up model loses one of three."""
-    task = Task("livedoor", "accuracy", ["a", "b"], [], [Example("x", "a"), Example("y", "b"), Example("z", "b")])
+    task = Task("livedoor", Kind.CLASSES, ["a", "b"], [], [Example("x", "a"), Example("y", "b"), Example("z", "b")])
     ready = load_finetuned(work / "finetuned" / "livedoor", "livedoor", 24)[1]
     original = contenders.eager("mobilebert", ready, None)
     random = dataclasses.replace(original, trained=False)

@@ -8,18 +8,15 @@ import pytest
 from helpers.answer_files import write_answers
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks.intervals import (
-    accuracy_of,
     bootstrap,
     bootstrap_p,
     compare,
-    entity_f1_of,
-    macro_f1_of,
     mcnemar_p,
     percentile_interval,
     read_answers,
     score_intervals,
 )
-from mobilebert_ja.tasks.metrics import accuracy, entity_scores, macro_f1
+from mobilebert_ja.tasks.metrics import accuracy, accuracy_of, entity_f1_of, entity_scores, macro_f1, macro_f1_of
 
 
 def classes(seed, items=200, right=0.7):

@@ -24,19 +24,11 @@ import finetune
 from helpers.task_data import PEOPLE, PLACES, write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.finetuning.forms import best_answer, choice_row, collate_choices, windows_of, with_answer
+from mobilebert_ja.finetuning.forms import Reader, best_answer, choice_rows, collate_choices, windows_of, with_answer
 from mobilebert_ja.finetuning.rows import collate, make_row
 from mobilebert_ja.tasks import jglue, task_source
-from mobilebert_ja.tasks.base import Example
 from mobilebert_ja.tasks.intervals import Answers, compare, read_answers
-from mobilebert_ja.tasks.jglue_metrics import (
-    answer_scores,
-    character_f1,
-    exact_match,
-    pearson,
-    similarity_scores,
-    spearman,
-)
+from mobilebert_ja.tasks.metrics import answer_scores, character_f1, exact_match, pearson, similarity_scores, spearman
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -155,24 +147,24 @@ def test_pairs_as_the_tokenizer_makes_them(work, encoder):
     tokenizer = AutoTokenizer.from_pretrained(str(work / "tokenizer"))
     pair = ("監督が話題になる", "ｶﾞﾘﾚｵの　映画")
     row, wanted = make_row(pair, encoder, 64), tokenizer(*pair)
-    assert row.ids == wanted["input_ids"] and row.types == wanted["token_type_ids"] and not row.cut
+    assert row.ids == wanted["input_ids"] and row.types == wanted["token_type_ids"] and not row.truncated
     batch = collate([row, make_row("監督", encoder, 64)], 0)
     assert batch["token_type_ids"][0].tolist() == wanted["token_type_ids"] and not batch["token_type_ids"][1].any()
     assert set(row.types) == {0, 1}
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 30), (30, 1), (30, 30), (8, 9)])
-def test_the_longer_of_a_pair_is_cut_first(encoder, first, second):
+def test_the_longer_of_a_pair_is_truncated_first(encoder, first, second):
     row = make_row(("監督" * first, "選手" * second), encoder, 20)
     kept = [row.types.count(0) - 2, row.types.count(1) - 1]
     whole = [len(encoder.ids("監督" * first)), len(encoder.ids("選手" * second))]
-    assert len(row.ids) == min(20, sum(whole) + 3) and row.cut == (sum(whole) > 17)
+    assert len(row.ids) == min(20, sum(whole) + 3) and row.truncated == (sum(whole) > 17)
     for mine, all_of_it, other in zip(kept, whole, kept[::-1], strict=True):
         assert mine == all_of_it or mine >= other - 1
 
 
 def test_choices_share_a_batch(encoder):
-    rows = [choice_row(Example("どれ", "choice1", ("監督", "選手が話題", "力士")), encoder, 32) for _ in range(2)]
+    rows = [choice_rows(("どれ", ("監督", "選手が話題", "力士")), Reader(encoder, 32))[0] for _ in range(2)]
     rows[0].labels, rows[1].labels = 1, 2
     batch = collate_choices(rows, 0)
     assert batch["input_ids"].shape == (2, 3, len(rows[0].ids)) and batch["labels"].tolist() == [1, 2]
@@ -182,21 +174,21 @@ def test_choices_share_a_batch(encoder):
 def test_windows_cover_the_context_and_know_the_answer(encoder):
     context = "昨日は雨が降った。" * 6 + "田中太郎は　京都市に住む。"
     start = context.index("京都市")
-    windows = windows_of(Example("どこに住む", (), context), 7, encoder, 32, 8)
-    assert len(windows) > 2 and all(len(window.ids) <= 32 and window.question == 7 for window in windows)
+    windows = windows_of(("どこに住む", context), Reader(encoder, 32, 8))
+    assert len(windows) > 2 and all(len(window.ids) <= 32 for window in windows)
     offsets = encoder.encode(context).offsets
     assert sorted({offset for window in windows for offset in window.offsets}) == offsets
     for before, after in itertools.pairwise(windows):
         assert len(set(before.offsets) & set(after.offsets)) >= 8
     found = [with_answer(window, start, start + 3) for window in windows]
     assert found[0].labels == (0, 0) and found[-1].labels != (0, 0)
-    first, last = (place - found[-1].first for place in found[-1].labels)
+    first, last = (index - found[-1].first for index in found[-1].labels)
     assert context[found[-1].offsets[first][0] : found[-1].offsets[last][1]] == "京都市"
     scores = np.zeros((2, len(found[-1].ids)))
     scores[0, found[-1].labels[0]] = scores[1, found[-1].labels[1]] = 5.0
     scores[1, found[-1].first] = 7.0  # an end before the beginning does not count
     assert best_answer(found[-1], *scores) == (10.0, (start, start + 3))
-    assert windows_of(Example("どこ" * 40, (), "雨"), 0, encoder, 32, 8)[0].cut
+    assert windows_of(("どこ" * 40, "雨"), Reader(encoder, 32, 8))[0].truncated
 
 
 # --- files that are not what they should be

@@ -13,6 +13,7 @@ from seqeval.scheme import IOB2
 
 from mobilebert_ja.evaluate_metrics.accuracy import class_scores
 from mobilebert_ja.evaluate_metrics.entity_f1 import span_scores
+from mobilebert_ja.inference.decoding import spans_of_tags
 from mobilebert_ja.tasks.metrics import (
     accuracy,
     classification_scores,
@@ -23,7 +24,6 @@ from mobilebert_ja.tasks.metrics import (
     mean_and_std,
     per_class_scores,
 )
-from mobilebert_ja.tasks.ner import spans_of_tags
 
 REFERENCES = ["a", "a", "a", "b", "b", "c"]
 PREDICTIONS = ["a", "a", "b", "b", "d", "b"]
@@ -80,7 +80,7 @@ def test_same_as_seqeval():
     ]
 
     def spans(sentence):
-        return spans_of_tags([(place, place + 1) for place in range(len(sentence))], sentence)
+        return spans_of_tags([(index, index + 1) for index in range(len(sentence))], sentence)
 
     mine = entity_scores([spans(each) for each in predictions], [spans(each) for each in references])
     assert mine["f1"] == pytest.approx(f1_score(references, predictions))
@@ -107,7 +107,7 @@ def test_same_as_seqeval_in_strict_iob2():
         return tags[:length]
 
     def spans(tags):
-        return spans_of_tags([(place, place + 1) for place in range(len(tags))], tags)
+        return spans_of_tags([(index, index + 1) for index in range(len(tags))], tags)
 
     references = [sentence(generator.randint(1, 12)) for _ in range(300)]
     predictions = [tags if generator.random() < 0.6 else sentence(len(tags)) for tags in references]

@@ -118,7 +118,7 @@ CONLL = (
 )
 def test_the_same_spans_from_every_format(tmp_path, name, content):
     task = load(tmp_path, "entities", name, content, content)
-    assert (task.name, task.metric) == ("ner", "f1")
+    assert (task.name, task.metric) == ("entities", "f1")
     assert task.labels == ["O", "B-人名", "I-人名", "B-地名", "I-地名"]
     assert pairs(task.train) == pairs(task.test) == SENTENCES
     split = load(tmp_path, "entities", name, content)

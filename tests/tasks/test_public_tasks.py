@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from helpers.task_data import SUBJECTS, write_livedoor, write_ner, write_tokenizer
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.finetuning.forms import Reader, training_rows
 from mobilebert_ja.finetuning.predictor import Predictor
-from mobilebert_ja.finetuning.rows import IGNORED, Row, batch_function, collate, epoch_plan, make_row, training_rows
+from mobilebert_ja.finetuning.rows import IGNORED, Row, batch_function, collate, epoch_plan, make_row
+from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks import load_task, task_source
 from mobilebert_ja.tasks.base import share_rounded_up
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes, without_markers
-from mobilebert_ja.tasks.ner import bio_labels, bio_tags, spans_of_tags
+from mobilebert_ja.tasks.ner import bio_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 COUNTS = {"sports-watch": 33, "movie-enter": 24, "smax": 20}
@@ -247,16 +250,16 @@ def test_most_generated_spans_survive_exactly(encoder, data):
 # --- batches
 
 
-def test_rows_are_framed_cut_and_labelled(encoder, data):
+def test_rows_are_framed_truncated_and_labelled(encoder, data):
     task = load_task("ner", data, 0)
-    row, example = training_rows(task, encoder, 128)[0], task.train[0]
+    row, example = training_rows(task, Reader(encoder, 128))[0], task.train[0]
     assert row.ids[0] == encoder.vocab["[CLS]"] and row.ids[-1] == encoder.vocab["[SEP]"]
     assert len(row.labels) == len(row.ids) == len(row.offsets) + 2
     assert row.labels[0] == row.labels[-1] == IGNORED
     tags = [task.labels[number] for number in row.labels[1:-1]]
     assert spans_of_tags(row.offsets, tags) == example.target
     short = make_row(example.text, encoder, 5)
-    assert len(short.ids) == 5 and short.cut and short.ids[1:4] == row.ids[1:4] and not row.cut
+    assert len(short.ids) == 5 and short.truncated and short.ids[1:4] == row.ids[1:4] and not row.truncated
     assert make_row("", encoder, 5).ids == [encoder.vocab["[CLS]"], encoder.vocab["[SEP]"]]
 
 
@@ -330,7 +333,7 @@ def test_predictor_of_classes(encoder):
         return torch.nn.functional.one_hot((input_ids[:, 2] == encoder.vocab["[SEP]"]).long(), 3).float()
 
     model, shown = seen(encoder, by_length)
-    predictor = Predictor(model, encoder, "livedoor", labels, 16)
+    predictor = Predictor(model, encoder, Kind.CLASSES, labels, 16)
     texts = ["監督の新作が話題になる", "が", "映画の公開", "を"]
     answers = predictor.predict(texts, 2)
     assert answers == [predictor.predict_one(text) for text in texts] == [labels[0], labels[1], labels[0], labels[1]]
@@ -342,21 +345,21 @@ def test_predictor_of_classes(encoder):
 def test_predictor_of_entities(encoder):
     """A model that tags the tokens of 京都市 finds it at its characters, whatever stands around it."""
     labels = ["O", "B-地名", "I-地名"]
-    place = encoder.encode("京都市").ids
+    kyoto = encoder.encode("京都市").ids
 
     def tag(input_ids, attention_mask, token_type_ids):
         logits = torch.zeros(*input_ids.shape, 3)
         logits[..., 0] = 1
         for row, ids in enumerate(input_ids.tolist()):
             for start in range(len(ids)):
-                if ids[start : start + len(place)] == place:
+                if ids[start : start + len(kyoto)] == kyoto:
                     logits[row, start, 1] = 2
-                    logits[row, start + 1 : start + len(place), 2] = 2
+                    logits[row, start + 1 : start + len(kyoto), 2] = 2
         logits[..., 0, 1] = 9  # what it says of [CLS] and [SEP] must not matter
         logits[input_ids == encoder.vocab["[SEP]"], 2] = 9
         return logits
 
-    predictor = Predictor(tag, encoder, "ner", labels, 64)
+    predictor = Predictor(tag, encoder, Kind.ENTITIES, labels, 64)
     texts = ["㍿は　京都市に住む。", "京都市", "昨日は雨。", "㌔の　京都市、京都市"]
     wanted = [[(3, 6, "地名")], [(0, 3, "地名")], [], [(3, 6, "地名"), (7, 10, "地名")]]
     assert predictor.predict(texts, 3) == wanted

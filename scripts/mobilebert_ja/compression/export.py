@@ -14,8 +14,9 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_atomically
 from mobilebert_ja.compression.graphs import to_onnx
 from mobilebert_ja.compression.torchscript import example_inputs
-from mobilebert_ja.finetuning.folder import TaskModel, require_fitting
+from mobilebert_ja.finetuning.folder import TaskModel, require_fitting, require_speedable
 from mobilebert_ja.inference.folder import ONNX, model_path, write_facts
+from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.runtime import ClassAnswer, EntityAnswer
 from mobilebert_ja.tokenization.encoder import copy_tokenizer
 
@@ -70,7 +71,7 @@ def export(
         source: what the model was loaded with: its labels, task and tokenizer.
         recipe: "onnx" or "fast", for compressed.json.
         settings: how it was made, for compressed.json.
-        per_channel, reduce_range: see `onnx_graph.Graph`.
+        per_channel, reduce_range: see `graph.Graph`.
 
     Returns:
         {"bytes": size of model.onnx, "folding_error": largest difference of the logits in float32}.
@@ -79,6 +80,7 @@ def export(
     does not fit it.
     """
     model = model.eval()
+    require_speedable(source)
     require_fitting(model.config, source)
     largest = require_same_logits(model, to_onnx(model))
     with write_atomically(model_path(folder, ONNX), "wb") as stream:
@@ -87,7 +89,7 @@ def export(
     facts = {
         "recipe": recipe,
         "task": source.task,
-        "kind": "token" if type(model).__name__.endswith("ForTokenClassification") else "sequence",
+        "kind": KINDS[source.kind].stored_as,
         "labels": source.labels,
         "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,

@@ -16,8 +16,9 @@ from mobilebert_ja.compression.recovery import recover, sample_batches
 from mobilebert_ja.compression.shrink import kept_blocks, kept_width, neuron_weights, shrink
 from mobilebert_ja.compression.torchscript import compress, load_compressed, matrices, save_compressed
 from mobilebert_ja.finetuning.folder import TaskModel, describe, require_fitting
+from mobilebert_ja.finetuning.forms import Reader, training_rows
 from mobilebert_ja.finetuning.predictor import LogitsOf
-from mobilebert_ja.finetuning.rows import Row, training_rows
+from mobilebert_ja.finetuning.rows import Row
 from mobilebert_ja.runtime import load
 from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.tasks import Task
@@ -77,7 +78,7 @@ def make_card(
 def _training_rows(source: Source) -> tuple[list[Row], int]:
     """The task's training part as the model is given it, and the id of padding."""
     encoder = FastEncoder(source.ready.folder)
-    return training_rows(source.task, encoder, source.ready.max_seq_length), encoder.vocab["[PAD]"]
+    return training_rows(source.task, Reader(encoder, source.ready.max_seq_length)), encoder.vocab["[PAD]"]
 
 
 def _recovered(

@@ -1,4 +1,4 @@
-"""Training a cut model to answer as the one that it was cut from, on the task's own training part."""
+"""Training a shrunk model to answer as the one that it was cut from, on the task's own training part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional
 
-from mobilebert_ja.finetuning.rows import IGNORED, Row, batch_function, batches_an_epoch, collate
+from mobilebert_ja.finetuning.rows import IGNORED, Row, batch_function, batches_per_epoch, collate
 from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.training.checkpoints import TrainState
 from mobilebert_ja.training.loop import run_training
@@ -20,7 +20,7 @@ WEIGHED_ROWS = 512  # on which neurons are weighed
 
 
 def answer_loss(student: torch.Tensor, teacher: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Mean over the counted places of KL(teacher's answer || student's), in nats.
+    """Mean over the counted positions of KL(teacher's answer || student's), in nats.
 
     student, teacher: logits [..., labels]; counted: [...], bool.
     """
@@ -61,7 +61,7 @@ def recover(
     """Train `student` in place to give the teacher's answers, and its blocks to give what the teacher's gave.
 
     Args:
-        kept: for each block of the student, the number of the teacher's block that it was. It is to give what the
+        kept: for each block of the student, the index of the teacher's block that it was. It is to give what the
             teacher's stream holds before the next kept block, so that it does the work of those left out too.
         folder: checkpoints live in folder/checkpoints.
 
@@ -85,8 +85,8 @@ def recover(
         return answers + settings.feature_weight * features, values
 
     batch = batch_function(rows, settings.per_device_train_batch_size, settings.seed, pad_id)
-    an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
-    steps = math.ceil(settings.num_train_epochs * an_epoch / settings.gradient_accumulation_steps)
+    per_epoch = batches_per_epoch(len(rows), settings.per_device_train_batch_size)
+    steps = math.ceil(settings.num_train_epochs * per_epoch / settings.gradient_accumulation_steps)
     return run_training(
         accelerator,
         student.eval(),

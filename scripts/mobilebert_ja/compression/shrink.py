@@ -15,13 +15,13 @@ WIDTH_STEP = 16  # int8 products work on this many columns at a time
 
 
 def kept_blocks(blocks: int, keep: int) -> list[int]:
-    """Numbers of the blocks that are kept: the first, the last, and between them evenly spread ones.
+    """Indices of the blocks that are kept: the first, the last, and between them evenly spread ones.
 
     Raises `UserError` unless 2 <= keep <= blocks.
     """
     if not 2 <= keep <= blocks:
         raise UserError(f"--keep_layers must be from 2 to the model's {blocks}, not {keep}.")
-    return [round(place * (blocks - 1) / (keep - 1)) for place in range(keep)]
+    return [round(index * (blocks - 1) / (keep - 1)) for index in range(keep)]
 
 
 def kept_width(width: int, share: float) -> int:
@@ -75,7 +75,7 @@ def _narrow(up: nn.Linear, down: nn.Linear, keep: torch.Tensor) -> None:
 def shrink(
     model: Any, keep_layers: int, keep_ffn: float, weights: dict[nn.Linear, torch.Tensor]
 ) -> tuple[Any, list[int]]:
-    """A smaller copy of a MobileBERT classifier, and the numbers of the blocks that it kept.
+    """A smaller copy of a MobileBERT classifier, and the indices of the blocks that it kept.
 
     Of each feed-forward the heaviest neurons by `weights` (see `neuron_weights`) are kept. A block that is left out
     still scales and shifts what it would have added to: its last norm goes into the norm before it.

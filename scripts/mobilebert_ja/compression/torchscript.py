@@ -33,6 +33,7 @@ from mobilebert_ja.inference.folder import (
     require_unchanged,
     write_facts,
 )
+from mobilebert_ja.inference.kinds import KINDS, kind_of_facts
 from mobilebert_ja.tokenization.encoder import copy_tokenizer
 
 HEAD = "classifier"
@@ -204,7 +205,7 @@ def save_compressed(traced: torch.jit.ScriptModule, source: TaskModel, folder: P
     facts = {
         "recipe": "card",
         "task": source.task,
-        "kind": "token" if source.task == "ner" else "sequence",
+        "kind": KINDS[source.kind].stored_as,
         "labels": source.labels,
         "decoding": source.decoder and source.decoder.as_json(source.labels),
         "max_seq_length": source.max_seq_length,
@@ -246,6 +247,7 @@ def load_compressed(folder: str | Path) -> TaskModel:
         list(facts["labels"]),
         folder,
         facts["task"],
+        kind_of_facts(facts),
         int(facts["max_seq_length"]),
         facts["description"],
         int(facts["parameters"]),

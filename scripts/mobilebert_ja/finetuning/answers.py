@@ -21,7 +21,7 @@ class Answered:
     Attributes:
         predictions: in its order.
         details: all their scores, and those of its variants by name.
-        variants: of each variant by name the answers to the texts that it changes, by their place in the test part.
+        variants: of each variant by name the answers to the texts that it changes, by their index in the test part.
     """
 
     predictions: list[Any]
@@ -39,10 +39,10 @@ def answer_and_score(task: Task, answer: AnswerFunction, score: Callable[[Sequen
     details = score(predictions)
     variants = {}
     for name, variant in task.variants.items():
-        changed = [place for place, example in enumerate(variant) if example.text != task.test[place].text]
-        again = answer([variant[place] for place in changed], name) if changed else []
+        changed = [index for index, example in enumerate(variant) if example.text != task.test[index].text]
+        again = answer([variant[index] for index in changed], name) if changed else []
         variants[name] = dict(zip(changed, again, strict=True))
-        answers = [variants[name].get(place, each) for place, each in enumerate(predictions)]
+        answers = [variants[name].get(index, each) for index, each in enumerate(predictions)]
         details[name] = {task.metric: task.score(answers)[task.metric], "changed": len(changed)}
     return Answered(predictions, details, variants)
 
@@ -54,11 +54,11 @@ def write_answers(path: Path, run: dict[str, Any], task: Task, answered: Answere
     NAME of the test part changes the text; elsewhere the answer to the variant is "prediction".
     """
     items = []
-    for place, (example, prediction) in enumerate(zip(task.test, answered.predictions, strict=True)):
+    for index, (example, prediction) in enumerate(zip(task.test, answered.predictions, strict=True)):
         item = {"text": example.text, **_second(example), "target": example.gold, "prediction": prediction}
         for name, answers in answered.variants.items():
-            if place in answers:
-                item |= {f"text_{name}": task.variants[name][place].text, f"prediction_{name}": answers[place]}
+            if index in answers:
+                item |= {f"text_{name}": task.variants[name][index].text, f"prediction_{name}": answers[index]}
         items.append(item)
     write_json(path, {"run": run, "test": items})
 

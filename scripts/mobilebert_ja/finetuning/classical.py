@@ -1,6 +1,6 @@
 """Classical models for the same tasks: what a pretrained model has to beat. Their libraries are imported when needed.
 
-- svm: TF-IDF of character 1-4-grams (and, if asked for, of MeCab words and their pairs), one linear SVM a class.
+- svm: TF-IDF of character 1-4-grams (and, if asked for, of MeCab words and their pairs), one linear SVM per class.
 - crf: a linear chain over MeCab words, from features of the word and of its neighbours to BIO tags.
 """
 
@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.tasks.base import Task
-from mobilebert_ja.tasks.metrics import Span
-from mobilebert_ja.tasks.ner import bio_tags, spans_of_tags
+from mobilebert_ja.inference.decoding import Span, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
+from mobilebert_ja.tasks import TASK_KINDS, Task
+from mobilebert_ja.tasks.ner import bio_tags
 from mobilebert_ja.tokenization.encoder import Word, words_with_offsets
 from mobilebert_ja.tokenization.mecab import words_of
 
-METHODS = ("svm", "crf")
+METHODS = {"svm": Kind.CLASSES, "crf": Kind.ENTITIES}
 WINDOW = 3  # words on either side that the CRF looks at
 AFFIX = 3  # longest beginning and ending of a word that is a feature (characters)
 
 
 def suitable_method(method: str, task: str) -> str:
-    """`method`, or the one for this kind of task if it is "". Raises `UserError` if it is for the other kind."""
-    suitable = "crf" if task in ("ner", "entities") else "svm"
+    """`method`, or the one for a task of this name if it is "". Raises `UserError` if it is for another kind."""
+    suitable = next(name for name, kind in METHODS.items() if kind is TASK_KINDS[task])
     if method and method != suitable:
         raise UserError(f"--method {method} is not for --task {task}; --method {suitable} is.")
     return suitable
@@ -95,7 +96,7 @@ def character_type(character: str) -> str:
 def shape(surface: str) -> str:
     """The scripts of a word in order, runs as one: カレー粉 -> "kc"."""
     types = [character_type(character) for character in surface]
-    return "".join(each for place, each in enumerate(types) if place == 0 or types[place - 1] != each)
+    return "".join(each for index, each in enumerate(types) if index == 0 or types[index - 1] != each)
 
 
 def features_of(words: Sequence[Word]) -> list[list[str]]:
@@ -110,16 +111,16 @@ def features_of(words: Sequence[Word]) -> list[list[str]]:
         for word in words
     ]
     rows = []
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         row = ["bias"]
         for offset in range(-WINDOW, WINDOW + 1):
-            if 0 <= place + offset < len(words):
-                row += [f"{name}{offset}={value}" for name, value in own[place + offset].items()]
+            if 0 <= index + offset < len(words):
+                row += [f"{name}{offset}={value}" for name, value in own[index + offset].items()]
             else:
                 row.append(f"edge{offset}")
         for offset in (-2, -1, 0, 1):  # pairs of neighbours
-            if place + offset >= 0 and place + offset + 1 < len(words):
-                left, right = own[place + offset], own[place + offset + 1]
+            if index + offset >= 0 and index + offset + 1 < len(words):
+                left, right = own[index + offset], own[index + offset + 1]
                 row += [f"{name}{name}{offset}={left[name]}|{right[name]}" for name in "wqt"]
         for length in range(1, min(AFFIX, len(word.surface)) + 1):
             row += [f"pre={word.surface[:length]}", f"suf={word.surface[-length:]}"]

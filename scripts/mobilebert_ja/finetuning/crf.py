@@ -21,7 +21,7 @@ class LinearChainCRF(nn.Module):
 
     Args:
         labels: tags in the order of the logits.
-        gain: parameters are kept divided by it. AdamW moves every parameter by about the learning rate a step,
+        gain: parameters are kept divided by it. AdamW moves every parameter by about the learning rate per step,
             whatever its gradient, so transitions move `gain` times as fast as the model's weights.
     """
 
@@ -51,7 +51,7 @@ class LinearChainCRF(nn.Module):
             logits: [rows, tokens, labels], float32.
             labels: [rows, tokens]; the tags of a row stand together, all around them is IGNORED.
         """
-        logits, labels = logits[:, 1:], labels[:, 1:]  # [CLS] goes, so that tags begin at the first place
+        logits, labels = logits[:, 1:], labels[:, 1:]  # [CLS] goes, so that tags begin at index 0
         counted = labels != IGNORED
         if not counted.any():
             return logits.sum() * 0.0
@@ -63,9 +63,9 @@ class LinearChainCRF(nn.Module):
         last = labels.gather(1, counted.sum(1, keepdim=True) - 1)[:, 0]
         wanted = start[labels[:, 0]] + (own * counted).sum(1) + (steps * counted[:, 1:]).sum(1) + end[last]
         reached = start + logits[:, 0]
-        for place in range(1, logits.shape[1]):
-            further = torch.logsumexp(reached[:, :, None] + transitions, 1) + logits[:, place]
-            reached = torch.where(counted[:, place, None], further, reached)
+        for index in range(1, logits.shape[1]):
+            further = torch.logsumexp(reached[:, :, None] + transitions, 1) + logits[:, index]
+            reached = torch.where(counted[:, index, None], further, reached)
         return (torch.logsumexp(reached + end, 1) - wanted).sum() / counted.sum()
 
     def decoder(self) -> Decoder:

@@ -10,18 +10,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
+from mobilebert_ja.finetuning.forms import FORMS
 from mobilebert_ja.finetuning.origin import model_input as model_input
 from mobilebert_ja.finetuning.origin import task_source_of as task_source_of
 from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.inference.decoding import Decoder, read_decoder
+from mobilebert_ja.inference.kinds import KINDS, Kind
 from mobilebert_ja.settings import FinetuneSettings
-from mobilebert_ja.tasks import Task
+from mobilebert_ja.tasks import TASK_KINDS, Task
+from mobilebert_ja.tasks.metrics import METRICS
 from mobilebert_ja.tokenization.encoder import FastEncoder, read_vocabulary
 
 _DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
@@ -35,9 +37,11 @@ class TaskModel:
     Attributes:
         labels: what its outputs stand for, in order.
         folder: where it came from; its tokenizer stands there too.
-        max_seq_length: longer inputs are cut (tokens).
+        task: its name, for messages and records.
+        kind: of the task.
+        max_seq_length: longer inputs are truncated, or read in windows (tokens).
         bytes: size of the weights file.
-        decoder: for ner, how a sequence of tags is chosen; None: the best tag of each token by itself.
+        decoder: of entities, how a sequence of tags is chosen; None: the best tag of each token by itself.
         positions: the longest input that the model's position table allows (tokens); None: not known.
     """
 
@@ -45,6 +49,7 @@ class TaskModel:
     labels: list[str]
     folder: Path
     task: str
+    kind: Kind
     max_seq_length: int
     description: str
     parameters: int
@@ -55,7 +60,7 @@ class TaskModel:
     def predictor(self) -> Predictor:
         """A predictor with an encoder of its own."""
         encoder = FastEncoder(self.folder)
-        return Predictor(self.model, encoder, self.task, self.labels, self.max_seq_length, self.decoder)
+        return Predictor(self.model, encoder, self.kind, self.labels, self.max_seq_length, self.decoder)
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,9 @@ class FinishedRuns:
         """The seeds in their order; the first one's model stands in the folder itself, the others in seed-N/."""
         return [run["seed"] for run in self.metrics["runs"]] if self.metrics else [0]
 
-    def folder_of(self, place: int) -> Path:
-        """The folder of the run at `place` in `seeds`."""
-        return self.folder if place == 0 else self.folder / f"seed-{self.seeds[place]}"
+    def folder_of(self, index: int) -> Path:
+        """The folder of the run of `seeds[index]`."""
+        return self.folder if index == 0 else self.folder / f"seed-{self.seeds[index]}"
 
     @property
     def max_seq_length(self) -> int:
@@ -108,9 +113,9 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
         raise UserError(f"{folder} was made for {made_for}, not for {task}; {maker} --task {task} makes one.")
     if runs.inputs.get("data_dir", runs.inputs.get("train_file")) != fingerprint(data):
         raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
-    for place in range(len(seeds)):
-        require_folder(runs.folder_of(place), f"{maker} --task {task} --overwrite makes it anew.")
-        vocabulary = runs.folder_of(place) / "vocab.txt"
+    for index in range(len(seeds)):
+        require_folder(runs.folder_of(index), f"{maker} --task {task} --overwrite makes it anew.")
+        vocabulary = runs.folder_of(index) / "vocab.txt"
         known = record.get("files", {}).get(str(vocabulary.relative_to(folder)))
         if known and vocabulary.is_file() and sha256_of(vocabulary) != known:
             raise UserError(
@@ -120,19 +125,18 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
     return runs
 
 
-def stored_answers(runs: FinishedRuns, place: int, task: Task) -> list[Any] | None:
-    """The answers for the test part that finetune.py kept for the run at `place`; None if it kept none.
+def stored_answers(runs: FinishedRuns, index: int, task: Task) -> list[Any] | None:
+    """The answers for the test part that finetune.py kept for the run of `seeds[index]`; None if it kept none.
 
     They were made in batches, in accelerate's precision; the same model answers the same one by one but for rounding.
     """
-    path = runs.folder / f"predictions-seed-{runs.seeds[place]}.json"
+    path = runs.folder / f"predictions-seed-{runs.seeds[index]}.json"
     if not path.is_file():
         return None
     stored = read_json(path)["test"]
     if [item["text"] for item in stored] != [example.text for example in task.test]:
         return None
-    answers = [item["prediction"] for item in stored]
-    return answers if task.metric == "accuracy" else [[tuple(span) for span in spans] for spans in answers]
+    return [METRICS[task.metric].read(item["prediction"]) for item in stored]
 
 
 def require_labels(labels: Iterable[str], task: Task, folder: Path) -> None:
@@ -156,6 +160,12 @@ def weights_bytes(folder: Path) -> int:
     raise UserError(f"{folder} holds no weights (model.safetensors or pytorch_model.bin).")
 
 
+def require_speedable(source: TaskModel) -> None:
+    """Raise `UserError` unless a model of this kind of task can be sped up."""
+    if not KINDS[source.kind].stored_as:
+        raise UserError(f"A model of {source.task} cannot be sped up, only one of classes or of entities.")
+
+
 def require_fitting(config: Any, source: TaskModel) -> None:
     """Raise `UserError` unless the tokenizer and the longest text fit the model, or it would fail at some text."""
     entries = len(read_vocabulary(source.folder / "vocab.txt"))
@@ -171,23 +181,25 @@ def require_fitting(config: Any, source: TaskModel) -> None:
         )
 
 
-def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = None) -> tuple[Any, TaskModel]:
+def load_finetuned(folder: Path, task: str, max_seq_length: int, kind: Kind | None = None) -> tuple[Any, TaskModel]:
     """The transformers model of a fine-tuned folder, in float32 with sdpa attention, and the same ready to answer.
 
     Args:
-        auto: class of transformers with the head; none: the one for entities ("ner") or for classes.
+        task: its name.
+        kind: of the task; None: that of the task of this name.
 
     Raises `UserError` if the folder holds no whole model for this kind of task.
     """
     hint = f"finetune.py --task {task} makes one."
     require_file(folder / "config.json", hint)
-    auto = auto or (AutoModelForTokenClassification if task == "ner" else AutoModelForSequenceClassification)
+    kind = TASK_KINDS[task] if kind is None else kind
+    form = FORMS[kind]
     size = weights_bytes(folder)
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # missing weights are told below, in one sentence
     transformers_logging.disable_progress_bar()
     try:
-        model, report = auto.from_pretrained(
+        model, report = form.auto.from_pretrained(
             str(folder), dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
         )
     except _NO_MODEL as error:
@@ -199,14 +211,15 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, auto: Any = Non
     absent = sorted(report["missing_keys"])
     if absent:
         raise UserError(f"{folder} is not a model fine-tuned for {task}: it lacks {absent[0]}. {hint}")
-    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     parameters = sum(each.numel() for each in model.parameters())
-    decoder = read_decoder(folder, labels) if task == "ner" else None
+    decoder = read_decoder(folder, labels) if KINDS[kind].per_token else None
     ready = TaskModel(
-        LogitsOf(model),
+        LogitsOf(model, form.ends),
         labels,
         folder,
         task,
+        kind,
         max_seq_length,
         describe(model),
         parameters,

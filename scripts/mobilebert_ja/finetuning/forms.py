@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,61 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.finetuning.rows import IGNORED, Row, collate, make_row, training_rows
-from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.finetuning.rows import IGNORED, MakeArrays, Row, collate, make_row, window_rows
+from mobilebert_ja.inference.decoding import Decoder, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
+from mobilebert_ja.inference.windows import stitch
+from mobilebert_ja.tasks.base import Task
+from mobilebert_ja.tasks.metrics import Span
+from mobilebert_ja.tasks.ner import bio_tags
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 Loss = tuple[torch.Tensor, dict[str, Any]]
 LONGEST_ANSWER = 40  # tokens; JSQuAD's are short
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What turns inputs into rows. `doc_stride`: tokens that two windows of a long context share."""
+
+    encoder: FastEncoder
+    max_seq_length: int
+    doc_stride: int = 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model's outputs stand for. `decoder`: of tags; None: the best tag of each token by itself."""
+
+    labels: Sequence[str]
+    decoder: Decoder | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """How one kind of task is put to a model.
+
+    Attributes:
+        auto: class of transformers with the head.
+        rows: an example's input -> its rows; more than one only where a long text is read in windows.
+        label: puts the example's target on its rows; the mapping gives the index of a label.
+        loss: of a model and a batch.
+        answer: from an input, its rows and the logits of each.
+        collate: rows -> arrays.
+        ends: the model has logits for the first and for the last token of an answer instead of one for each label.
+        problem_type: transformers' name of it in the configuration.
+        has_label_names: the configuration names what the outputs stand for.
+    """
+
+    auto: Any
+    rows: Callable[[Any, Reader], list[Any]]
+    label: Callable[[list[Any], Any, Mapping[str, int]], None]
+    loss: Callable[[Any, dict[str, Any]], Loss]
+    answer: Callable[[Any, Sequence[Any], Sequence[torch.Tensor], Outputs], Any]
+    collate: MakeArrays = collate
+    ends: bool = False
+    problem_type: str | None = None
+    has_label_names: bool = False
 
 
 def _outputs(model: Any, batch: dict[str, Any]) -> Any:
@@ -36,20 +84,60 @@ def class_loss(model: Any, batch: dict[str, Any]) -> Loss:
     return total / (labels != IGNORED).sum().clamp(min=1), {}
 
 
+# Classes: one row per text or pair of texts.
+
+
+def _one_row(given: str | tuple[str, str], reader: Reader) -> list[Row]:
+    return [make_row(given, reader.encoder, reader.max_seq_length)]
+
+
+def _label_class(rows: list[Any], target: str, index_of: Mapping[str, int]) -> None:
+    rows[0].labels = index_of[target]
+
+
+def _best_class(_given: Any, _rows: Sequence[Any], logits: Sequence[torch.Tensor], meaning: Outputs) -> str:
+    return meaning.labels[int(logits[0].argmax(-1))]
+
+
+# Entities: overlapping windows, and one tag per token.
+
+
+def _entity_rows(text: str, reader: Reader) -> list[Row]:
+    return window_rows(text, reader.encoder, reader.max_seq_length)
+
+
+def _label_tokens(rows: list[Row], target: Sequence[Span], index_of: Mapping[str, int]) -> None:
+    for row in rows:
+        row.labels = [IGNORED, *(index_of[tag] for tag in bio_tags(row.offsets, target)), IGNORED]
+
+
+def _best_spans(_text: str, rows: Sequence[Row], logits: Sequence[torch.Tensor], meaning: Outputs) -> list[Span]:
+    pieces = [each[1 : len(row.ids) - 1].float().cpu().numpy() for row, each in zip(rows, logits, strict=True)]
+    scores = stitch(pieces, [row.start for row in rows])
+    best = scores.argmax(-1).tolist() if meaning.decoder is None else meaning.decoder.best(scores)
+    offsets: list[tuple[int, int]] = []
+    for row in rows:
+        offsets[row.start :] = row.offsets
+    return spans_of_tags(offsets, [meaning.labels[index] for index in best])
+
+
+# Numbers: one row per pair of texts.
+
+
 def number_loss(model: Any, batch: dict[str, Any]) -> Loss:
-    """Mean squared error of one number an input."""
+    """Mean squared error of one number per input."""
     return functional.mse_loss(_outputs(model, batch).logits.float()[:, 0], batch["labels"]), {}
 
 
-def answer_loss(model: Any, batch: dict[str, Any]) -> Loss:
-    """Cross entropy of the first and the last token of the answer, their mean."""
-    outputs = _outputs(model, batch)
-    padding = batch["attention_mask"] == 0
-    both = [
-        functional.cross_entropy(logits.float().masked_fill(padding, -1e4), batch["labels"][:, side])
-        for side, logits in enumerate((outputs.start_logits, outputs.end_logits))
-    ]
-    return (both[0] + both[1]) / 2, {}
+def _label_number(rows: list[Row], target: float, _index_of: Mapping[str, int]) -> None:
+    rows[0].labels = float(target)
+
+
+def _number(_given: Any, _rows: Sequence[Row], logits: Sequence[torch.Tensor], _meaning: Outputs) -> float:
+    return round(float(logits[0].float()[0]), 6)
+
+
+# Choices: one row of rows per question.
 
 
 @dataclass
@@ -61,12 +149,18 @@ class ChoiceRow:
 
     @property
     def ids(self) -> list[int]:
-        """Of the longest: what its place in a batch depends on."""
+        """Of the longest: what its index in a batch depends on."""
         return max((row.ids for row in self.rows), key=len)
 
+    @property
+    def truncated(self) -> bool:
+        return any(row.truncated for row in self.rows)
 
-def choice_row(example: Example, encoder: FastEncoder, max_seq_length: int) -> ChoiceRow:
-    return ChoiceRow([make_row((example.text, choice), encoder, max_seq_length) for choice in example.second])
+
+def choice_rows(given: tuple[str, Sequence[str]], reader: Reader) -> list[ChoiceRow]:
+    """One row of a question and its choices."""
+    question, choices = given
+    return [ChoiceRow([make_row((question, choice), reader.encoder, reader.max_seq_length) for choice in choices])]
 
 
 def collate_choices(rows: Sequence[ChoiceRow], pad_id: int) -> dict[str, np.ndarray]:
@@ -78,42 +172,44 @@ def collate_choices(rows: Sequence[ChoiceRow], pad_id: int) -> dict[str, np.ndar
     return batch
 
 
+# Answers: overlapping windows of a context, each behind the question.
+
+
 @dataclass
 class Window:
-    """A question and a stretch of its context. `offsets` are places in the context, from the token `first` on."""
+    """A question and a stretch of its context. `offsets` are positions in the context, from the token `first` on."""
 
     ids: list[int]
     types: list[int]
     offsets: list[tuple[int, int]]
     first: int
-    question: int  # number of its question
     labels: tuple[int, int] | None = None
-    cut: bool = False
+    truncated: bool = False
 
 
-def windows_of(example: Example, number: int, encoder: FastEncoder, max_seq_length: int, stride: int) -> list[Window]:
-    """[CLS] question [SEP] stretch of the context [SEP]; stretches overlap by `stride` tokens, as far as they can."""
+def windows_of(given: tuple[str, str], reader: Reader) -> list[Window]:
+    """[CLS] question [SEP] stretch of the context [SEP]; stretches share `doc_stride` tokens, as far as they can."""
+    encoder = reader.encoder
     cls, sep = encoder.vocab["[CLS]"], encoder.vocab["[SEP]"]
-    asked = encoder.ids(example.text)
-    question = asked[: max_seq_length // 2]
-    context = encoder.encode(example.second)
+    asked = encoder.ids(given[0])
+    question = asked[: reader.max_seq_length // 2]
+    context = encoder.encode(given[1])
     first = len(question) + 2
-    room = max(1, max_seq_length - first - 1)
-    step = max(1, room - stride)
+    room = max(1, reader.max_seq_length - first - 1)
+    step = max(1, room - reader.doc_stride)
     windows = []
     for start in range(0, max(1, len(context.ids) - room + step), step):
         ids = context.ids[start : start + room]
         types = [0] * first + [1] * (len(ids) + 1)
         offsets = context.offsets[start : start + room]
-        windows.append(
-            Window([cls, *question, sep, *ids, sep], types, offsets, first, number, cut=len(question) < len(asked))
-        )
+        truncated = len(question) < len(asked)
+        windows.append(Window([cls, *question, sep, *ids, sep], types, offsets, first, truncated=truncated))
     return windows
 
 
 def with_answer(window: Window, start: int, end: int) -> Window:
-    """The window with the places of the answer's first and last token; [CLS] for both where it is not whole."""
-    inside = [place for place, (a, b) in enumerate(window.offsets) if a < end and b > start]
+    """The window with the indices of the answer's first and last token; [CLS] for both where it is not whole."""
+    inside = [index for index, (a, b) in enumerate(window.offsets) if a < end and b > start]
     whole = inside and window.offsets[inside[0]][0] <= start and window.offsets[inside[-1]][1] >= end
     window.labels = (window.first + inside[0], window.first + inside[-1]) if whole else (0, 0)
     return window
@@ -127,8 +223,25 @@ def collate_windows(rows: Sequence[Window], pad_id: int) -> dict[str, np.ndarray
     return batch
 
 
+def answer_loss(model: Any, batch: dict[str, Any]) -> Loss:
+    """Cross entropy of the first and the last token of the answer, their mean."""
+    outputs = _outputs(model, batch)
+    padding = batch["attention_mask"] == 0
+    both = [
+        functional.cross_entropy(logits.float().masked_fill(padding, -1e4), batch["labels"][:, side])
+        for side, logits in enumerate((outputs.start_logits, outputs.end_logits))
+    ]
+    return (both[0] + both[1]) / 2, {}
+
+
+def _label_answer(windows: list[Window], target: Sequence[tuple[int, str]], _index_of: Mapping[str, int]) -> None:
+    start, answer = target[0]
+    for window in windows:
+        with_answer(window, start, start + len(answer))
+
+
 def best_answer(window: Window, start: np.ndarray, end: np.ndarray) -> tuple[float, tuple[int, int]]:
-    """Score and place in the context of the best answer within a window, from logits [tokens] of both ends."""
+    """Score and offsets in the context of the best answer within a window, from logits [tokens] of both ends."""
     tokens = len(window.offsets)
     here = slice(window.first, window.first + tokens)
     pairs = start[here][:, None] + end[here][None, :]
@@ -137,101 +250,64 @@ def best_answer(window: Window, start: np.ndarray, end: np.ndarray) -> tuple[flo
     return float(pairs[begin, last]), (window.offsets[begin][0], window.offsets[last][1])
 
 
-@dataclass(frozen=True)
-class Form:
-    """One kind of task.
-
-    Attributes:
-        auto: class of transformers with the head.
-        rows: (task, encoder, max_seq_length, stride) -> rows of the training part, with labels.
-        collate: rows -> arrays.
-        loss: of a model and a batch.
-    """
-
-    auto: Any
-    rows: Callable[[Task, FastEncoder, int, int], list[Any]]
-    collate: Callable[[Sequence[Any], int], dict[str, np.ndarray]]
-    loss: Callable[[Any, dict[str, Any]], Loss]
-
-
-def _plain_rows(task: Task, encoder: FastEncoder, max_seq_length: int, _stride: int) -> list[Any]:
-    return list(training_rows(task, encoder, max_seq_length))
-
-
-def _choice_rows(task: Task, encoder: FastEncoder, max_seq_length: int, _stride: int) -> list[Any]:
-    rows = [choice_row(example, encoder, max_seq_length) for example in task.train]
-    for row, example in zip(rows, task.train, strict=True):
-        row.labels = task.labels.index(example.target)
-    return rows
-
-
-def _window_rows(task: Task, encoder: FastEncoder, max_seq_length: int, stride: int) -> list[Any]:
-    rows = []
-    for number, example in enumerate(task.train):
-        start, answer = example.target[0]
-        windows = windows_of(example, number, encoder, max_seq_length, stride)
-        rows += [with_answer(window, start, start + len(answer)) for window in windows]
-    return rows
+def _best_of_windows(
+    given: tuple[str, str], windows: Sequence[Window], logits: Sequence[torch.Tensor], _meaning: Outputs
+) -> str:
+    """The answer as it stands in the context; of several windows the one whose answer scores highest."""
+    best, answer = -np.inf, ""
+    for window, both in zip(windows, logits, strict=True):
+        if not window.offsets:
+            continue
+        score, (left, right) = best_answer(window, *both.float().cpu().numpy().T)
+        if score > best:
+            best, answer = score, given[1][left:right]
+    return answer
 
 
 FORMS = {
-    "classes": Form(AutoModelForSequenceClassification, _plain_rows, collate, class_loss),
-    "entities": Form(AutoModelForTokenClassification, _plain_rows, collate, class_loss),
-    "number": Form(AutoModelForSequenceClassification, _plain_rows, collate, number_loss),
-    "choices": Form(AutoModelForMultipleChoice, _choice_rows, collate_choices, class_loss),
-    "answers": Form(AutoModelForQuestionAnswering, _window_rows, collate_windows, answer_loss),
+    Kind.CLASSES: Form(
+        AutoModelForSequenceClassification,
+        _one_row,
+        _label_class,
+        class_loss,
+        _best_class,
+        problem_type="single_label_classification",
+        has_label_names=True,
+    ),
+    Kind.ENTITIES: Form(
+        AutoModelForTokenClassification, _entity_rows, _label_tokens, class_loss, _best_spans, has_label_names=True
+    ),
+    Kind.NUMBER: Form(
+        AutoModelForSequenceClassification,
+        _one_row,
+        _label_number,
+        number_loss,
+        _number,
+        problem_type="regression",
+        has_label_names=True,
+    ),
+    Kind.CHOICES: Form(
+        AutoModelForMultipleChoice, choice_rows, _label_class, class_loss, _best_class, collate=collate_choices
+    ),
+    Kind.ANSWERS: Form(
+        AutoModelForQuestionAnswering,
+        windows_of,
+        _label_answer,
+        answer_loss,
+        _best_of_windows,
+        collate=collate_windows,
+        ends=True,
+    ),
 }
 
 
-def answer_examples(
-    task: Task,
-    model: Any,
-    encoder: FastEncoder,
-    examples: Sequence[Example],
-    max_seq_length: int,
-    stride: int,
-    batch_size: int,
-    describe: str = "",
-) -> list[Any]:
-    """A model's answers to examples of kind "number" (a number each), "choices" (the name of one) or "answers" (as it
-    stands in the context; of several windows the one whose answer scores highest)."""
-    rows: list[Any]
-    if task.kind == "number":
-        rows = [make_row(example.input, encoder, max_seq_length) for example in examples]
-    elif task.kind == "choices":
-        rows = [choice_row(example, encoder, max_seq_length) for example in examples]
-    else:
-        rows = [
-            window
-            for number, example in enumerate(examples)
-            for window in windows_of(example, number, encoder, max_seq_length, stride)
-        ]
-    form, device = FORMS[task.kind], next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
-    answers: list[Any] = [None] * len(examples)
-    best = [-np.inf] * len(examples)
-    model.eval()
-    for begin in progress_bar(range(0, len(order), batch_size), desc=describe, unit="batch", disable=not describe):
-        members = order[begin : begin + batch_size]
-        arrays = form.collate([rows[place] for place in members], encoder.vocab["[PAD]"])
-        with torch.inference_mode():
-            outputs = model(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
-        if task.kind == "number":
-            for place, value in zip(members, outputs.logits.float()[:, 0].tolist(), strict=True):
-                answers[place] = round(value, 6)
-        elif task.kind == "choices":
-            for place, choice in zip(members, outputs.logits.argmax(-1).tolist(), strict=True):
-                answers[place] = task.labels[choice]
-        else:
-            ends = outputs.start_logits.float().cpu().numpy(), outputs.end_logits.float().cpu().numpy()
-            for place, start, end in zip(members, *ends, strict=True):
-                window: Window = rows[place]
-                if not window.offsets:
-                    continue
-                score, (left, right) = best_answer(window, start, end)
-                if score > best[window.question]:
-                    best[window.question] = score
-                    answers[window.question] = examples[window.question].second[left:right]
-    if task.kind == "answers":
-        answers = ["" if answer is None else answer for answer in answers]
-    return answers
+def training_rows(task: Task, reader: Reader) -> list[Any]:
+    """The training part as labelled rows, in its order."""
+    form = FORMS[task.kind]
+    index_of = {label: index for index, label in enumerate(task.labels)}
+    rows = []
+    for example in task.train:
+        own = form.rows(example.input, reader)
+        form.label(own, example.target, index_of)
+        rows += own
+    return rows

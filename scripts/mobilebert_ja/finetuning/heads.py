@@ -22,8 +22,6 @@ from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, FastEncoder
 
 EMBEDDING_GAIN = 33.0  # see `initialise_student`
 SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
-# Kinds whose outputs have names; transformers knows no type of problem for tags.
-_PROBLEM_TYPES: dict[str, Any] = {"classes": "single_label_classification", "number": "regression", "entities": None}
 _NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 
@@ -74,12 +72,13 @@ def make_model(settings: FinetuneSettings, config: PretrainedConfig, task: Task)
 
     Raises `UserError` if the pretrained weights are not those of the structure in their config.json.
     """
-    auto: Any = FORMS[task.kind].auto
+    form: Any = FORMS[task.kind]
+    auto = form.auto
     config = copy.deepcopy(config)  # each seed has its own
-    if task.kind in _PROBLEM_TYPES:
+    if form.has_label_names:
         config.id2label = dict(enumerate(task.labels))
-        config.label2id = {label: number for number, label in enumerate(task.labels)}
-        config.problem_type = _PROBLEM_TYPES[task.kind]
+        config.label2id = {label: index for index, label in enumerate(task.labels)}
+        config.problem_type = form.problem_type
     config.dtype = torch.float32
     torch.manual_seed(settings.seed)
     if settings.random_weights:

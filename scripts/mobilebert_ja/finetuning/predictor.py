@@ -9,69 +9,75 @@ import torch
 from torch import nn
 
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.finetuning.rows import Row, collate, make_row, window_rows
+from mobilebert_ja.finetuning.forms import FORMS, Outputs, Reader
 from mobilebert_ja.inference.decoding import Decoder
-from mobilebert_ja.inference.windows import stitch
-from mobilebert_ja.tasks.ner import spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-# (input_ids, attention_mask, token_type_ids), each [rows, tokens] int64 -> logits [rows, labels], or for ner
-# [rows, tokens, labels]. A traced module is one as it is, a model of transformers by way of `LogitsOf`.
+# (input_ids, attention_mask, token_type_ids), each [rows, tokens] int64 -> logits: of classes [rows, labels], of
+# entities [rows, tokens, labels]. A traced module is one as it is, a model of transformers by way of `LogitsOf`.
 LogitsFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class LogitsOf(nn.Module):
-    """A model of transformers as a function to its logits, on the device that it stands on; can be traced."""
+    """A model of transformers as a function to its logits, on the device that it stands on; can be traced.
 
-    def __init__(self, model: nn.Module):
+    Args:
+        ends: the model has two, for the first and the last token of an answer: [rows, tokens, 2].
+    """
+
+    def __init__(self, model: nn.Module, ends: bool = False):
         super().__init__()
-        self.model = model.eval()
+        self.model, self.ends = model.eval(), ends
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
         device = next(self.model.parameters()).device
-        return self.model(
+        outputs = self.model(
             input_ids=input_ids.to(device),
             attention_mask=attention_mask.to(device),
             token_type_ids=token_type_ids.to(device),
             return_dict=False,
-        )[0]
+        )
+        return torch.stack(outputs[:2], -1) if self.ends else outputs[0]
 
 
 class Predictor:
-    """Answers for texts.
+    """Answers for inputs: texts, or texts and what belongs to them (see `Example.input`).
 
     Args:
         model: see `LogitsFunction`.
         encoder: of the tokenizer that the model was trained with.
-        task_name: "livedoor" (an answer is a class name) or "ner" (a list of spans in characters of the text).
+        kind: of the task; an answer is a class name, a list of spans in characters of the text, a number, the name of
+            a choice, or a stretch of the context.
         labels: what the outputs stand for, in order.
-        max_seq_length: longer inputs are cut, or for ner read in windows (tokens, special ones included).
-        decoder: for ner, how a sequence of tags is chosen; None: the best tag of each token by itself.
+        max_seq_length: longer inputs are truncated, or read in windows (tokens, special ones included).
+        decoder: of entities, how a sequence of tags is chosen; None: the best tag of each token by itself.
+        doc_stride: tokens that two windows of a long context share.
     """
 
     def __init__(
         self,
         model: LogitsFunction,
         encoder: FastEncoder,
-        task_name: str,
+        kind: Kind,
         labels: Sequence[str],
         max_seq_length: int,
         decoder: Decoder | None = None,
+        doc_stride: int = 0,
     ):
-        self.model, self.encoder, self.task_name = model, encoder, task_name
-        self.labels, self.max_seq_length, self.decoder = list(labels), max_seq_length, decoder
+        self.model, self.encoder, self.labels = model, encoder, list(labels)
+        self._form = FORMS[kind]
+        self._reader, self._meaning = Reader(encoder, max_seq_length, doc_stride), Outputs(self.labels, decoder)
 
-    def rows(self, text: str | tuple[str, str]) -> tuple[list[Row], list[int]]:
-        """A text as rows, and the first token of each: one row, but for a long text whose entities are wanted."""
-        if self.task_name == "ner" and isinstance(text, str):
-            return window_rows(text, self.encoder, self.max_seq_length)
-        return [make_row(text, self.encoder, self.max_seq_length)], [0]
+    def rows(self, given: Any) -> list[Any]:
+        """An input as rows: one, but for long texts that are read in windows."""
+        return self._form.rows(given, self._reader)
 
-    def logits(self, rows: Sequence[Row]) -> torch.Tensor:
+    def logits(self, rows: Sequence[Any]) -> torch.Tensor:
         """Logits of a batch, padded to its longest row; a single row is not padded."""
-        batch = collate(rows, self.encoder.vocab["[PAD]"])
+        batch = self._form.collate(rows, self.encoder.vocab["[PAD]"])
         with torch.inference_mode():
             return self.model(
                 torch.from_numpy(batch["input_ids"]),
@@ -79,32 +85,23 @@ class Predictor:
                 torch.from_numpy(batch["token_type_ids"]),
             )
 
-    def _answer(self, rows: Sequence[Row], starts: Sequence[int], logits: Sequence[torch.Tensor]) -> Any:
-        """What the logits of a text's rows, [labels] or [tokens, labels] each, say of it."""
-        if self.task_name != "ner":
-            return self.labels[int(logits[0].argmax(-1))]
-        pieces = [each[1 : len(row.ids) - 1].float().cpu().numpy() for row, each in zip(rows, logits, strict=True)]
-        scores = stitch(pieces, starts)
-        best = scores.argmax(-1).tolist() if self.decoder is None else self.decoder.best(scores)
-        offsets: list[tuple[int, int]] = []
-        for row, start in zip(rows, starts, strict=True):
-            offsets[start:] = row.offsets
-        return spans_of_tags(offsets, [self.labels[number] for number in best])
+    def predict_one(self, given: Any) -> Any:
+        """The answer for one input."""
+        rows = self.rows(given)
+        return self._form.answer(given, rows, [self.logits([row])[0] for row in rows], self._meaning)
 
-    def predict_one(self, text: str | tuple[str, str]) -> Any:
-        """The class of `text` (or of a pair of texts), or its spans (start, end, type)."""
-        rows, starts = self.rows(text)
-        return self._answer(rows, starts, [self.logits([row])[0] for row in rows])
-
-    def predict(self, texts: Sequence[Any], batch_size: int, describe: str = "") -> list[Any]:
-        """Answers in the order of `texts`; rows of like length share a batch. With `describe`, shows its progress."""
-        made = [self.rows(text) for text in texts]
-        rows = [row for of_text, _ in made for row in of_text]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    def predict(self, inputs: Sequence[Any], batch_size: int, describe: str = "") -> list[Any]:
+        """Answers in the order of `inputs`; rows of like length share a batch. With `describe`, shows its progress."""
+        made = [self.rows(given) for given in inputs]
+        rows = [row for of_input in made for row in of_input]
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
         logits: list[Any] = [None] * len(rows)
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for members in progress_bar(batches, desc=describe, unit="batch", disable=not describe):
-            for place, each in zip(members, self.logits([rows[place] for place in members]), strict=True):
-                logits[place] = each
+            for index, each in zip(members, self.logits([rows[index] for index in members]), strict=True):
+                logits[index] = each
         remaining = iter(logits)
-        return [self._answer(of_text, starts, [next(remaining) for _ in of_text]) for of_text, starts in made]
+        return [
+            self._form.answer(given, of_input, [next(remaining) for _ in of_input], self._meaning)
+            for given, of_input in zip(inputs, made, strict=True)
+        ]

@@ -34,7 +34,7 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
 
     Args:
         output: a folder that finetune.py made. At every moment it is as it was, or as it will be.
-        settings: of them only the places count; all others are those that the folder was made with.
+        settings: of them only the paths count; all others are those that the folder was made with.
 
     Raises `UserError` if the folder is not finished, its data have changed, or a model is not the one that was scored.
     """
@@ -47,16 +47,16 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
         same_task = False
     if not same_task:
         raise UserError(f"{output / RECORD_NAME} is no record of finetune.py --task {settings.task}.")
-    for place in range(len(runs.seeds)):
-        _require_trained_weights(runs.folder_of(place), output, record)
+    for index in range(len(runs.seeds)):
+        _require_trained_weights(runs.folder_of(index), output, record)
     task = _read_task(output, record, made)
     fresh = output.with_name(output.name + ".rescored")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         shutil.copytree(output, fresh, copy_function=link_or_copy)
         new_runs = []
-        for place, run in enumerate(metrics["runs"]):
-            answered = _answer(runs.folder_of(place), task, made, accelerator)
+        for index, run in enumerate(metrics["runs"]):
+            answered = _answer(runs.folder_of(index), task, made, accelerator)
             new_runs.append(
                 run
                 | {
@@ -87,12 +87,12 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
 
 
 def _settings_of(record: dict[str, Any], settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings in a record, with the places of this command. A setting that came later has its default."""
+    """The settings in a record, with the paths of this command. A setting that came later has its default."""
     known = {each.name for each in dataclasses.fields(FinetuneSettings)}
-    places = {name: getattr(settings, name) for name in ("work_dir", "output_dir", "records_dir")}
+    paths = {name: getattr(settings, name) for name in ("work_dir", "output_dir", "records_dir")}
     if settings.data_dir:
-        places["data_dir"] = settings.data_dir
-    return FinetuneSettings(**{name: value for name, value in record["settings"].items() if name in known} | places)
+        paths["data_dir"] = settings.data_dir
+    return FinetuneSettings(**{name: value for name, value in record["settings"].items() if name in known} | paths)
 
 
 def _read_task(output: Path, record: dict[str, Any], made: FinetuneSettings) -> Task:
@@ -115,8 +115,8 @@ def _require_trained_weights(folder: Path, output: Path, record: dict[str, Any])
 
 
 def _answer(folder: Path, task: Task, made: FinetuneSettings, accelerator: Accelerator) -> Answered:
-    model, ready = load_finetuned(folder, task.name, made.max_seq_length, FORMS[task.kind].auto)
-    if task.kind in ("classes", "entities") and ready.labels != task.labels:
+    model, ready = load_finetuned(folder, task.name, made.max_seq_length, task.kind)
+    if FORMS[task.kind].has_label_names and ready.labels != task.labels:
         raise UserError(f"{folder} has other labels than the task has now: {', '.join(ready.labels[:5])}, ...")
     job = Job(accelerator, made, task, model.config, None, FastEncoder(folder))
     answer = job.answers_of(model.to(accelerator.device), ready.decoder)

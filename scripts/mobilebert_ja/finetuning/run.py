@@ -18,11 +18,12 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.finetuning.answers import AnswerFunction, answer_and_score, write_answers
 from mobilebert_ja.finetuning.crf import LinearChainCRF, crf_loss
-from mobilebert_ja.finetuning.forms import FORMS, answer_examples, choice_row, windows_of
+from mobilebert_ja.finetuning.forms import FORMS, Reader, training_rows
 from mobilebert_ja.finetuning.heads import make_model
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
-from mobilebert_ja.finetuning.rows import batch_function, batches_an_epoch, make_row, spans_lost_in_tags
+from mobilebert_ja.finetuning.rows import batch_function, batches_per_epoch, spans_lost_in_tags
 from mobilebert_ja.inference.decoding import DECODINGS, Decoder, constrained_decoder
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import OWN_TASKS, Example, Task
@@ -48,33 +49,41 @@ class Job:
         """The same with another seed."""
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, seed=seed))
 
+    @property
+    def reader(self) -> Reader:
+        """What turns the task's inputs into rows."""
+        return Reader(self.encoder, self.settings.max_seq_length, self.settings.doc_stride)
+
     def answers_of(self, model: Any, decoder: Decoder | None = None) -> AnswerFunction:
         """A trained model as a function from examples to answers, in batches."""
-        settings, size = self.settings, self.settings.per_device_eval_batch_size
-        if self.task.kind in ("classes", "entities"):
-            predictor = Predictor(
-                LogitsOf(model), self.encoder, self.task.name, self.task.labels, settings.max_seq_length, decoder
-            )
-            return lambda examples, what: predictor.predict([each.input for each in examples], size, what)
-        return lambda examples, what: answer_examples(
-            self.task, model, self.encoder, examples, settings.max_seq_length, settings.doc_stride, size, what
+        settings, task = self.settings, self.task
+        predictor = Predictor(
+            LogitsOf(model, FORMS[task.kind].ends),
+            self.encoder,
+            task.kind,
+            task.labels,
+            settings.max_seq_length,
+            decoder,
+            settings.doc_stride,
         )
+        size = settings.per_device_eval_batch_size
+        return lambda examples, what: predictor.predict([each.input for each in examples], size, what)
 
 
 def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainState]:
     """Train on the training part with `job.settings.seed`. With `crf` the model has a `LinearChainCRF` as `crf`."""
     settings = job.settings
     form = FORMS[job.task.kind]
-    rows = form.rows(job.task, job.encoder, settings.max_seq_length, settings.doc_stride)
+    rows = training_rows(job.task, job.reader)
     model = make_model(settings, job.config, job.task)
     if crf:
         model.crf = LinearChainCRF(job.task.labels, settings.crf_gain)
     batch = batch_function(
         rows, settings.per_device_train_batch_size, settings.seed, job.encoder.vocab["[PAD]"], form.collate
     )
-    an_epoch = batches_an_epoch(len(rows), settings.per_device_train_batch_size)
-    a_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
-    steps = math.ceil(settings.num_train_epochs * an_epoch / a_step)
+    per_epoch = batches_per_epoch(len(rows), settings.per_device_train_batch_size)
+    per_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
+    steps = math.ceil(settings.num_train_epochs * per_epoch / per_step)
     model.train()
     state = run_training(
         job.accelerator,
@@ -112,7 +121,7 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
     held = math.ceil(settings.validation_share * len(order))
     if held >= len(order):
         raise UserError("--decoding auto needs two sentences to train on; --decoding plain does without.")
-    validation, rest = ([task.train[place] for place in part] for part in (order[:held], order[held:]))
+    validation, rest = ([task.train[index] for index in part] for part in (order[:held], order[held:]))
     job = dataclasses.replace(job, task=dataclasses.replace(task, train=rest, test=validation))
     scores: dict[str, float] = {}
     for crf in (False, True):
@@ -124,7 +133,7 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
                 found = {}
                 for decoding in ("crf",) if crf else ("plain", "constrained"):
                     answers = job.answers_of(model, taken_decoder(model, decoding, task.labels))(validation, "")
-                    found[decoding] = job.task.score(answers)["f1"]
+                    found[decoding] = job.task.score(answers)[task.metric]
                 write_json(kept, found)
                 shutil.rmtree(trial, ignore_errors=True)
             job.accelerator.wait_for_everyone()
@@ -175,14 +184,14 @@ def warn_of_losses(job: Job) -> None:
     """Say how many inputs are longer than the model is given, and how many of a user's entities no answer matches."""
     task = job.task
     for part, examples in (("training", task.train), ("test", task.test)):
-        cut = sum(is_cut(task, example, job) for example in examples)
-        if cut:
+        truncated = sum(is_truncated(example, job) for example in examples)
+        if truncated:
             print(
-                f"warning: {cut} of {len(examples)} inputs of the {part} part are longer than --max_seq_length "
-                f"{job.settings.max_seq_length} tokens and are cut",
+                f"warning: {truncated} of {len(examples)} inputs of the {part} part are longer than --max_seq_length "
+                f"{job.settings.max_seq_length} tokens and are truncated",
                 file=sys.stderr,
             )
-        if job.settings.task not in OWN_TASKS or task.kind != "entities":
+        if job.settings.task not in OWN_TASKS or task.kind is not Kind.ENTITIES:
             continue
         lost = spans_lost_in_tags(examples, job.encoder)
         if lost:
@@ -193,13 +202,6 @@ def warn_of_losses(job: Job) -> None:
             )
 
 
-def is_cut(task: Task, example: Example, job: Job) -> bool:
+def is_truncated(example: Example, job: Job) -> bool:
     """Whether the model is not given all of an example. Contexts and texts with entities are read in windows."""
-    limit = job.settings.max_seq_length
-    if task.kind == "choices":
-        return any(row.cut for row in choice_row(example, job.encoder, limit).rows)
-    if task.kind == "entities":
-        return False
-    if task.kind == "answers":
-        return windows_of(example, 0, job.encoder, limit, job.settings.doc_stride)[0].cut
-    return make_row(example.input, job.encoder, limit).cut
+    return any(row.truncated for row in FORMS[job.task.kind].rows(example.input, job.reader))

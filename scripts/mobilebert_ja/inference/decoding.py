@@ -1,7 +1,8 @@
-"""From the scores of tags to the best sequence: no I- without its B-, and learned transitions, if any are kept.
+"""From the scores of tags to spans of characters: the best sequence of tags, and the spans that it marks.
 
-Needs numpy alone, so that answers can be given without torch. A model's folder holds its decoding in decoding.json; a
-folder without one takes the best tag of each token by itself.
+Needs numpy alone, so that answers can be given without torch. The best sequence has no I- without its B-, and heeds
+learned transitions, if any are kept. A model's folder holds its decoding in decoding.json; a folder without one takes
+the best tag of each token by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,36 @@ from mobilebert_ja.common.files import read_json, write_json
 
 DECODING_NAME = "decoding.json"
 DECODINGS = ("plain", "constrained", "crf")
+OUTSIDE = "O"  # the tag of what belongs to no entity; any other tag is B- or I- and the type, which may be any text
+Span = tuple[int, int, str]  # start, end, type: characters text[start:end]
+
+
+def bio_labels(types: Sequence[str]) -> list[str]:
+    """ "O", then B- and I- of each type."""
+    return [OUTSIDE, *(f"{prefix}-{each}" for each in types for prefix in "BI")]
+
+
+def entity_types(labels: Sequence[str]) -> list[str]:
+    """The types that BIO tags speak of, each once, in the order of the tags; a type may itself look like a tag."""
+    return list(dict.fromkeys(label.partition("-")[2] for label in labels if label != OUTSIDE))
+
+
+def spans_of_tags(offsets: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
+    """Character spans of tagged tokens, in order.
+
+    An I- that continues nothing of its own type begins a span, as in conlleval. Tokens of no width (there are none of
+    them in sound text) carry no span.
+    """
+    spans: list[Span] = []
+    open_type = ""  # of the span that is open
+    for (start, end), tag in zip(offsets, tags, strict=True):
+        prefix, _, own_type = tag.partition("-")
+        if prefix == "I" and own_type == open_type:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]), open_type)
+        elif prefix in ("B", "I"):
+            spans.append((start, end, own_type))
+        open_type = own_type
+    return [span for span in spans if span[0] < span[1]]
 
 
 def allowed_transitions(labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -46,18 +77,18 @@ class Decoder:
     end: np.ndarray
 
     def best(self, scores: np.ndarray) -> list[int]:
-        """Numbers of the tags for scores [tokens, labels], normalized or not: that shifts every path alike."""
+        """Indices of the tags for scores [tokens, labels], normalized or not: that shifts every path alike."""
         if not len(scores):
             return []
         reached = self.start + scores[0]
         back = np.zeros(scores.shape, np.int64)
-        for place in range(1, len(scores)):
+        for index in range(1, len(scores)):
             candidates = reached[:, None] + self.transitions
-            back[place] = candidates.argmax(0)
-            reached = candidates.max(0) + scores[place]
+            back[index] = candidates.argmax(0)
+            reached = candidates.max(0) + scores[index]
         tags = [int((reached + self.end).argmax())]
-        for place in range(len(scores) - 1, 0, -1):
-            tags.append(int(back[place, tags[-1]]))
+        for index in range(len(scores) - 1, 0, -1):
+            tags.append(int(back[index, tags[-1]]))
         return tags[::-1]
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of, write_json
 from mobilebert_ja.inference.decoding import Decoder, decoder_from_json
+from mobilebert_ja.inference.kinds import STORED_KINDS
 
 FACTS_NAME = "compressed.json"
 FORMAT = 1  # of compressed.json; a folder of before it was counted has none and is read as 1
 TORCHSCRIPT, ONNX = "torchscript", "onnx"
 _MODEL_NAMES = {TORCHSCRIPT: "model.pt", ONNX: "model.onnx"}
 _KEYS = ("task", "labels", "max_seq_length", "description", "parameters", "sha256")
-_KINDS = ("sequence", "token")
 _HINT = "compress.py makes it."
 ANEW = "compress.py --overwrite makes it anew."
 _DEFAULT_RECIPE = "onnx"
@@ -62,8 +62,8 @@ def _require_sound(facts: dict[str, Any], path: Path) -> None:
         raise UserError(f"{path}: max_seq_length must be a whole number of at least 3, not {length!r}; {ANEW}")
     if isinstance(positions, int) and length > positions:
         raise UserError(f"{path}: max_seq_length {length} is more than the model's {positions} positions; {ANEW}")
-    if facts.get("kind", _KINDS[0]) not in _KINDS:
-        raise UserError(f"{path}: kind must be {' or '.join(_KINDS)}, not {facts['kind']!r}; {ANEW}")
+    if "kind" in facts and facts["kind"] not in list(STORED_KINDS):
+        raise UserError(f"{path}: kind must be {' or '.join(STORED_KINDS)}, not {facts['kind']!r}; {ANEW}")
 
 
 def read_facts(folder: str | Path, runs_with: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Texts longer than the model reads: overlapping windows for finding entities, so that nothing is cut. numpy only."""
+"""Texts longer than the model reads: overlapping windows for entities, so that none is lost. numpy only."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def stitch(pieces: Sequence[np.ndarray], starts: Sequence[int]) -> np.ndarray:
     whole = np.zeros((total, pieces[0].shape[1]), pieces[0].dtype)
     margins = np.full(total, -1)
     for piece, start in zip(pieces, starts, strict=True):
-        places = np.arange(len(piece))
-        margin = np.minimum(places, len(piece) - 1 - places)
+        indices = np.arange(len(piece))
+        margin = np.minimum(indices, len(piece) - 1 - indices)
         if start == 0:  # the text's own border is none
-            margin = len(piece) - 1 - places
+            margin = len(piece) - 1 - indices
         if start + len(piece) == total:
-            margin = places
+            margin = indices
         better = margin > margins[start : start + len(piece)]
         margins[start : start + len(piece)][better] = margin[better]
         whole[start : start + len(piece)][better] = piece[better]

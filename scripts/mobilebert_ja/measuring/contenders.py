@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig
+from transformers import BertConfig
 
 from mobilebert_ja.compression.export import as_task_answer, export
 from mobilebert_ja.compression.torchscript import compress, load_compressed, save_compressed
 from mobilebert_ja.finetuning.folder import FinishedRuns, TaskModel, describe, load_finetuned, require_labels
+from mobilebert_ja.finetuning.forms import FORMS
 from mobilebert_ja.finetuning.predictor import LogitsOf
 from mobilebert_ja.inference.folder import ONNX, model_path, read_facts, require_unchanged
 from mobilebert_ja.measuring.cold_start import EAGER, TORCHSCRIPT
@@ -115,7 +116,7 @@ def untrained_bert(like: TaskModel, vocab_size: int, seed: int, folder: Path) ->
 
     What a model call costs depends on the structure and the length of the text, not on the weights' values.
     """
-    auto: Any = AutoModelForTokenClassification if like.task == "ner" else AutoModelForSequenceClassification
+    auto: Any = FORMS[like.kind].auto
     torch.manual_seed(seed)
     index_of = {name: index for index, name in enumerate(like.labels)}
     names: dict[str, Any] = {"id2label": dict(enumerate(like.labels)), "label2id": index_of}
@@ -129,6 +130,7 @@ def untrained_bert(like: TaskModel, vocab_size: int, seed: int, folder: Path) ->
         like.labels,
         folder,
         like.task,
+        like.kind,
         like.max_seq_length,
         describe(model),
         parameters,

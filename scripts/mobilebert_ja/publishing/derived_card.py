@@ -11,7 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.records import RECORD_NAME
+from mobilebert_ja.inference.decoding import entity_types
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, read_facts
+from mobilebert_ja.inference.kinds import KINDS, Kind, kind_of_config, kind_of_facts
 
 SHOWN_SETTINGS = (
     "num_train_epochs",
@@ -30,12 +32,11 @@ def _facts_of(source: Path) -> dict[str, Any]:
     """Labels, length and kind of a folder, whichever of the two it is."""
     if (source / FACTS_NAME).is_file():
         facts = read_facts(source, ONNX)
-        per_token = any(label.startswith("B-") for label in facts["labels"])
         return {
             "labels": facts["labels"],
             "max_seq_length": facts["max_seq_length"],
             "fast": True,
-            "per_token": per_token,
+            "kind": kind_of_facts(facts),
         }
     config = read_json(source / "config.json", "finetune.py and compress.py make such folders.")
     if "id2label" not in config:
@@ -44,7 +45,7 @@ def _facts_of(source: Path) -> dict[str, Any]:
         "labels": list(config["id2label"].values()),
         "max_seq_length": config["max_position_embeddings"],
         "fast": False,
-        "per_token": "TokenClassification" in str(config.get("architectures")),
+        "kind": kind_of_config(config),
     }
 
 
@@ -56,7 +57,7 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
     facts = _facts_of(source)
     record = read_json(source / RECORD_NAME) if (source / RECORD_NAME).is_file() else {}
     metrics, settings = record.get("metrics", {}), record.get("settings", {})
-    pipeline_tag = "token-classification" if facts["per_token"] else "text-classification"
+    pipeline_tag = KINDS[facts["kind"]].pipeline_tag
     runs = metrics.get("runs", [])
     results = (
         [
@@ -90,7 +91,6 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    names = sorted({label.removeprefix("B-").removeprefix("I-") for label in facts["labels"]} - {"O"})
     return environment.get_template("derived_card.md").render(
         metadata=data.to_yaml(line_break="\n"),
         repo_id=repo_id,
@@ -99,7 +99,7 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
         title=TITLES[pipeline_tag],
         fast=facts["fast"],
         example=EXAMPLE,
-        labels=names if facts["per_token"] else facts["labels"],
+        labels=sorted(entity_types(facts["labels"])) if facts["kind"] is Kind.ENTITIES else facts["labels"],
         max_seq_length=settings.get("max_seq_length") or facts["max_seq_length"],
         metric=METRICS.get(metrics.get("metric", ""), ""),
         test_size=metrics.get("test_size"),

@@ -13,6 +13,7 @@ from typing import Any
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.settings.tasks import PUBLIC_TASKS
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
@@ -21,13 +22,25 @@ from mobilebert_ja.tasks.ner import NER_FILE, load_ner
 from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
 
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
+# Of every task by name, for what must be known before it is read.
+TASK_KINDS = {
+    "livedoor": Kind.CLASSES,
+    "ner": Kind.ENTITIES,
+    **OWN_TASKS,
+    "jsts": Kind.NUMBER,
+    "jnli": Kind.CLASSES,
+    "jcommonsenseqa": Kind.CHOICES,
+    "jsquad": Kind.ANSWERS,
+}
 
 __all__ = [
     "JGLUE",
     "OWN_TASKS",
     "PUBLIC_TASKS",
     "TASKS",
+    "TASK_KINDS",
     "Example",
+    "Kind",
     "Task",
     "TaskSource",
     "data_file",

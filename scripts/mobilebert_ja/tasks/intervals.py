@@ -7,7 +7,7 @@ part of this kind might give, not what another seed of the training might.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,82 +16,11 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.tasks.jglue_metrics import character_f1, exact_match, pearson, spearman
+from mobilebert_ja.tasks.metrics import METRICS, Statistic, statistics_of
 
 LEVEL = 0.95
 RESAMPLES = 1000
 FEW_ITEMS = 30  # of fewer, draws with replacement repeat one another too much to stand for other test parts
-# Numbers of the drawn items [items] -> a score. A score of the whole test part is that of 0 ... items - 1.
-Statistic = Callable[[np.ndarray], float]
-
-
-def accuracy_of(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
-    """Share of the drawn items that are right."""
-    right = np.array([mine == theirs for mine, theirs in zip(predictions, references, strict=True)], np.float64)
-    return lambda drawn: float(right[drawn].mean())
-
-
-def macro_f1_of(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
-    """Mean F1 over the classes that are wanted or predicted among the drawn items, as `metrics.macro_f1`."""
-    number_of = {name: number for number, name in enumerate(sorted({*predictions, *references}))}
-    mine = np.array([number_of[name] for name in predictions])
-    theirs = np.array([number_of[name] for name in references])
-
-    def score(drawn: np.ndarray) -> float:
-        predicted, wanted = mine[drawn], theirs[drawn]
-        correct = np.bincount(predicted[predicted == wanted], minlength=len(number_of))
-        both = np.bincount(predicted, minlength=len(number_of)) + np.bincount(wanted, minlength=len(number_of))
-        return float((2 * correct[both > 0] / both[both > 0]).mean())
-
-    return score
-
-
-def entity_f1_of(predictions: Sequence[Sequence[Any]], references: Sequence[Sequence[Any]]) -> Statistic:
-    """Micro F1 of exact spans over the drawn sentences, as `metrics.entity_scores`; 0 where there is no span."""
-    counts = np.zeros((len(references), 2), np.int64)  # right; predicted and wanted
-    for place, (mine, theirs) in enumerate(zip(predictions, references, strict=True)):
-        found, there = set(map(tuple, mine)), set(map(tuple, theirs))
-        counts[place] = len(found & there), len(found) + len(there)
-
-    def score(drawn: np.ndarray) -> float:
-        correct, both = counts[drawn].sum(axis=0).tolist()
-        return 2 * correct / both if both else 0.0
-
-    return score
-
-
-def correlation_of(score: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
-    """`jglue_metrics.spearman` or `pearson` over the drawn pairs of numbers."""
-
-    def statistic(predictions: Sequence[float], references: Sequence[float]) -> Statistic:
-        mine, theirs = np.asarray(predictions, np.float64), np.asarray(references, np.float64)
-        return lambda drawn: score(mine[drawn], theirs[drawn])
-
-    return statistic
-
-
-def mean_of(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
-    """The mean of `jglue_metrics.character_f1` or `exact_match` over the drawn questions."""
-
-    def statistic(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Statistic:
-        each = np.array([score(*pair) for pair in zip(predictions, references, strict=True)], np.float64)
-        return lambda drawn: float(each[drawn].mean())
-
-    return statistic
-
-
-STATISTICS: dict[str, dict[str, Callable[[Sequence[Any], Sequence[Any]], Statistic]]] = {
-    "accuracy": {"accuracy": accuracy_of, "macro_f1": macro_f1_of},
-    "f1": {"f1": entity_f1_of},
-    "spearman": {"spearman": correlation_of(spearman), "pearson": correlation_of(pearson)},
-    "answer_f1": {"answer_f1": mean_of(character_f1), "exact_match": mean_of(exact_match)},
-}
-
-
-def statistics_of(metric: str, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, Statistic]:
-    """The scores of a task, the main one first. `metric`: "accuracy" (class names), "f1" (spans), "spearman" (numbers)
-    or "answer_f1" (answers beside lists of right ones)."""
-    return {name: statistic(predictions, references) for name, statistic in STATISTICS[metric].items()}
 
 
 def bootstrap(statistic: Statistic, items: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -155,27 +84,15 @@ class Answers:
     predictions: list[Any]
 
 
-# Types of target and prediction -> metric
-_METRICS: dict[Any, str] = {
-    (str, str): "accuracy",
-    (list, list): "f1",
-    (float, float): "spearman",
-    (list, str): "answer_f1",
-}
-
-
 def read_answers(path: Path) -> Answers:
     """Raises `UserError` if the file is not one of predictions."""
     stored = read_json(path, "finetune.py and baseline.py write predictions-seed-N.json.")
     try:
         test = stored["test"]
         columns = [[item[name] for item in test] for name in ("text", "target", "prediction")]
-        (kinds,) = {tuple(map(type, pair)) for pair in zip(*columns[1:], strict=True)}
-        metric = _METRICS[kinds]
-        if metric == "f1":
-            columns[1:] = [
-                [[(start, end, kind) for start, end, kind in spans] for spans in each] for each in columns[1:]
-            ]
+        (types,) = {(type(pair[0]), type(pair[1])) for pair in zip(*columns[1:], strict=True)}
+        metric = {each.json_types: name for name, each in METRICS.items()}[types]
+        columns[1:] = [[METRICS[metric].read(each) for each in column] for column in columns[1:]]
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path} holds no predictions; finetune.py and baseline.py write predictions-seed-N.json."
@@ -229,8 +146,8 @@ def _require_same_items(first: Answers, second: Answers) -> None:
     if len(first.texts) != len(second.texts):
         raise UserError(f"{pair} are over different texts: {len(first.texts)} and {len(second.texts)} of them.")
     for name, mine, theirs in (("text", first.texts, second.texts), ("target", first.targets, second.targets)):
-        for place, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+        for index, (one, other) in enumerate(zip(mine, theirs, strict=True)):
             if one != other:
                 raise UserError(
-                    f"{pair} are over different {name}s: item {place} (counted from 0) is {one!r} and {other!r}."
+                    f"{pair} are over different {name}s: item {index} (counted from 0) is {one!r} and {other!r}."
                 )

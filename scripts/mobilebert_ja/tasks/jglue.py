@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 
@@ -50,8 +51,8 @@ def jglue_files(task: str, data_dir: Path | None) -> dict[str, Path]:
 def _hub_files(task: str) -> dict[str, Path]:
     from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
-    places = {"train_data": "train", "test_data": "validation"}
-    names = {key: f"{_HUB_FOLDERS[task]}/{part}/0000.parquet" for key, part in places.items()}
+    parts = {"train_data": "train", "test_data": "validation"}
+    names = {key: f"{_HUB_FOLDERS[task]}/{part}/0000.parquet" for key, part in parts.items()}
     where: dict[str, Any] = {"repo_type": "dataset", "revision": HUB_REVISION}
     try:
         kept = {key: try_to_load_from_cache(HUB_DATASET, name, **where) for key, name in names.items()}
@@ -165,11 +166,11 @@ def load_jglue(task: str, files: Mapping[str, Path]) -> Task:
     """Read a task's two files. Raises `UserError` for what is wrong in them."""
     if task == "jsquad":
         train, test = read_questions(files["train_data"]), read_questions(files["test_data"])
-        return Task(task, "answer_f1", [], train, test)
+        return Task(task, Kind.ANSWERS, [], train, test)
     example = {"jsts": _similarity, "jnli": _inference, "jcommonsenseqa": _commonsense}[task]
     train, test = (read_examples(files[name], example) for name in ("train_data", "test_data"))
     if task == "jsts":
-        return Task(task, "spearman", ["similarity"], train, test)
+        return Task(task, Kind.NUMBER, ["similarity"], train, test)
     if task == "jnli":
-        return Task(task, "accuracy", JNLI_LABELS, train, test)
-    return Task(task, "accuracy", _CHOICES, train, test, kind="choices")
+        return Task(task, Kind.CLASSES, JNLI_LABELS, train, test)
+    return Task(task, Kind.CHOICES, _CHOICES, train, test)

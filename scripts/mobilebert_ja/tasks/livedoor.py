@@ -10,6 +10,7 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.data.livedoor_archive import read_articles
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
 
 TEST_PERCENT = 20
@@ -51,8 +52,8 @@ def load_livedoor(path: Path, split_seed: int) -> Task:
     train: list[Example] = []
     test: list[Example] = []
     for name in labels:
-        shuffled = [by_category[name][place] for place in generator.permutation(counts[name])]
+        shuffled = [by_category[name][index] for index in generator.permutation(counts[name])]
         test += shuffled[: sizes[name]]
         train += shuffled[sizes[name] :]
     unmarked = [Example(without_markers(example.text), example.target) for example in test]
-    return Task("livedoor", "accuracy", labels, train, test, {"without_markers": unmarked})
+    return Task("livedoor", Kind.CLASSES, labels, train, test, {"without_markers": unmarked})

@@ -11,9 +11,9 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.inference.spans import spans_of_tags
+from mobilebert_ja.inference.decoding import OUTSIDE, Span, bio_labels, spans_of_tags
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks.base import Example, Task, share_rounded_up
-from mobilebert_ja.tasks.metrics import Span
 
 NER_FILE = "ner/ner.json"
 TEST_PERCENT = 40
@@ -36,17 +36,17 @@ def spans_of_item(item: Any) -> list[Span]:
     text, spans = item["text"], []
     for entity in item["entities"]:
         try:
-            (start, end), kind, name = entity["span"], entity["type"], entity.get("name")
+            (start, end), of_type, name = entity["span"], entity["type"], entity.get("name")
         except (TypeError, KeyError, ValueError, AttributeError):
             raise ValueError('an entity must have "span": [start, end] and "type"') from None
         # Not isinstance(): true and false are integers to it.
-        if not (type(start) is type(end) is int and isinstance(kind, str) and kind.strip()):
+        if not (type(start) is type(end) is int and isinstance(of_type, str) and of_type.strip()):
             raise ValueError('an entity must have "span": [start, end] in characters and a "type" in words')
         if not 0 <= start < end <= len(text):
             raise ValueError(f"the span [{start}, {end}] is outside its {len(text)} characters")
         if name is not None and text[start:end] != name:
             raise ValueError(f'the span [{start}, {end}] holds "{text[start:end]}", not "{name}"')
-        spans.append((start, end, kind.strip()))
+        spans.append((start, end, of_type.strip()))
     spans.sort()
     for before, after in itertools.pairwise(spans):
         if after[0] < before[1]:
@@ -72,39 +72,34 @@ def read_sentences(path: Path) -> list[Example]:
 def load_ner(path: Path, split_seed: int) -> Task:
     """Read and split: 40 % of the sentences (rounded up) for the test, the rest for training."""
     examples = read_sentences(path)
-    kinds = sorted({kind for example in examples for _, _, kind in example.target})
-    if not kinds or len(examples) < 2:
+    types = sorted({of_type for example in examples for _, _, of_type in example.target})
+    if not types or len(examples) < 2:
         raise UserError(f"{path} must hold at least two sentences and one entity.")
     order = np.random.default_rng(split_seed).permutation(len(examples))
     test_size = share_rounded_up(len(examples), TEST_PERCENT)
     return Task(
         "ner",
-        "f1",
-        bio_labels(kinds),
-        train=[examples[place] for place in order[test_size:]],
-        test=[examples[place] for place in order[:test_size]],
+        Kind.ENTITIES,
+        bio_labels(types),
+        train=[examples[index] for index in order[test_size:]],
+        test=[examples[index] for index in order[:test_size]],
     )
-
-
-def bio_labels(kinds: Sequence[str]) -> list[str]:
-    """ "O", then B- and I- of each type."""
-    return ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
 
 
 def bio_tags(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
     """The tag of each token.
 
-    A token that straddles a border belongs to the span that covers at least half of its characters, to the first one
-    if two do. So the tags never stretch a span by more than they cut off, and a span of which no token has half is
-    lost; no tagging of these tokens could give it back exactly.
+    A token that straddles a boundary belongs to the span that covers at least half of its characters, to the first one
+    if two do. So the tags never extend a span by more than they clip, and a span of which no token has half is lost;
+    no tagging of these tokens could give it back exactly.
     """
-    tags = ["O"] * len(offsets)
+    tags = [OUTSIDE] * len(offsets)
     begun: set[Span] = set()
-    for place, (start, end) in enumerate(offsets):
+    for index, (start, end) in enumerate(offsets):
         for span in spans:
             covered = min(end, span[1]) - max(start, span[0])
             if covered > 0 and 2 * covered >= end - start:
-                tags[place] = f"{'I' if span in begun else 'B'}-{span[2]}"
+                tags[index] = f"{'I' if span in begun else 'B'}-{span[2]}"
                 begun.add(span)
                 break
     return tags

@@ -14,13 +14,14 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
+from mobilebert_ja.inference.decoding import bio_labels
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes
-from mobilebert_ja.tasks.ner import bio_labels
 from mobilebert_ja.tasks.own_classes import read_classes
 from mobilebert_ja.tasks.own_entities import read_entities
 
-OWN_TASKS = ("classification", "entities")
+OWN_TASKS = {"classification": Kind.CLASSES, "entities": Kind.ENTITIES}
 SETTING_NAMES = ("train_file", "test_file", "text_column", "label_column", "test_share")
 
 
@@ -64,7 +65,7 @@ class OwnData:
 
     def load(self, split_seed: int) -> Task:
         """Read and split; the same seed gives the same split on every machine. Raises `UserError` for bad input."""
-        return self._classification(split_seed) if self.task == "classification" else self._entities(split_seed)
+        return _LOADERS[OWN_TASKS[self.task]](self, split_seed)
 
     def _classification(self, split_seed: int) -> Task:
         read = [read_classes(path, self.text_column, self.label_column) for path in self.files.values()]
@@ -77,16 +78,16 @@ class OwnData:
             self._require_known(Counter(example.target for example in test), labels, "label")
         else:
             train, test = self._stratified_split(read[0], counts, split_seed)
-        return Task("classification", "accuracy", labels, train, test)
+        return Task(self.task, Kind.CLASSES, labels, train, test)
 
     def _entities(self, split_seed: int) -> Task:
         read = [read_entities(path) for path in self.files.values()]
-        kinds = sorted(_kinds(read[0]))
-        if not kinds:
+        types = sorted(_types(read[0]))
+        if not types:
             raise UserError(f"{self.train_file} has no entity in it; there is nothing to learn.")
         if self.test_file:
             train, test = read
-            self._require_known(_kinds(test), kinds, "type of entity")
+            self._require_known(_types(test), types, "type of entity")
         else:
             if len(read[0]) < 2:
                 raise UserError(
@@ -94,15 +95,15 @@ class OwnData:
                 )
             order = np.random.default_rng(split_seed).permutation(len(read[0]))
             size = min(self._held_out(len(read[0])), len(read[0]) - 1)
-            train, test = ([read[0][place] for place in part] for part in (order[size:], order[:size]))
-            unseen = sorted(_kinds(test).keys() - _kinds(train).keys())
+            train, test = ([read[0][index] for index in part] for part in (order[size:], order[:size]))
+            unseen = sorted(_types(test).keys() - _types(train).keys())
             if unseen:  # nobody's mistake: a rare type fell to the test part
                 print(
                     f"warning: {', '.join(unseen)}: in the held-out part only, so it cannot be learned; "
                     "another --split_seed or a --test_file splits otherwise",
                     file=sys.stderr,
                 )
-        return Task("ner", "f1", bio_labels(kinds), train, test)
+        return Task(self.task, Kind.ENTITIES, bio_labels(types), train, test)
 
     def _held_out(self, count: int) -> int:
         """`test_share` of `count`, rounded up; in fractions, because 0.2 * 35 > 7."""
@@ -124,7 +125,7 @@ class OwnData:
         test: list[Example] = []
         for name in sorted(counts):
             members = [example for example in examples if example.target == name]
-            shuffled = [members[place] for place in generator.permutation(len(members))]
+            shuffled = [members[index] for index in generator.permutation(len(members))]
             size = min(sizes[name], len(members) - 1)
             test += shuffled[:size]
             train += shuffled[size:]
@@ -137,5 +138,8 @@ class OwnData:
             raise UserError(f"{self.test_file} has a {what} that {self.train_file} never shows: {listed}.")
 
 
-def _kinds(examples: list[Example]) -> Counter[str]:
-    return Counter(kind for example in examples for _, _, kind in example.target)
+def _types(examples: list[Example]) -> Counter[str]:
+    return Counter(of_type for example in examples for _, _, of_type in example.target)
+
+
+_LOADERS = {Kind.CLASSES: OwnData._classification, Kind.ENTITIES: OwnData._entities}

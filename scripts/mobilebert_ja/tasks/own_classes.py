@@ -46,7 +46,7 @@ def _table(path: Path, text_column: str, label_column: str) -> Iterator[tuple[in
     reader = csv.reader(text_lines(path), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
     try:
         header = next(row for row in reader if row)
-        places = [_column(name, header, path) for name in (text_column, label_column)]
+        columns = [_column(name, header, path) for name in (text_column, label_column)]
         for row in reader:
             if not row:
                 continue  # a blank line is no row
@@ -55,7 +55,7 @@ def _table(path: Path, text_column: str, label_column: str) -> Iterator[tuple[in
                     f"{path}, line {reader.line_num} has {len(row)} fields, the header has {len(header)}; "
                     "a text with the delimiter in it must stand in double quotes."
                 )
-            yield reader.line_num, row[places[0]], row[places[1]]
+            yield reader.line_num, row[columns[0]], row[columns[1]]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num} is malformed: {error}.") from None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.inference.decoding import OUTSIDE, Span
 from mobilebert_ja.tasks.base import Example
-from mobilebert_ja.tasks.metrics import Span
 from mobilebert_ja.tasks.ner import spans_of_item
 from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
 
@@ -32,8 +32,8 @@ def _json_lines(path: Path) -> list[Example]:
             spans = spans_of_item(item)
         except ValueError as error:
             raise UserError(f"{where} is malformed: {error}.") from None
-        for _, _, kind in spans:
-            require_text(kind, where, "type of an entity")
+        for _, _, of_type in spans:
+            require_text(of_type, where, "type of an entity")
         examples.append(Example(require_text(item["text"], where, "text"), spans))
     return examples
 
@@ -42,36 +42,36 @@ def _conll(path: Path) -> list[Example]:
     """Tokens are joined without spaces, as Japanese is written."""
     examples: list[Example] = []
     text, spans = "", list[Span]()
-    open_kind = ""  # the type of the entity that the token before belongs to
+    open_type = ""  # the type of the entity that the token before belongs to
     for number, line in enumerate([*text_lines(path), ""], start=1):  # a blank line ends the last sentence too
         if not line.strip(" \t\r\n"):
             if text:
                 examples.append(Example(text, spans))
-            text, spans, open_kind = "", [], ""
+            text, spans, open_type = "", [], ""
             continue
-        token, prefix, kind = _token_and_tag(line.rstrip("\r\n"), f"{path}, line {number}")
+        token, prefix, of_type = _token_and_tag(line.rstrip("\r\n"), f"{path}, line {number}")
         start, text = len(text), text + token
-        if prefix == "I" and kind != open_kind:
+        if prefix == "I" and of_type != open_type:
             raise UserError(
-                f"{path}, line {number}: I-{kind} continues no {kind}; in IOB2 the first token of an entity "
-                f"has B-{kind}."
+                f"{path}, line {number}: I-{of_type} continues no {of_type}; in IOB2 the first token of an entity "
+                f"has B-{of_type}."
             )
         if prefix == "I":
-            spans[-1] = (spans[-1][0], len(text), kind)
+            spans[-1] = (spans[-1][0], len(text), of_type)
         elif prefix == "B":
-            spans.append((start, len(text), kind))
-        open_kind = kind
+            spans.append((start, len(text), of_type))
+        open_type = of_type
     return examples
 
 
 def _token_and_tag(line: str, where: str) -> tuple[str, str, str]:
     """(token, prefix, type) of one line; the type of "O" is ""."""
-    # Not str.split(): it would take an ideographic space, which may be a token, for a border.
+    # Not str.split(): it would take an ideographic space, which may be a token, for a separator.
     fields = line.split("\t") if "\t" in line else line.split(" ")
     if len(fields) != 2 or not fields[0]:
         raise UserError(f"{where} must be a token, a space or tab, and a tag; it is {line!r}.")
     token, tag = fields
-    prefix, _, kind = tag.partition("-")
-    if tag != "O" and not (prefix in ("B", "I") and kind.strip()):
+    prefix, _, of_type = tag.partition("-")
+    if tag != OUTSIDE and not (prefix in ("B", "I") and of_type.strip()):
         raise UserError(f"{where}: the tag must be O, B-TYPE or I-TYPE (IOB2), not {tag!r}.")
-    return token, prefix, kind.strip()
+    return token, prefix, of_type.strip()

@@ -29,9 +29,10 @@ from transformers import (
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.finetuning.forms import training_rows
 from mobilebert_ja.finetuning.heads import make_model, model_config
-from mobilebert_ja.finetuning.rows import training_rows
 from mobilebert_ja.finetuning.run import Job, train
+from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS, task_source
@@ -61,9 +62,9 @@ def this_loop(job: Job, folder: Path) -> float:
 def the_trainer(job: Job, folder: Path, by_length: bool) -> float:
     """Seconds of one pass."""
     settings, clock = job.settings, Clock()
-    rows = training_rows(job.task, job.encoder, settings.max_seq_length)
+    rows = training_rows(job.task, job.reader)
     data: Any = [{"input_ids": row.ids, "labels": row.labels} for row in rows]
-    collator = DataCollatorForTokenClassification if job.task.kind == "entities" else DataCollatorWithPadding
+    collator = DataCollatorForTokenClassification if KINDS[job.task.kind].per_token else DataCollatorWithPadding
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=settings.per_device_train_batch_size,

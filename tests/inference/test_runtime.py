@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.fast_models import SCRIPTS, tiny_model
-from helpers.task_data import SUBJECTS, sentence, write_tokenizer
+from helpers.fast_models import tiny_model
+from helpers.paths import SCRIPTS
+from helpers.processes import WITHOUT_TORCH, run, with_package
+from helpers.task_data import LABELS, TEXTS, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.compression.export import as_task_answer, export
 from mobilebert_ja.compression.recipes import Source, make
@@ -28,18 +29,7 @@ from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.tasks import Task
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-LABELS = {"livedoor": list(SUBJECTS), "ner": ["O", "B-人名", "I-人名", "B-地名", "I-地名"]}
-TEXTS = [sentence(number)["text"] for number in range(30)] + ["ＡＮＤＲＯＩＤの㌔バイト", "か\u3099 き", "１\u20612"]
 MAX_LENGTH = 24
-# A process in which torch and transformers cannot be imported, as where they are not installed.
-BLOCKED = """
-import importlib.abc, sys
-class Blocked(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers", "onnx", "accelerate", "evaluate", "safetensors"):
-            raise ImportError(name + " is blocked")
-sys.meta_path.insert(0, Blocked())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +70,17 @@ def test_the_same_answers_without_torch(made, task):
     folder, ready, _ = made[task]
     wanted = clear_answers(ready, task)
     assert len(wanted) > 8 and len({str(answer) for answer in wanted.values()}) > 1
-    program = BLOCKED + (
+    program = WITHOUT_TORCH + (
         "import json, dataclasses\n"
         "from mobilebert_ja.runtime import load\n"
         "texts = json.load(sys.stdin)\n"
         f"answers = load({str(folder)!r}).predict(texts)\n"
         "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)\n"
-        "own = {name for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
-        "assert own == {'mobilebert_ja.' + name for name in\n"
-        "               ('runtime', 'artefacts', 'decoding', 'errors', 'files', 'mecab', 'spans', 'tokenizer',\n"
-        "                'windows')}, own\n"
+        "own = {name.split('.')[1] for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
+        "assert own == {'runtime', 'common', 'tokenization', 'inference'}, own\n"
         "print(json.dumps([dataclasses.asdict(answer) for answer in answers]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(list(wanted)),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )
+    done = run([sys.executable, "-c", program], input=json.dumps(list(wanted)), env=with_package())
     assert done.returncode == 0, done.stderr
     for (text, expected), answer in zip(wanted.items(), json.loads(done.stdout), strict=True):
         if task == "ner":
@@ -306,12 +288,9 @@ def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
 
 
 def predict(folder, content, *flags):
-    program = BLOCKED + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
+    program = WITHOUT_TORCH + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", program, str(folder), *flags],
-        input=content,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        [sys.executable, "-c", program, str(folder), *flags], input=content, capture_output=True, env=with_package()
     )
 
 

@@ -1,4 +1,4 @@
-"""What holds for every test: which core it runs on, and that a test which starts a process says that it is slow."""
+"""What holds for every test: its core and threads, and that a test which starts a process says that it is slow."""
 
 import os
 import sys
@@ -12,12 +12,15 @@ _running: list[pytest.Item] = []
 
 
 def pytest_configure(config):
-    """Give each worker a core of its own: two threads that share a core wait for each other."""
+    """One thread a process, a core a worker: threads that share a core, or a tiny model, wait for each other.
+
+    Processes that tests start inherit both.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
-        os.environ["OMP_NUM_THREADS"] = "1"
     sys.addaudithook(_refuse_processes)
 
 

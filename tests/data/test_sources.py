@@ -69,6 +69,7 @@ def test_what_is_not_a_dump(tmp_path):
         list(part.documents())
 
 
+@pytest.mark.slow
 def test_hub_that_cannot_be_reached_says_what_to_do(tmp_path):
     """The real client against a port where nothing listens: no retrying, no traceback."""
     command = [

@@ -1,14 +1,19 @@
-"""Programs in processes of their own: run to their end, waited for, and what they say of a mistake.
+"""Programs run to their end, in this process or in one of their own; waited for; and what they say of a mistake.
 
 Nothing here waits for a fixed time: a slow machine takes longer. What hangs is ended by pytest's `timeout`.
 """
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from helpers.paths import SCRIPTS
 
@@ -31,6 +36,23 @@ def run(command: list, cwd: Path | None = None, **extra) -> subprocess.Completed
 def run_entry(name: str, *arguments: object, cwd: Path | None = None, **environment: str):
     """Run scripts/NAME as a user does."""
     return run([sys.executable, SCRIPTS / name, *arguments], cwd, env=os.environ | environment)
+
+
+def call_entry(script: ModuleType, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Call an entry script's main() in this process, which has the libraries imported already."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        patch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
+        patch.chdir(cwd or Path.cwd())
+        status = 0
+        try:
+            script.main()
+        except SystemExit as end:
+            status = end.code
+    return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
 def run_code(program: str, *arguments: object, cwd: Path | None = None, **environment: str):

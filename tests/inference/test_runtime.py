@@ -65,6 +65,7 @@ def clear_answers(ready, task):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(LABELS))
 def test_the_same_answers_without_torch(made, task):
     folder, ready, _ = made[task]
@@ -262,6 +263,7 @@ def test_a_class_model_is_not_taken_for_one_of_names(made, tmp_path):
         load(tmp_path / "onnx")
 
 
+@pytest.mark.slow
 def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
     folder = made["ner"][0]
     assert load(folder.parent).predict(TEXTS[:3]) == load(folder).predict(TEXTS[:3])
@@ -294,6 +296,7 @@ def predict(folder, content, *flags):
     )
 
 
+@pytest.mark.slow
 def test_lines_in_lines_out(made):
     folder = made["ner"][0]
     done = predict(folder, ("\n".join([*TEXTS, ""]) + "\r\n最後の行").encode())
@@ -303,6 +306,7 @@ def test_lines_in_lines_out(made):
     assert answers == wanted
 
 
+@pytest.mark.slow
 def test_every_line_is_answered_before_the_next_is_read(made):
     command = [sys.executable, str(SCRIPTS / "predict.py"), str(made["livedoor"][0])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -314,6 +318,7 @@ def test_every_line_is_answered_before_the_next_is_read(made):
         assert process.stdout.read() == b"" and process.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "content", "words"),
     [
@@ -327,6 +332,7 @@ def test_mistakes_are_one_sentence(made, folder, content, words):
     assert len(done.stdout.splitlines()) == (1 if folder is None else 0)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(made):
     command = f"{sys.executable} {SCRIPTS / 'predict.py'} {made['livedoor'][0]} | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], input=b"\n" * 5000, capture_output=True)

@@ -5,14 +5,12 @@ import gzip
 import lzma
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import SCRIPTS
 from mobilebert_ja.common import files
 from mobilebert_ja.common.errors import UserError
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def run(command: list, cwd: Path | None = None, **extra) -> subprocess.Completed
 
 
 def run_entry(name: str, *arguments: object, cwd: Path | None = None, **environment: str):
-    """Run scripts/NAME as a user does."""
-    return run([sys.executable, SCRIPTS / name, *arguments], cwd, env=os.environ | environment)
+    """Run scripts/NAME as a user does; NAME may end in arguments, as in "measure.py models"."""
+    script, *more = name.split()
+    return run([sys.executable, SCRIPTS / script, *more, *arguments], cwd, env=os.environ | environment)
 
 
 def call_entry(script: ModuleType, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

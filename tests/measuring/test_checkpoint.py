@@ -38,6 +38,7 @@ def run(work, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, evaluate_checkpoint.__file__, *flags], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_kinds_and_lengths(work):
     done = run(work, "--mixture", "short=0,*=1")
     assert done.returncode == 0, done.stderr

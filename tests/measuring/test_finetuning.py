@@ -33,6 +33,7 @@ def run(script: str, arguments: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_learning_curve(work):
     done = run(learning_curve.__file__, flags(work, "--task", "ner", "--shares", "1,0.25"))
     assert done.returncode == 0, done.stderr

@@ -9,13 +9,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, MobileBertForPreTraining, pipeline
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
+
 NAME = "ysakuramoto/mobilebert-ja"
 FILES = ("config.json", "pytorch_model.bin", "tokenizer_config.json", "vocab.txt", "README.md")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
+
 READMES = ("README.md", "scripts/README.md", "demo/README.md")
 MODES = ("#hf-light-mode-only", "#hf-dark-mode-only")
 

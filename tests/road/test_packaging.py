@@ -57,6 +57,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_whole_package(wheel):
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if ".dist-info/" not in name}
@@ -66,6 +67,7 @@ def test_the_wheel_holds_the_whole_package(wheel):
     assert {"mobilebert_ja/card/card.md", "mobilebert_ja/tasks/ner.py"} < names
 
 
+@pytest.mark.slow
 def test_the_installed_package_answers_without_torch(wheel, tmp_path):
     tokenizer = write_tokenizer(tmp_path / "tokenizer")
     size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())

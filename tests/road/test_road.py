@@ -5,21 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import yaml
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
+from helpers.paths import ROOT, SCRIPTS
+from helpers.processes import run, wait_until
+
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
-
-
-def run(command: list[str], cwd: Path, **extra) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, **extra)
+pytestmark = pytest.mark.slow
 
 
 def small_recipe() -> dict:
@@ -193,8 +188,7 @@ def test_killed_and_started_again_it_is_the_undisturbed_run(road):
     command = [str(part) for part in pretrain(road, "killed", "--save_seconds", "0.2")]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     latest = folder / "killed.partial" / "checkpoints" / "latest.json"
-    while process.poll() is None and not latest.exists():
-        time.sleep(0.01)
+    wait_until(latest.exists, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "killed").exists(), "it finished before it could be killed"

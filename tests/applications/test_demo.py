@@ -14,8 +14,10 @@ import yaml
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import answers
-from helpers.fast_models import run_script, write_data, write_finetuned
+import compress
+from helpers.fast_models import write_data, write_finetuned
 from helpers.own_server import free_port, serving
+from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 
 APP = Path(answers.__file__).with_name("app.py")
@@ -31,7 +33,7 @@ def work(tmp_path_factory):
     data = write_data(folder / "data")
     for task in ("livedoor", "ner"):
         write_finetuned(folder, data, task, [1])
-        done = run_script("compress.py", folder, data, "--task", task)
+        done = call_entry(compress, "--work_dir", folder, "--data_dir", data, "--task", task)
         assert done.returncode == 0, done.stderr
         shutil.rmtree(folder / "finetuned" / task)
         write_finetuned(folder, data, task, [0])

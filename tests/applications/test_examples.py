@@ -11,9 +11,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import compress
 from benchmark_service import measure, running_service
 from helpers.fast_models import run_script, write_data, write_finetuned
 from helpers.paths import ROOT
+from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.runtime import load
@@ -51,7 +53,7 @@ def work(tmp_path_factory):
     data = write_data(folder / "data")
     for task in ("livedoor", "ner"):
         write_finetuned(folder, data, task, [0])
-        done = run_script("compress.py", folder, data, "--task", task)
+        done = call_entry(compress, "--work_dir", folder, "--data_dir", data, "--task", task)
         assert done.returncode == 0, done.stderr
     return folder
 

@@ -16,9 +16,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from helpers.fast_models import run_script, tiny_model, write_data, write_finetuned
+import compress
+from helpers.fast_models import tiny_model, write_data, write_finetuned
 from helpers.hub_server import TOKEN, running_hub
 from helpers.paths import ROOT, SCRIPTS
+from helpers.processes import call_entry, one_sentence
 from helpers.task_data import write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
@@ -88,13 +90,6 @@ def publish(root: Path, hub, tmp_path: Path, *flags: str, repo: str = REPO, toke
     code = f"import publish; from pathlib import Path; publish.ROOT = Path({str(root)!r}); publish.main()"
     command = [sys.executable, "-c", code, "--repo_id", repo, *flags]
     return subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path, token))
-
-
-def one_sentence(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 1, done.stdout
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
-    return lines[0]
 
 
 @pytest.mark.slow
@@ -299,7 +294,7 @@ def names(tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     data = write_data(work / "data")
     write_finetuned(work, data, "ner", [0])
-    done = run_script("compress.py", work, data, "--task", "ner")
+    done = call_entry(compress, "--work_dir", work, "--data_dir", data, "--task", "ner")
     assert done.returncode == 0, done.stderr
     return work
 

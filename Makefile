@@ -1,5 +1,5 @@
-# The README's commands: `make reproduce` walks the whole road, `make demo` shows it, `make test` checks everything.
-# Both set themselves up: a virtual environment in .venv with the pinned requirements.
+# The README's commands: `make reproduce` walks the whole road, `make demo` shows it, `make test` checks everything;
+# `make check` is what one runs before every commit. All set themselves up: a virtual environment in .venv with the pinned requirements.
 PYTHON ?= python3
 RECIPE ?= recipes/tiny.yaml
 WORK_DIR ?= work/$(basename $(notdir $(RECIPE)))
@@ -7,7 +7,7 @@ DATA_DIR ?=
 TEST_WORKERS ?= 2
 V4 = .venv-v4
 
-.PHONY: setup reproduce demo test test-v4 lint clean
+.PHONY: setup reproduce demo check test test-v4 lint clean
 .DEFAULT_GOAL := reproduce
 
 setup: .venv/ready
@@ -28,6 +28,10 @@ reproduce: setup
 demo: .venv/demo-ready
 	.venv/bin/python demo/app.py
 
+# What neither trains nor starts a process (such tests are marked slow; tests/conftest.py sees to it).
+check: .venv/demo-ready lint
+	.venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not slow"
+
 test: .venv/demo-ready lint
 	.venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 	$(MAKE) --no-print-directory test-v4
@@ -36,6 +40,7 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	PYTHONPATH=scripts .venv/bin/lint-imports --no-logo
 
 # The root must load in the line of transformers before 5 too, which needs an environment of its own.
 $(V4)/ready: requirements-v4.txt
@@ -44,7 +49,7 @@ $(V4)/ready: requirements-v4.txt
 	touch $@
 
 test-v4: $(V4)/ready
-	$(V4)/bin/python -m pytest tests/test_checkpoint.py
+	$(V4)/bin/python -m pytest tests/model/test_root_checkpoint.py
 
 clean:
-	rm -rf work .pytest_cache .ruff_cache .mypy_cache
+	rm -rf work .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -1,12 +1,43 @@
-"""Tests run in several processes, each on a core of its own: two threads that share a core wait for each other."""
+"""What holds for every test: its core and threads, and that a test which starts a process says that it is slow."""
 
 import os
+import sys
+
+import pytest
+
+# Programs that answer at once: they make no test slow. (`uname` and `ldconfig` are asked by Python's own library.)
+QUICK_PROGRAMS = {"git", "uname", "ldconfig", "/sbin/ldconfig"}
+
+_running: list[pytest.Item] = []
 
 
 def pytest_configure(config):
+    """One thread a process, a core a worker: threads that share a core, or a tiny model, wait for each other.
+
+    Processes that tests start inherit both.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "no")  # results are to be the same on any processor
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
-        os.environ["OMP_NUM_THREADS"] = "1"
+    if config.option.markexpr == "not slow":
+        sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
+
+
+def _refuse_processes(event: str, arguments: tuple) -> None:
+    """Hold `make check` to its minute: what it runs starts no process."""
+    if event == "subprocess.Popen" and _running and not _running[-1].get_closest_marker("slow"):
+        program = os.fspath(arguments[0])
+        if program not in QUICK_PROGRAMS:
+            raise AssertionError(f"{_running[-1].nodeid} starts {program}: mark it with pytest.mark.slow")

@@ -14,11 +14,14 @@ import yaml
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import answers
-from helpers.fast_models import run_script, write_data, write_finetuned
+import compress
+from helpers.fast_models import write_data, write_finetuned
 from helpers.own_server import free_port, serving
+from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 
 APP = Path(answers.__file__).with_name("app.py")
+PATIENCE = 1_500_000  # milliseconds for what the page shows at last: only what hangs takes longer
 PHONE = {"width": 390, "height": 844}
 
 
@@ -30,7 +33,7 @@ def work(tmp_path_factory):
     data = write_data(folder / "data")
     for task in ("livedoor", "ner"):
         write_finetuned(folder, data, task, [1])
-        done = run_script("compress.py", folder, data, "--task", task)
+        done = call_entry(compress, "--work_dir", folder, "--data_dir", data, "--task", task)
         assert done.returncode == 0, done.stderr
         shutil.rmtree(folder / "finetuned" / task)
         write_finetuned(folder, data, task, [0])
@@ -77,7 +80,7 @@ def opened(browser: Browser, address: str):
     context.on("request", lambda request: asked.append(request.url))
     shown = context.new_page()
     shown.goto(address)
-    expect(shown.get_by_role("heading", name="mobilebert-ja を試す")).to_be_visible(timeout=60_000)
+    expect(shown.get_by_role("heading", name="mobilebert-ja を試す")).to_be_visible(timeout=PATIENCE)
     yield shown
     outside = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws")}
     assert outside == {"127.0.0.1"}
@@ -88,6 +91,7 @@ def no_sideways_scrolling(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_masks_are_filled(page):
     assert no_sideways_scrolling(page)
     panel = page.get_by_role("tabpanel")
@@ -96,12 +100,12 @@ def test_masks_are_filled(page):
     for form in ("高速化(int8、onnxruntime)", "そのまま(torch)"):
         panel.get_by_label(form).check()
         panel.get_by_role("button", name="穴を埋める").click()
-        expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=120_000)
-        expect(panel.get_by_text("queue:", exact=False)).to_have_count(0, timeout=120_000)
+        expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=PATIENCE)
+        expect(panel.get_by_text("queue:", exact=False)).to_have_count(0, timeout=PATIENCE)
         expect(panel.get_by_text(re.compile(r"^\d+%$"))).to_have_count(5)
     box.fill("穴のない文です。")
     box.press("Enter")
-    expect(page.get_by_text("1か所を [MASK] にしてください", exact=False).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("1か所を [MASK] にしてください", exact=False).first).to_be_visible(timeout=PATIENCE)
 
 
 FORMS = {True: "高速化(int8、onnxruntime)", False: "そのまま(torch)"}
@@ -109,10 +113,11 @@ FORMS = {True: "高速化(int8、onnxruntime)", False: "そのまま(torch)"}
 
 def answered(page: Page, panel: Locator) -> None:
     """Wait until the answer is there."""
-    expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=120_000)
-    expect(page.locator(".generating, .pending")).to_have_count(0, timeout=120_000)
+    expect(panel.get_by_text(re.compile(r"かかった時間: [\d.]+ ms"))).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".generating, .pending")).to_have_count(0, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_titles_by_keyboard_and_by_either_model(page, work):
     text = "サッカーの監督について聞いた"
     page.get_by_role("tab", name="題名").focus()
@@ -128,13 +133,14 @@ def test_titles_by_keyboard_and_by_either_model(page, work):
         answered(page, panel)
         for label, share in answered_by[fast].items():
             row = panel.locator("button, .confidence-set", has_text=label).first
-            expect(row).to_contain_text(f"{round(100 * share)}%", timeout=60_000)
+            expect(row).to_contain_text(f"{round(100 * share)}%", timeout=PATIENCE)
     assert no_sideways_scrolling(page)
     panel.get_by_label("ニュースの題名").fill("   ")
     panel.get_by_role("button", name="答える").click()
-    expect(page.get_by_text("文を入力してください", exact=False).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("文を入力してください", exact=False).first).to_be_visible(timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_names_are_marked_in_the_text_by_either_model(page, work):
     text = "田中太郎は京都市に住む。"
     page.get_by_role("tab", name="名前").click()
@@ -148,17 +154,18 @@ def test_names_are_marked_in_the_text_by_either_model(page, work):
         panel.get_by_role("button", name="答える").click()
         answered(page, panel)
         marked = panel.locator("span.highlighted")
-        expect(marked).to_have_count(len(answered_by[fast]), timeout=60_000)
+        expect(marked).to_have_count(len(answered_by[fast]), timeout=PATIENCE)
         for place, (start, end, kind) in enumerate(answered_by[fast]):
             expect(marked.nth(place)).to_contain_text(text[start:end])
             expect(marked.nth(place)).to_contain_text(kind)
         assert no_sideways_scrolling(page)
 
 
+@pytest.mark.slow
 def test_figures_are_shown(page):
     page.get_by_role("tab", name="速さ").click()
     panel = page.get_by_role("tabpanel")
-    expect(panel.locator("img").first).to_be_visible(timeout=60_000)
+    expect(panel.locator("img").first).to_be_visible(timeout=PATIENCE)
     assert panel.locator("img").count() >= 2 and no_sideways_scrolling(page)
 
 
@@ -173,6 +180,7 @@ def with_road(road: str) -> list[str]:
     return ["-c", WITH_ANOTHER_ROAD.format(demo=str(APP.parent), road=road)]
 
 
+@pytest.mark.slow
 def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, work, tmp_path):
     """The road itself is walked elsewhere; here another command leaves its models."""
     road = with_road(ROAD.format(work=str(work), target=str(tmp_path)))
@@ -183,7 +191,7 @@ def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, wo
         panel.get_by_role("button", name="小さなモデルを作る").click()
         log = panel.get_by_label("進み具合")
         expect(log).to_have_value(
-            "one stage after another\nできました。ページを読み込み直してください。", timeout=60_000
+            "one stage after another\nできました。ページを読み込み直してください。", timeout=PATIENCE
         )
         page.reload()  # as it says; and now they are there
         page.get_by_role("tab", name="題名").click()
@@ -192,15 +200,17 @@ def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, wo
         answered(page, panel)
 
 
+@pytest.mark.slow
 def test_a_road_that_stops_says_so(browser, tmp_path):
     road = with_road("print('no room'); raise SystemExit(1)")
     with running_page(tmp_path, *road) as address, opened(browser, address) as page:
         page.get_by_role("tab", name="名前").click()
         panel = page.get_by_role("tabpanel")
         panel.get_by_role("button", name="小さなモデルを作る").click()
-        expect(panel.get_by_label("進み具合")).to_have_value("no room\n途中で止まりました。", timeout=60_000)
+        expect(panel.get_by_label("進み具合")).to_have_value("no room\n途中で止まりました。", timeout=PATIENCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variables", "reachable"), [({}, False), ({"GRADIO_SERVER_NAME": "0.0.0.0"}, True)])
 def test_other_machines_reach_it_only_where_the_environment_says_so(tmp_path, variables, reachable):
     """127.0.0.2 is this machine by another address: a page bound to 127.0.0.1 does not answer there."""
@@ -241,6 +251,7 @@ def test_questions_that_have_no_answer(text, words):
         answers.fill_mask(text, True)
 
 
+@pytest.mark.slow
 def test_the_real_models_go_before_the_tiny_ones(work, tmp_path):
     assert answers.find_models("livedoor", [tmp_path]) is None
     found = answers.find_models("livedoor", [tmp_path, work])

@@ -5,32 +5,32 @@ import http.server
 import itertools
 import json
 import threading
-from pathlib import Path
 from typing import ClassVar
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import compress
 from helpers.fast_models import run_script, write_data, write_finetuned
+from helpers.paths import ROOT
+from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.measuring.timings.service import measure, running_service
 from mobilebert_ja.runtime import load
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "examples" / "own_classifier.ipynb"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_notebook_runs_as_it_stands(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # The kernel is this Python, whatever kernels are registered on the machine.
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
-        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
     )
     client.execute()
     printed = "".join(
@@ -53,13 +53,13 @@ def work(tmp_path_factory):
     data = write_data(folder / "data")
     for task in ("livedoor", "ner"):
         write_finetuned(folder, data, task, [0])
-        done = run_script("compress.py", folder, data, "--task", task)
+        done = call_entry(compress, "--work_dir", folder, "--data_dir", data, "--task", task)
         assert done.returncode == 0, done.stderr
     return folder
 
 
 def post(port: int, body: bytes, **headers: str) -> tuple[int, object]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("POST", "/predict", body, {"Content-Type": "application/json"} | headers)
     response = connection.getresponse()
     content = json.loads(response.read() or b"null")
@@ -69,7 +69,7 @@ def post(port: int, body: bytes, **headers: str) -> tuple[int, object]:
 
 def chunked(port: int, body: bytes, **headers: str) -> tuple[int, bytes]:
     """A body in chunks, which says its size nowhere."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.putrequest("POST", "/predict")
     for name, value in ({"Content-Type": "application/json", "Transfer-Encoding": "chunked"} | headers).items():
         connection.putheader(name.replace("_", "-"), value)
@@ -80,6 +80,7 @@ def chunked(port: int, body: bytes, **headers: str) -> tuple[int, bytes]:
     return status, content
 
 
+@pytest.mark.slow
 def test_service_answers_and_refuses(work):
     folder = work / "compressed" / "ner" / "onnx"
     texts = ["田中太郎は京都市に住む。", "昨日は大阪府で雨が降った。"]
@@ -145,6 +146,7 @@ def test_what_is_lost_is_counted():
         measure(server.server_port, 1, 0.2, ["a"], ["yes"])
 
 
+@pytest.mark.slow
 def test_load_is_measured_and_nothing_is_lost(work):
     done = run_script(
         "measure.py service", work, work / "data", "--clients", "1,3", "--seconds", "1", "--repetitions", "1"

@@ -611,6 +611,7 @@ def test_figure_of_cuts(folder, monkeypatch):
 README = ROOT / "README.md"
 
 
+@pytest.mark.slow
 def test_readme_is_what_the_records_render(tmp_path):
     command = [
         sys.executable,

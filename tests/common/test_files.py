@@ -5,14 +5,12 @@ import gzip
 import lzma
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import SCRIPTS
 from mobilebert_ja.common import errors, files
 from mobilebert_ja.common.errors import UserError
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +71,7 @@ def test_json(tmp_path):
         files.require_folder(tmp_path / "a.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
@@ -88,6 +87,7 @@ def test_entry_points_end_in_one_sentence(body, code, message):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_our_own_mistakes_keep_their_traceback():
     script = "from mobilebert_ja.common.errors import *\n@exit_on_user_error\ndef main():\n    {}['x']\nmain()"
     done = subprocess.run([sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True)

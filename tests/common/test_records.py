@@ -1,15 +1,13 @@
 """A stage's output is whole or absent, made once, and never silently of other settings."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of
 from mobilebert_ja.common.records import Stage, fingerprint
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def stage(folder, **settings) -> Stage:

@@ -336,6 +336,7 @@ def test_the_default_recipe(finetuned, data):
         assert run["agreement"] > 0.8
 
 
+@pytest.mark.slow
 def test_missing_input_in_a_process_of_its_own(tmp_path, data):
     done = run_script("compress.py", tmp_path, data, "--task", "ner")
     assert done.returncode == 1

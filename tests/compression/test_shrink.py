@@ -136,6 +136,7 @@ def test_losses_by_hand():
     assert feature_loss(teacher + torch.tensor([1.0, 0.0]), teacher, mask) == pytest.approx(1 / 25)
 
 
+@pytest.mark.slow
 def test_recovery_brings_the_answers_back(model, tmp_path):
     settings = CompressSettings(
         recipe="fast", num_train_epochs=20, learning_rate=2e-3, per_device_train_batch_size=8, save_seconds=1e9

@@ -1,18 +1,19 @@
 """The corpus pipeline: what each rule removes, the same bytes however it is run, and bad input."""
 
 import json
-import os
 import random
 import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from datatrove.pipeline.base import PipelineStep
 
+import build_corpus
+from helpers.paths import SCRIPTS
+from helpers.processes import call_entry, one_sentence, run, wait_until, with_package
 from helpers.task_data import write_livedoor, write_ner
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
@@ -20,7 +21,6 @@ from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phas
 from mobilebert_ja.data.sources import Part
 from mobilebert_ja.measuring.timings.corpus import write_copies
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめも"
 
 
@@ -31,24 +31,8 @@ def made_up(seed: object) -> str:
 TEXT = "\n".join(f"{made_up(number)}{made_up(-number - 1)}\n" for number in range(60))
 
 
-def build(folder: Path, *flags: str, **extra) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        SCRIPTS / "build_corpus.py",
-        "--work_dir",
-        folder / "work",
-        "--heldout_every",
-        "5",
-        *flags,
-    ]
-    return subprocess.run([str(each) for each in command], capture_output=True, text=True, cwd=folder, **extra)
-
-
-def one_sentence(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
+def build(folder: Path, *flags: str) -> subprocess.CompletedProcess:
+    return call_entry(build_corpus, "--work_dir", folder / "work", "--heldout_every", 5, *flags, cwd=folder)
 
 
 def sentences_of(folder: Path) -> dict[str, list[list[str]]]:
@@ -110,6 +94,7 @@ def test_duplicates_and_evaluation_sentences_are_dropped(tmp_path):
     assert shown["too_short"]["examples"] == [{"text": "短い。"}]
 
 
+@pytest.mark.slow
 def test_titles_are_kept_out_too_and_counted_apart(tmp_path):
     """By default both evaluation files; where no title stands in the text, the corpus is that without them."""
     data = tmp_path / "data"
@@ -164,6 +149,7 @@ def test_counts_do_not_depend_on_how_the_work_is_shared_out(tmp_path):
     assert counted[0] == counted[1] and counted[0]["rules"]["too_short"] == 20
 
 
+@pytest.mark.slow
 def test_stage_is_the_same_with_one_and_two_workers(tmp_path):
     (tmp_path / "made.txt").write_text(TEXT, encoding="utf-8")
     written = []
@@ -189,23 +175,24 @@ def test_stage_is_the_same_with_one_and_two_workers(tmp_path):
     assert 0 < metrics["heldout"]["documents"] < 30
 
 
+KILLED_AT = (40, 300, 550)  # files written, of about 700
+
+
+@pytest.mark.slow
 def test_killed_anywhere_and_started_again_it_ends_with_the_same_bytes(tmp_path):
     lines = "\n".join(f"{n}番目の文書には、{n * n}という数がただ一つ書いてある。\n" for n in range(3000))
     (tmp_path / "made.txt").write_text(lines, encoding="utf-8")
     flags = ["--work_dir", "work", "--heldout_every", "5", "--input", "made.txt", "--piece_chars", "10000"]
-    command = [sys.executable, str(SCRIPTS / "build_corpus.py"), *flags]
-    subprocess.run([*command, "--output_dir", "undisturbed"], check=True, cwd=tmp_path, capture_output=True)
-    kills = 0
-    for wait in (3.0, 5.0, 7.0):
-        run = subprocess.Popen(
-            [*command, "--output_dir", "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        time.sleep(wait)
-        run.send_signal(signal.SIGKILL)
-        kills += run.wait() == -signal.SIGKILL
-    done = subprocess.run([*command, "--output_dir", "killed"], cwd=tmp_path, capture_output=True, text=True)
+    done = build(tmp_path, *flags, "--output_dir", "undisturbed")
     assert done.returncode == 0, done.stderr
-    assert kills > 0
+    command = [sys.executable, str(SCRIPTS / "build_corpus.py"), *flags, "--output_dir", "killed"]
+    for files in KILLED_AT:
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_until(lambda files=files: sum(1 for _ in (tmp_path / "killed.partial").rglob("*")) >= files, process)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    done = build(tmp_path, *flags, "--output_dir", "killed")
+    assert done.returncode == 0, done.stderr
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
 
 
@@ -223,6 +210,7 @@ def test_a_task_that_fails_ends_the_pass(tmp_path, workers):
         run_phase("failing", executor, tmp_path, 3)
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder(tmp_path):
     hold = (
         "from mobilebert_ja.corpus.executors import no_other_run\n"
@@ -231,7 +219,7 @@ def test_two_runs_in_one_folder(tmp_path):
     folder = f"__import__('pathlib').Path({str(tmp_path)!r})"
     with subprocess.Popen(
         [sys.executable, "-c", hold.replace("{!r}", folder)],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        env=with_package(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -270,18 +258,21 @@ def test_copies_for_measuring_the_corpus_are_as_long_and_all_different(tmp_path)
     assert [text.split("\n\n")[1] for text in texts] == ["一龥。\n", "丁一。\n", "丂丁。\n"]
 
 
+@pytest.mark.slow
 def test_missing_input(tmp_path):
     assert "nowhere.txt does not exist" in one_sentence(build(tmp_path, "--input", "nowhere.txt"))
     (tmp_path / "empty").mkdir()
     assert "holds no text" in one_sentence(build(tmp_path, "--input", "empty"))
 
 
+@pytest.mark.slow
 def test_empty_corpus(tmp_path):
     (tmp_path / "made.txt").write_text("短い。\n", encoding="utf-8")
     assert "no sentence of 10 to 200 characters" in one_sentence(build(tmp_path, "--input", "made.txt"))
     assert not (tmp_path / "work" / "corpus").exists()
 
 
+@pytest.mark.slow
 def test_not_utf8_names_file_and_byte(tmp_path):
     good = "正しい行。\n".encode()
     (tmp_path / "sjis.txt").write_bytes(good + "日本語の文章です。".encode("shift_jis"))
@@ -289,6 +280,7 @@ def test_not_utf8_names_file_and_byte(tmp_path):
     assert "sjis.txt is not UTF-8" in message and f"byte {len(good)} is 0x93" in message
 
 
+@pytest.mark.slow
 def test_data_folder_without_what_is_expected(tmp_path):
     (tmp_path / "data").mkdir()
     assert "corpus does not exist" in one_sentence(build(tmp_path, "--data_dir", "data"))
@@ -296,6 +288,7 @@ def test_data_folder_without_what_is_expected(tmp_path):
     assert "ner.json does not exist" in one_sentence(build(tmp_path, "--data_dir", "data"))
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_no_output_that_looks_finished(tmp_path):
     (tmp_path / "made.txt").write_text(
         TEXT * 20 + "\n".join(f"別の{n}番目の文がここにあるのだ。\n" for n in range(9000))
@@ -304,6 +297,7 @@ def test_full_disk_leaves_no_output_that_looks_finished(tmp_path):
     def small_files_only() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    message = one_sentence(build(tmp_path, "--input", "made.txt", preexec_fn=small_files_only))
+    command = [sys.executable, SCRIPTS / "build_corpus.py", "--work_dir", "work", "--input", "made.txt"]
+    message = one_sentence(run(command, tmp_path, preexec_fn=small_files_only))
     assert "File too large" in message and ".partial" in message
     assert not (tmp_path / "work" / "corpus").exists()

@@ -3,7 +3,6 @@
 import http.server
 import re
 import threading
-import time
 
 import pytest
 
@@ -81,7 +80,5 @@ def test_checksum(server, tmp_path):
 
 
 def test_a_server_that_is_not_there(tmp_path):
-    started = time.monotonic()
     with pytest.raises(UserError, match=r"cannot be fetched .* by hand and give the file with --input"):
         download("http://127.0.0.1:9/dump.json.gz", tmp_path)
-    assert time.monotonic() - started < 20  # a limit of patience, not a timing

@@ -6,15 +6,13 @@ import lzma
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from backports import zstd
 
+from helpers.paths import SCRIPTS
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.data import sources
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def test_documents_of_every_format(tmp_path):
@@ -69,6 +67,7 @@ def test_what_is_not_a_dump(tmp_path):
         list(part.documents())
 
 
+@pytest.mark.slow
 def test_hub_that_cannot_be_reached_says_what_to_do(tmp_path):
     """The real client against a port where nothing listens: no retrying, no traceback."""
     command = [
@@ -81,7 +80,7 @@ def test_hub_that_cannot_be_reached_says_what_to_do(tmp_path):
     ]
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
     done = subprocess.run(
-        [str(part) for part in command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        [str(part) for part in command], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()

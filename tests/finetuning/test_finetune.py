@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import finetune
+from helpers.processes import wait_until
 from helpers.task_data import write_livedoor, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
@@ -90,6 +90,7 @@ def answers(folder: Path, seed: int) -> dict:
     return read_json(folder / f"predictions-seed-{seed}.json")
 
 
+@pytest.mark.slow
 def test_learns_and_says_so(work, undisturbed):
     record = read_json(work / "records" / "livedoor.json")
     metrics = record["metrics"]
@@ -118,6 +119,7 @@ def test_learns_and_says_so(work, undisturbed):
     assert not list(undisturbed.rglob("checkpoints"))
 
 
+@pytest.mark.slow
 def test_output_is_an_ordinary_model(undisturbed):
     test = answers(undisturbed, 5)["test"]
     classify = pipeline("text-classification", model=str(undisturbed), device="cpu")
@@ -130,6 +132,7 @@ def test_output_is_an_ordinary_model(undisturbed):
     assert AutoTokenizer.from_pretrained(str(undisturbed))("監督")["input_ids"]
 
 
+@pytest.mark.slow
 def test_one_by_one_as_in_batches(undisturbed):
     test = answers(undisturbed, 5)["test"]
     model = AutoModelForSequenceClassification.from_pretrained(str(undisturbed))
@@ -138,6 +141,7 @@ def test_one_by_one_as_in_batches(undisturbed):
     assert [predictor.predict_one(each["text"]) for each in test] == [each["prediction"] for each in test]
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch, capfd):
     output = work / "killed" / "livedoor"
     partial = output.with_name("livedoor.partial")
@@ -145,11 +149,8 @@ def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch,
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", str(SCRIPT), *arguments]
     process = subprocess.Popen(launch, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
     try:
-        while not (partial / "seed-6" / "checkpoints" / "latest.json").is_file():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until((partial / "seed-6" / "checkpoints" / "latest.json").is_file, process)
     finally:  # a failed test must not leave it running
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -169,6 +170,7 @@ def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch,
     assert "nothing to do" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
     """Whatever was damaged in answers and scores is mended from the models; what the training left stays."""
     output = tmp_path / "livedoor"
@@ -224,6 +226,7 @@ def test_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
     assert sorted(os.listdir(tmp_path)) == ["livedoor", "records"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_anew(work, undisturbed, tmp_path, monkeypatch, capfd):
     output = tmp_path / "livedoor"
     given = {"rescore": "true", "output_dir": output, "records_dir": tmp_path / "records"}
@@ -241,6 +244,7 @@ def test_what_cannot_be_scored_anew(work, undisturbed, tmp_path, monkeypatch, ca
     assert "is no record of finetune.py" in refused(monkeypatch, capfd, flags(work, **given))
 
 
+@pytest.mark.slow
 def test_entities_with_a_random_bert(work, monkeypatch, capfd):
     sizes = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2}
     run_here(

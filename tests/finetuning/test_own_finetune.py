@@ -10,9 +10,9 @@ from transformers import pipeline
 
 import compress
 import finetune
+from helpers.own_files import item, table
 from helpers.task_data import sentence, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
-from tasks.test_own_data import item, table
 
 LIKED, DISLIKED = "好き", "嫌い"
 REVIEWS = [
@@ -73,6 +73,7 @@ def refused(monkeypatch, capfd, script, work, *flags):
     return errors[0]
 
 
+@pytest.mark.slow
 def test_classes(work, monkeypatch, capfd):
     finetune_own(monkeypatch, work, "--task", "classification", "--train_file", "reviews.csv", "--test_share", "0.25")
     folder = work / "finetuned" / "classification"
@@ -101,6 +102,7 @@ def test_classes(work, monkeypatch, capfd):
     assert "classification was made from another reviews.csv than is there now" in said
 
 
+@pytest.mark.slow
 def test_entities(work, monkeypatch, capfd):
     write_ner(work / "data", 40)  # only the public task reads it
     shutil.copy(work / "people.jsonl", work / "more.jsonl")

@@ -1,6 +1,5 @@
 """Fine-tuned folders as finetune.py leaves them, with random weights, for compress.py and `measure.py models`."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,13 @@ from transformers import (
     MobileBertForTokenClassification,
 )
 
+from helpers.processes import run_entry
 from helpers.task_data import write_livedoor, write_ner, write_tokenizer
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
 from mobilebert_ja.tasks import data_file, load_task
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SIZES = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64}
 
 
@@ -68,11 +67,8 @@ def write_finetuned(
 
 def run_script(name: str, work: Path, data: Path, *flags: str) -> subprocess.CompletedProcess:
     """Run an entry script ("measure.py NAME" for a measurement) in a process of its own, as a user does."""
-    script, *arguments = name.split()
-    command = [sys.executable, str(SCRIPTS / script), *arguments]
-    command += ["--work_dir", str(work), "--data_dir", str(data), *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=work)
+    folders = ("--work_dir", work, "--data_dir", data)
+    return run_entry(name, *folders, *flags, cwd=work, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 
 
 def run_here(monkeypatch, capsys, script, work, data, *flags):

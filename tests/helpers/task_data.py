@@ -23,6 +23,7 @@ ENDINGS = ["が話題になる", "を詳しく紹介", "について聞いた", 
 MARKERS = {"sports-watch": "【Sports Watch】", "movie-enter": "", "smax": "【レポート】"}
 PEOPLE = ["田中太郎", "鈴木花子", "ｶﾞﾘﾚｵ", "佐藤一郎"]
 PLACES = ["京都市", "東京都千代田区", "大阪府", "㍿の里"]
+LABELS = {"livedoor": list(SUBJECTS), "ner": ["O", "B-人名", "I-人名", "B-地名", "I-地名"]}
 
 
 def article(category: str, number: int) -> str:
@@ -64,6 +65,9 @@ def sentence(number: int) -> dict:
             entities.append({"name": part, "span": [len(text), len(text) + len(part)], "type": kind})
         text += part
     return {"curid": str(number), "text": text, "entities": entities}
+
+
+TEXTS = [sentence(number)["text"] for number in range(30)] + ["ＡＮＤＲＯＩＤの㌔バイト", "か\u3099 き", "１\u20612"]
 
 
 def write_ner(folder: Path, count: int) -> Path:

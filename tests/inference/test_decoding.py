@@ -175,6 +175,7 @@ def run(work, *more):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_on_training_data(work, capfd):
     output = work / "auto"
     run(work, "--decoding", "auto", "--validation_share", 0.25, "--output_dir", output)
@@ -187,6 +188,7 @@ def test_the_choice_is_made_on_training_data(work, capfd):
     assert not [path for path in output.iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_crf_is_kept_beside_an_ordinary_model(work):
     output = work / "crf"
     run(work, "--decoding", "crf", "--output_dir", output)
@@ -225,6 +227,7 @@ def test_mistakes(work, capfd, flags, words):
     assert words in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sped_up_model_decodes_alike(work, tmp_path):
     """The CRF goes along into the folders of both kinds, and is used there."""
     run(work, "--decoding", "crf", "--output_dir", work / "for_speed", "--num_train_epochs", 4)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.fast_models import SCRIPTS, tiny_model
-from helpers.task_data import SUBJECTS, sentence, write_tokenizer
+from helpers.fast_models import tiny_model
+from helpers.paths import SCRIPTS
+from helpers.processes import WITHOUT_TORCH, run, with_package
+from helpers.task_data import LABELS, TEXTS, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.compression.export import as_task_answer, export
 from mobilebert_ja.compression.recipes import Source, make
@@ -28,18 +29,7 @@ from mobilebert_ja.settings import CompressSettings
 from mobilebert_ja.tasks import TASK_KINDS, Task
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-LABELS = {"livedoor": list(SUBJECTS), "ner": ["O", "B-人名", "I-人名", "B-地名", "I-地名"]}
-TEXTS = [sentence(number)["text"] for number in range(30)] + ["ＡＮＤＲＯＩＤの㌔バイト", "か\u3099 き", "１\u20612"]
 MAX_LENGTH = 24
-# A process in which torch and transformers cannot be imported, as where they are not installed.
-BLOCKED = """
-import importlib.abc, sys
-class Blocked(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers", "onnx", "accelerate", "evaluate", "safetensors"):
-            raise ImportError(name + " is blocked")
-sys.meta_path.insert(0, Blocked())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,29 +65,23 @@ def clear_answers(ready, task):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(LABELS))
 def test_the_same_answers_without_torch(made, task):
     folder, ready, _ = made[task]
     wanted = clear_answers(ready, task)
     assert len(wanted) > 8 and len({str(answer) for answer in wanted.values()}) > 1
-    program = BLOCKED + (
+    program = WITHOUT_TORCH + (
         "import json, dataclasses\n"
         "from mobilebert_ja.runtime import load\n"
         "texts = json.load(sys.stdin)\n"
         f"answers = load({str(folder)!r}).predict(texts)\n"
         "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)\n"
-        "own = {name for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
-        "rooms = {name.split('.')[1] for name in own}\n"
-        "assert rooms == {'runtime', 'inference', 'tokenization', 'common'}, rooms\n"
+        "own = {name.split('.')[1] for name in sys.modules if name.startswith('mobilebert_ja.')}\n"
+        "assert own == {'runtime', 'common', 'tokenization', 'inference'}, own\n"
         "print(json.dumps([dataclasses.asdict(answer) for answer in answers]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(list(wanted)),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )
+    done = run([sys.executable, "-c", program], input=json.dumps(list(wanted)), env=with_package())
     assert done.returncode == 0, done.stderr
     for (text, expected), answer in zip(wanted.items(), json.loads(done.stdout), strict=True):
         if task == "ner":
@@ -279,6 +263,7 @@ def test_a_class_model_is_not_taken_for_one_of_names(made, tmp_path):
         load(tmp_path / "onnx")
 
 
+@pytest.mark.slow
 def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
     folder = made["ner"][0]
     assert load(folder.parent).predict(TEXTS[:3]) == load(folder).predict(TEXTS[:3])
@@ -305,15 +290,13 @@ def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
 
 
 def predict(folder, content, *flags):
-    program = BLOCKED + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
+    program = WITHOUT_TORCH + f"import runpy\nrunpy.run_path({str(SCRIPTS / 'predict.py')!r}, run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", program, str(folder), *flags],
-        input=content,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        [sys.executable, "-c", program, str(folder), *flags], input=content, capture_output=True, env=with_package()
     )
 
 
+@pytest.mark.slow
 def test_lines_in_lines_out(made):
     folder = made["ner"][0]
     done = predict(folder, ("\n".join([*TEXTS, ""]) + "\r\n最後の行").encode())
@@ -323,6 +306,7 @@ def test_lines_in_lines_out(made):
     assert answers == wanted
 
 
+@pytest.mark.slow
 def test_every_line_is_answered_before_the_next_is_read(made):
     command = [sys.executable, str(SCRIPTS / "predict.py"), str(made["livedoor"][0])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -334,6 +318,7 @@ def test_every_line_is_answered_before_the_next_is_read(made):
         assert process.stdout.read() == b"" and process.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "content", "words"),
     [
@@ -347,6 +332,7 @@ def test_mistakes_are_one_sentence(made, folder, content, words):
     assert len(done.stdout.splitlines()) == (1 if folder is None else 0)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(made):
     command = f"{sys.executable} {SCRIPTS / 'predict.py'} {made['livedoor'][0]} | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], input=b"\n" * 5000, capture_output=True)

@@ -48,6 +48,7 @@ def ablate(work, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_variants_are_run_and_a_divergence_is_a_result(work, ablate):
     diverging = {"learning_rate": 1e9, "max_grad_norm": 0.0, "embedding_gain": 1e4, "logging_steps": 1}
     content = {"question": "Which?", "common": SMALL, "variants": {"plain": {}, "far too fast": diverging}}
@@ -70,6 +71,7 @@ def test_variants_are_run_and_a_divergence_is_a_result(work, ablate):
     assert list(metrics["runs"]) == ["plain", "slow"]
 
 
+@pytest.mark.slow
 def test_equal_time_equal_evaluation_and_shared_work(work, ablate):
     """Variants of other lengths and batches, ended by the clock, are measured on the same held-out rows; each can be
     run by a process of its own, and the record is gathered from what they left."""
@@ -98,6 +100,7 @@ def test_equal_time_equal_evaluation_and_shared_work(work, ablate):
     assert "no variant begins with 'seven'; there are base, batch 2, length 16" in nobody.error
 
 
+@pytest.mark.slow
 def test_a_process_waits_for_another_one_at_the_same_variant(work):
     content = {"common": SMALL, "variants": {"only one": {}}}
     (work / "shared.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -30,6 +30,7 @@ def work(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_kinds_and_lengths(work, capsys):
     flags = ["--max_seq_length", 64, "--lengths", "32,64", "--eval_rows", 16, "--mixture", "short=0,*=1"]
     done = run_measurement(capsys, "checkpoint", *flags, work=work)

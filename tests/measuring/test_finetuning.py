@@ -31,6 +31,7 @@ def measured(work, capfd):
     return run
 
 
+@pytest.mark.slow
 def test_learning_curve(work, measured):
     done = measured("learning_curve", "--task", "ner", "--shares", "1,0.25")
     assert done.status == 0, done.err

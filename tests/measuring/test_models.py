@@ -50,6 +50,7 @@ def work(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_stage(work):
     data = work / "data"
     write_finetuned(work, data, "livedoor", [1], bert=True)
@@ -164,6 +165,7 @@ def test_a_damaged_sped_up_model_is_refused(work, tmp_path, capsys, recipe, file
     assert not list(tmp_path.glob("speed*"))
 
 
+@pytest.mark.slow
 def test_missing_input_in_a_process_of_its_own(work):
     done = run_script("measure.py models", work, work / "data", "--task", "ner")
     assert done.returncode == 1

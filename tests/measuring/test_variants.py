@@ -21,6 +21,7 @@ def work(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["livedoor", "ner"])
 def test_every_variant_is_measured(work, capsys, task):
     flags = ("--task", task, "--max_items", "8", "--repetitions", "2")

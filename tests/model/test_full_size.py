@@ -1,13 +1,11 @@
 """Teacher and student in the paper's full size: an optimizer step of each, transfer included, in bounded memory."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from helpers.processes import run_code
+
 pytestmark = pytest.mark.slow
 
 STEP = """
@@ -56,7 +54,7 @@ print(json.dumps({
 
 @pytest.mark.parametrize(("who", "gib"), [("teacher", 8.0), ("student", 4.0)])
 def test_a_step_at_full_size(who, gib):
-    done = subprocess.run([sys.executable, "-c", STEP, who], cwd=SCRIPTS, capture_output=True, text=True)
+    done = run_code(STEP, who)
     assert done.returncode == 0, done.stderr[-3000:]
     facts = json.loads(done.stdout.splitlines()[-1])
     print(facts)

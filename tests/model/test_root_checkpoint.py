@@ -9,13 +9,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, MobileBertForPreTraining, pipeline
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
+
 NAME = "ysakuramoto/mobilebert-ja"
 FILES = ("config.json", "pytorch_model.bin", "tokenizer_config.json", "vocab.txt", "README.md")
 
@@ -137,6 +137,7 @@ print(json.dumps(shapes))
 """
 
 
+@pytest.mark.slow
 def test_the_cards_snippets_of_the_checkpoint_run_as_printed(hub, tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     snippets = [each for each in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if NAME in each]
@@ -155,6 +156,7 @@ def test_the_cards_snippets_of_the_checkpoint_run_as_printed(hub, tmp_path):
     assert "torch.Size([1, " in printed[1]
 
 
+@pytest.mark.slow
 def test_every_auto_class_loads_by_name(hub, tmp_path):
     run = subprocess.run([sys.executable, "-c", SNIPPET], env=hub, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -67,6 +67,7 @@ def run(folder: Path, shards: Shards, stop_at: int | None = None, **changed) -> 
     return student.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["pkt", "akt"])
 def test_interrupted_it_is_the_undisturbed_run(tmp_path, shards, strategy):
     undisturbed = run(tmp_path / "whole", shards, strategy=strategy)

@@ -7,11 +7,13 @@ import pytest
 import torch
 from transformers import BertModel
 
+import embed_words
 from helpers.encoders import PIECES, make_encoder
+from helpers.processes import call_entry
+from helpers.word_company import VOCABULARY, company, write_shards
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
-from pretraining.test_word_vectors import VOCABULARY, company, run, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_embed_words_joins_them(encoder, tmp_path):
     (tmp_path / "tokenizer").mkdir()
     save_tokenizer(list(VOCABULARY), tmp_path / "tokenizer")
     arguments = ("--work_dir", str(tmp_path), "--embedding_size", "4", "--encoder_layer", "1")
-    done = run("embed_words.py", *arguments, "--encoder_name_or_path", str(encoder))
+    done = call_entry(embed_words, *arguments, "--encoder_name_or_path", str(encoder))
     assert done.returncode == 0, done.stderr
     vectors = np.load(tmp_path / "embeddings" / "word_embeddings.npy")
     seen_by_encoder_alone = VOCABULARY["珍"]

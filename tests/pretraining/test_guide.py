@@ -8,13 +8,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertModel
 
+import guide_corpus
+import pretrain
 from helpers.encoders import PIECES, make_encoder
+from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.guide import Guide, GuideHead, GuideVectors, Reduction, Stretch, stretches, write_guide
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
 from mobilebert_ja.settings import GuideSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
-from pretraining.test_word_vectors import run
 
 WORDS = ["犬", "猫", "走る", "寝る", "東京", "##大阪", "行く", "住む", "New", "York", "##er"]
 VOCABULARY = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *WORDS])}
@@ -169,14 +171,15 @@ def test_the_head_learns_what_the_guide_says(encoder, tmp_path):
     assert head(hidden, torch.zeros_like(answers)).item() == 0  # nothing known, nothing to learn
 
 
+@pytest.mark.slow
 def test_from_shards_to_a_guide(encoder, tmp_path):
     make_shards(tmp_path / "shards", news=NEWS)
     (tmp_path / "tokenizer").mkdir()
     save_tokenizer(ENTRIES, tmp_path / "tokenizer")
     flags = ("--work_dir", str(tmp_path), "--guide_layer", "1", "--guide_dimensions", "4")
-    done = run("guide_corpus.py", *flags)
+    done = call_entry(guide_corpus, *flags)
     assert done.returncode == 1 and "--guide_model_name_or_path names the encoder" in done.stderr
-    done = run("guide_corpus.py", *flags, "--guide_model_name_or_path", str(encoder))
+    done = call_entry(guide_corpus, *flags, "--guide_model_name_or_path", str(encoder))
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "guide" / "record.json").read_text())
     assert record["metrics"]["tokens"] == 12 and "guide_model_name_or_path" in record["inputs"]
@@ -185,9 +188,9 @@ def test_from_shards_to_a_guide(encoder, tmp_path):
     sizes += ("--intermediate_size", "32", "--embedding_size", "8", "--max_seq_length", "6")
     training = ("--per_device_train_batch_size", "4", "--max_steps", "30", "--learning_rate", "3e-3")
     training += ("--logging_steps", "1", "--guide", "guide")
-    done = run("pretrain.py", "--work_dir", str(tmp_path), *sizes, *training)
+    done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training)
     assert done.returncode == 1 and "--next_sentence_prediction false" in done.stderr
-    done = run("pretrain.py", "--work_dir", str(tmp_path), *sizes, *training, "--next_sentence_prediction", "false")
+    done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training, "--next_sentence_prediction", "false")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "student" / "record.json").read_text())
     losses = [each["guide_loss"] for each in record["metrics"]["history"]]

@@ -130,6 +130,7 @@ def test_a_vocabulary_beyond_16_bits_is_refused():
         check_vocabulary(65_537)
 
 
+@pytest.mark.slow
 def test_numpy_alone_reads_them(folder):
     """A machine that only trains has no MeCab, no datasets, no tokenizers."""
     code = """

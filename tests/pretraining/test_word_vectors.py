@@ -1,10 +1,6 @@
 """Word vectors by counting: neighbours counted by hand, words of like company found, a model that starts from them."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +8,13 @@ import torch
 from scipy import sparse
 from transformers import MobileBertForPreTraining
 
+import embed_words
+import pretrain
+from helpers.processes import call_entry
+from helpers.word_company import CAT, DOG, GO, LIVE, OSAKA, RARE, RUN, SLEEP, TOKYO, VOCABULARY, company, write_shards
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config, set_word_embeddings
-from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
+from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.word_vectors import (
     cooccurrence_counts,
     nearest,
@@ -22,30 +22,6 @@ from mobilebert_ja.pretraining.word_vectors import (
     word_vectors,
 )
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
-
-ROOT = Path(__file__).resolve().parents[2]
-WORDS = ["犬", "猫", "走る", "寝る", "東京", "大阪", "行く", "住む", "珍"]
-VOCABULARY = {token: number for number, token in enumerate([*SPECIAL_TOKENS, *WORDS])}
-DOG, CAT, RUN, SLEEP, TOKYO, OSAKA, GO, LIVE, RARE = range(len(SPECIAL_TOKENS), len(VOCABULARY))
-
-
-def write_shards(folder: Path, **sources: list[list[list[int]]]) -> Path:
-    folder.mkdir(exist_ok=True)
-    counts = {
-        f"{split}-{name}": write_source(folder, split, name, documents)
-        for name, documents in sources.items()
-        for split in ("train", "heldout")
-    }
-    write_index(folder, VOCABULARY, counts)
-    return folder
-
-
-def company(seed: int, sentences: int = 400) -> list[list[list[int]]]:
-    """Animals that do what animals do, and places where people do what they do there."""
-    rng = np.random.default_rng(seed)
-    animals, places = ([DOG, CAT], [RUN, SLEEP]), ([TOKYO, OSAKA], [GO, LIVE])
-    kinds = [(animals, places)[int(rng.integers(2))] for _ in range(sentences)]
-    return [[[int(rng.choice(subjects)), int(rng.choice(verbs))] * 10 for subjects, verbs in kinds]]
 
 
 def test_neighbours_counted_by_hand(tmp_path):
@@ -111,22 +87,13 @@ def test_a_model_starts_from_them():
         set_word_embeddings(model, vectors[:, :3], 0.1)
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true"},
-    )
-
-
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     write_shards(folder / "shards", news=company(1))
     (folder / "tokenizer").mkdir()
     save_tokenizer(list(VOCABULARY), folder / "tokenizer")
-    done = run("embed_words.py", "--work_dir", str(folder), "--embedding_size", "4")
+    done = call_entry(embed_words, "--work_dir", str(folder), "--embedding_size", "4")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -151,13 +118,14 @@ SIZES = (
 )
 
 
+@pytest.mark.slow
 def test_from_shards_to_a_model(work):
     vectors = np.load(work / "embeddings" / "word_embeddings.npy")
     assert vectors.shape == (len(VOCABULARY), 4)
     record = json.loads((work / "embeddings" / "record.json").read_text())
     assert record["metrics"]["tokens_with_vector"] == 8
-    done = run(
-        "pretrain.py",
+    done = call_entry(
+        pretrain,
         "--work_dir",
         str(work),
         "--embedding_size",
@@ -187,6 +155,6 @@ def test_from_shards_to_a_model(work):
     ],
 )
 def test_what_does_not_go_together(work, arguments, message):
-    done = run("pretrain.py", "--work_dir", str(work), "--output_dir", str(work / "other"), *arguments, *SIZES)
+    done = call_entry(pretrain, "--work_dir", str(work), "--output_dir", str(work / "other"), *arguments, *SIZES)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
     assert not (work / "other").exists()

@@ -16,8 +16,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from helpers.fast_models import run_script, tiny_model, write_data, write_finetuned
+import compress
+from helpers.fast_models import tiny_model, write_data, write_finetuned
 from helpers.hub_server import TOKEN, running_hub
+from helpers.paths import ROOT, SCRIPTS
+from helpers.processes import call_entry, one_sentence
 from helpers.task_data import write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
@@ -25,8 +28,6 @@ from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
 from mobilebert_ja.publishing.upload_folder import ATTRIBUTES, require_no_secrets, write_safetensors
 from mobilebert_ja.runtime import load
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
 REPO = "someone/small-ja"
 
 
@@ -91,13 +92,7 @@ def publish(root: Path, hub, tmp_path: Path, *flags: str, repo: str = REPO, toke
     return subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path, token))
 
 
-def one_sentence(done: subprocess.CompletedProcess) -> str:
-    assert done.returncode == 1, done.stdout
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
-    return lines[0]
-
-
+@pytest.mark.slow
 def test_published_and_read_back(root, hub, tmp_path):
     dry = publish(root, hub, tmp_path, "--dry_run", "true")
     assert dry.returncode == 0, dry.stderr
@@ -156,6 +151,7 @@ def test_published_and_read_back(root, hub, tmp_path):
         assert np.abs(logits - wanted).max() < tolerance * max(1.0, np.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_only_what_changed_goes_there_again(root, hub, tmp_path):
     assert publish(root, hub, tmp_path).returncode == 0
     puts = hub.puts()
@@ -177,6 +173,7 @@ def test_only_what_changed_goes_there_again(root, hub, tmp_path):
     assert hub.puts() == puts
 
 
+@pytest.mark.slow
 def test_interrupted_and_started_again(root, hub, tmp_path):
     hub.refuse_puts_after = 2
     said = one_sentence(publish(root, hub, tmp_path))
@@ -188,6 +185,7 @@ def test_interrupted_and_started_again(root, hub, tmp_path):
     assert len(hub.repos[REPO].commits) == 1
 
 
+@pytest.mark.slow
 def test_secrets_stop_it(root, hub, tmp_path):
     git(root, "add", "notes.txt")
     git(root, "commit", "-qm", "By mistake")
@@ -222,6 +220,7 @@ def test_this_repository_can_be_published(tmp_path):
     require_no_secrets(tmp_path)
 
 
+@pytest.mark.slow
 def test_refusals_are_one_sentence(root, hub, tmp_path):
     assert "does not know the token" in one_sentence(publish(root, hub, tmp_path, token="hf_wrong"))
     assert "--repo_id must be NAME/MODEL" in one_sentence(publish(root, hub, tmp_path, repo="no name"))
@@ -246,6 +245,7 @@ def test_safetensors_of_the_root_are_its_weights(tmp_path):
     assert all(torch.equal(ours[name], tensor) and ours[name].dtype == tensor.dtype for name, tensor in theirs.items())
 
 
+@pytest.mark.slow
 def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
     folder = tmp_path / "titles"
     size = len((original / "vocab.txt").read_text(encoding="utf-8").splitlines())
@@ -294,7 +294,7 @@ def names(tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     data = write_data(work / "data")
     write_finetuned(work, data, "ner", [0])
-    done = run_script("compress.py", work, data, "--task", "ner")
+    done = call_entry(compress, "--work_dir", work, "--data_dir", data, "--task", "ner")
     assert done.returncode == 0, done.stderr
     return work
 
@@ -309,6 +309,7 @@ def as_printed(text: str, language: str) -> str:
     return block
 
 
+@pytest.mark.slow
 def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
     folder = names / "finetuned" / "ner"
     done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/names")
@@ -329,6 +330,7 @@ def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, 
     assert read.stdout == wanted.stdout != ""
 
 
+@pytest.mark.slow
 def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
     folder = names / "compressed" / "ner" / "onnx"
     done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/fast-names")

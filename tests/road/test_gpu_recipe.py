@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import load_file
 from transformers import AutoModel, MobileBertForPreTraining
 
+from helpers.paths import ROOT, SCRIPTS
+from helpers.processes import run, wait_until
 from mobilebert_ja.common.files import sha256_of
 from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.mobilebert import WORD_EMBEDDINGS_NAME, mobilebert_config
@@ -24,8 +25,7 @@ from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, word_vec
 from mobilebert_ja.settings import PretrainSettings, from_recipe
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS, read_vocabulary, save_tokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS, RECIPE = ROOT / "scripts", ROOT / "recipes" / "gpu30.yaml"
+RECIPE = ROOT / "recipes" / "gpu30.yaml"
 PARTS = ("wikipedia_made", "aozora", "japan_law", "msdocs_made")  # those that the recipe's mixture names
 LACKING = (
     "fugashi unidic_lite datasets datatrove evaluate orjson xxhash backports.zstd pytorch_optimizer matplotlib jinja2 "
@@ -45,11 +45,7 @@ SIZES = {
     "eval_seconds": 0.2,
     "max_shard_size": f"{LIMIT // 1000}KB",
 }
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
-
-
-def run(command: list, cwd: Path, **extra) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, **extra)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +93,7 @@ def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, 
         stderr=subprocess.DEVNULL,
     )
     partial = machine / "work" / "student.partial"
-    while first.poll() is None and not (partial / "checkpoints" / "latest.json").exists():
-        time.sleep(0.01)
+    wait_until((partial / "checkpoints" / "latest.json").exists, first)
     os.killpg(first.pid, signal.SIGKILL)  # accelerate's launcher and the training that it started
     first.wait()
     assert partial.exists() and not (machine / "work" / "student").exists(), "it ended before it could be killed"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.paths import ROOT
 from helpers.task_data import write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.compression.torchscript import load_compressed
 
-ROOT = Path(__file__).resolve().parents[2]
 SECTION = "## Your own data: fine-tuning\n"
 
 
@@ -56,6 +56,7 @@ def clone(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "task", "labels"),
     [(0, "classification", {"良い", "悪い"}), (1, "entities", {"O", "B-人名", "I-人名", "B-地名", "I-地名"})],
@@ -77,6 +78,7 @@ def test_commands_as_printed(clone, monkeypatch, capfd, place, task, labels):
     assert "nothing to do" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_cards_commands_as_printed(clone, monkeypatch, capfd):
     rows = [
         f"{thing}{words},{label}" for thing in "音色形" for words, label in (("が良い", "良い"), ("が悪い", "悪い"))

@@ -8,18 +8,17 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from helpers.fast_models import tiny_model
+from helpers.paths import ROOT
+from helpers.processes import WITHOUT_TORCH
 from helpers.task_data import SUBJECTS, write_tokenizer
-from inference.test_runtime import BLOCKED
 from mobilebert_ja.compression.export import export
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.model.checkpoint import save_model
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = {"onnxruntime", "fugashi", "unidic-lite", "tokenizers", "numpy"}
 
@@ -58,6 +57,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_whole_package(wheel):
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if ".dist-info/" not in name}
@@ -67,6 +67,7 @@ def test_the_wheel_holds_the_whole_package(wheel):
     assert {"mobilebert_ja/card/card.md", "mobilebert_ja/tasks/ner.py"} < names
 
 
+@pytest.mark.slow
 def test_the_installed_package_answers_without_torch(wheel, tmp_path):
     tokenizer = write_tokenizer(tmp_path / "tokenizer")
     size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())
@@ -74,7 +75,7 @@ def test_the_installed_package_answers_without_torch(wheel, tmp_path):
     export(*load_finetuned(tmp_path / "finetuned", "livedoor", 24), tmp_path / "livedoor" / "onnx", "onnx", {})
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "installed")
-    program = BLOCKED + (
+    program = WITHOUT_TORCH + (
         "import json, mobilebert_ja\n"
         "from mobilebert_ja.runtime import load\n"
         "answer = load('livedoor').predict_one('野球の試合')\n"

@@ -1,25 +1,25 @@
 """The whole road through the real `accelerate launch`, at the smallest size: every stage, resumes, and mistakes."""
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import yaml
 from safetensors.torch import load_file
+from transformers import MobileBertForPreTraining
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
+import pack_corpus
+import train_tokenizer
+from helpers.paths import ROOT, SCRIPTS
+from helpers.processes import call_entry, one_sentence, run, wait_until
+from mobilebert_ja.model.mobilebert import mobilebert_config
+
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
-
-
-def run(command: list[str], cwd: Path, **extra) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, **extra)
+pytestmark = pytest.mark.slow
 
 
 def small_recipe() -> dict:
@@ -121,11 +121,9 @@ def test_student_started_from_the_distilled_one(road):
 
 
 def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
-    again = run([sys.executable, SCRIPTS / "pack_corpus.py", *road["flags"]], road["folder"])
+    again = call_entry(pack_corpus, *road["flags"], cwd=road["folder"])
     assert again.returncode == 0 and "nothing to do" in again.stdout
-    other = run(
-        [sys.executable, SCRIPTS / "train_tokenizer.py", *road["flags"], "--vocab_size", "3000"], road["folder"]
-    )
+    other = call_entry(train_tokenizer, *road["flags"], "--vocab_size", 3000, cwd=road["folder"])
     assert other.returncode == 1 and "vocab_size was 4000, is now 3000" in other.stderr
 
 
@@ -154,18 +152,8 @@ def test_the_vocabulary_is_measured(road):
 
 
 def test_an_existing_tokenizer_is_taken(road):
-    command = [
-        sys.executable,
-        SCRIPTS / "train_tokenizer.py",
-        *road["flags"],
-        "--tokenizer",
-        "work/tokenizer",
-        "--output_dir",
-        "taken",
-        "--records_dir",
-        "taken-records",
-    ]
-    done = run(command, road["folder"])
+    places = ("--output_dir", "taken", "--records_dir", "taken-records")
+    done = call_entry(train_tokenizer, *road["flags"], "--tokenizer", "work/tokenizer", *places, cwd=road["folder"])
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (folder / "vocab.txt" for folder in (road["work"] / "tokenizer", road["folder"] / "taken"))
     assert first.read_bytes() == second.read_bytes()
@@ -199,8 +187,7 @@ def test_killed_and_started_again_it_is_the_undisturbed_run(road):
     command = [str(part) for part in pretrain(road, "killed", "--save_seconds", "0.2")]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     latest = folder / "killed.partial" / "checkpoints" / "latest.json"
-    while process.poll() is None and not latest.exists():
-        time.sleep(0.01)
+    wait_until(latest.exists, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "killed").exists(), "it finished before it could be killed"
@@ -347,17 +334,8 @@ def test_a_mistake_ends_in_one_sentence(road, name):
     folder = road["folder"]
     (folder / "typo.yaml").write_text("pretrain_student:\n  lerning_rate: 0.1\n")
     if not (folder / "other").exists():
-        make = (
-            "import sys; from mobilebert_ja.model.mobilebert import mobilebert_config as c; "
-            "from transformers import MobileBertForPreTraining as M; "
-            "M(c(77, num_hidden_layers=1, hidden_size=64, embedding_size=32)).save_pretrained('other')"
-        )
-        assert (
-            run([sys.executable, "-c", make], folder, env={**os.environ, "PYTHONPATH": str(SCRIPTS)}).returncode == 0
-        )
+        config = mobilebert_config(77, num_hidden_layers=1, hidden_size=64, embedding_size=32)
+        MobileBertForPreTraining(config).save_pretrained(folder / "other")
     script, flags, words = MISTAKES[name]
-    done = run([sys.executable, SCRIPTS / script, *flags], folder)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    message = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(message) == 1 and words in message[0], done.stderr[-2000:]
+    done = call_entry(importlib.import_module(script.removesuffix(".py")), *flags, cwd=folder)
+    assert words in one_sentence(done)

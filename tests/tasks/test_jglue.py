@@ -21,6 +21,7 @@ from transformers import (
 )
 
 import finetune
+from helpers.paths import SCRIPTS
 from helpers.task_data import PEOPLE, PLACES, write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
@@ -31,7 +32,6 @@ from mobilebert_ja.tasks.intervals import Answers, compare, read_answers
 from mobilebert_ja.tasks.metrics import answer_scores, character_f1, exact_match, pearson, similarity_scores, spearman
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 ANIMALS, VERBS = ["監督", "選手", "俳優", "力士"], ["話題になる", "注目が集まる"]
 
 
@@ -249,6 +249,7 @@ def write_hub_cache(home, task, part, rows, names=None):
     (folder / "refs" / "refs" / "convert" / "parquet").write_text(commit)
 
 
+@pytest.mark.slow
 def test_the_hubs_copy_reads_as_jglues_own_files(tmp_path, work):
     """In another process, because the client reads its environment when it is imported."""
     names = ["entailment", "contradiction", "neutral"]
@@ -283,10 +284,11 @@ def test_the_hubs_copy_reads_as_jglues_own_files(tmp_path, work):
     )
     environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(SCRIPTS)}
     command = [sys.executable, "-c", code, str(work / "data")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_no_hub_says_what_to_do(tmp_path):
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     done = subprocess.run(
@@ -294,7 +296,6 @@ def test_no_hub_says_what_to_do(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "The Hub data set shunk031/JGLUE cannot be read" in done.stderr and "--data_dir names" in done.stderr
@@ -303,6 +304,7 @@ def test_no_hub_says_what_to_do(tmp_path):
 # --- from end to end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "auto", "least"),
     [

@@ -156,6 +156,7 @@ print(accuracy.compute(predictions=["a", "b"], references=["a", "a"])["accuracy"
 """
 
 
+@pytest.mark.slow
 def test_evaluate_loads_them_from_the_root_without_this_package(tmp_path):
     """In a fresh process, with nothing of this repository on the import path and no network."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from helpers.own_files import item, table
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks import own_data_settings_left_out, task_source
 
@@ -14,10 +15,6 @@ ROWS = [
     for label, thing in (("本", "小説"), ("映画", "俳優"))
     for number in range(10)
 ]
-
-
-def table(rows, header=("text", "label"), delimiter=","):
-    return "".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in [header, *rows])
 
 
 def as_bytes(content):
@@ -94,11 +91,6 @@ def test_a_test_file_is_the_test_part(tmp_path):
 
 
 # --- entities
-
-
-def item(text, *spans):
-    entities = [{"name": text[start:end], "span": [start, end], "type": kind} for start, end, kind in spans]
-    return json.dumps({"text": text, "entities": entities}, ensure_ascii=False) + "\n"
 
 
 SENTENCES = [

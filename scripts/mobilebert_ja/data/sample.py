@@ -12,11 +12,11 @@ import random
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Protocol
 
 from mobilebert_ja.common.files import require_folder, write_atomically, write_json
 from mobilebert_ja.data.sample_tasks import entity_sentences, titles
 from mobilebert_ja.data.sample_text import encyclopedia, essays
-from mobilebert_ja.settings import StageSettings
 
 ARTICLES, ESSAYS, TITLES_PER_CLASS, ENTITY_SENTENCES = 900, 300, 60, 500
 NOTICE = "mobilebert-ja の見本として機械的に作られた文で、livedoor ニュースコーパスではありません。\n"
@@ -59,7 +59,14 @@ def write_sample(folder: Path, seed: int = 0) -> None:
     os.rename(temporary, folder)
 
 
-def resolve_data_dir(settings: StageSettings) -> Path:
+class DataSettings(Protocol):
+    """What of a stage's settings names its data (settings/ stands on this floor too, and is not imported)."""
+
+    data_dir: str | None
+    work_dir: str
+
+
+def resolve_data_dir(settings: DataSettings) -> Path:
     """--data_dir if given, which must exist; else the embedded sample, written to WORK_DIR/data once."""
     if settings.data_dir is not None:
         return require_folder(settings.data_dir, "--data_dir names the folder with corpus/, livedoor/ and ner/.")

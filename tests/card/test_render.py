@@ -1,4 +1,4 @@
-"""The card: every number stands in a record, a missing one is said to be missing, snippets and links are sound."""
+"""The card and the report: every number stands in a record, a missing one is said to be missing."""
 
 import copy
 import json
@@ -11,14 +11,14 @@ import matplotlib.pyplot as plt
 import pytest
 import yaml
 
-from mobilebert_ja.card import figures
+from mobilebert_ja.card import figures, scores, speed
 from mobilebert_ja.card import render as card
-from mobilebert_ja.card import speed as card_speed
+from mobilebert_ja.card.values import MISSING
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import recorded_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "scripts" / "mobilebert_ja" / "card" / "card.md"
+TEMPLATES = [ROOT / "scripts" / "mobilebert_ja" / "card" / name for name in ("card.md", "report.md")]
 
 
 def finetuned(scores: list[float], details: dict, pretrained: bool = True) -> dict:
@@ -165,6 +165,7 @@ def made_up_records() -> dict:
                 "num_hidden_layers": 24,
                 "hidden_size": 512,
                 "intra_bottleneck_size": 128,
+                "intermediate_size": 512,
                 "num_attention_heads": 4,
                 "num_feedforward_networks": 4,
                 "vocab_size": 32768,
@@ -276,8 +277,14 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+def pages(records: dict, **figures: str) -> str:
+    """Both pages, the card first."""
+    own, other = (card.Page(figures, "..", name) for name in ("report.md", "README.md"))
+    return card.render_card(records, own) + card.render_report(records, other)
+
+
 def rendered(folder: Path) -> str:
-    return card.render_card(card.load_records(folder), {"time": "figures/time.png"})
+    return pages(card.load_records(folder), time="figures/time.png")
 
 
 @pytest.mark.parametrize(
@@ -301,11 +308,13 @@ def test_a_changed_record_changes_the_card(folder, name, path, value, shown):
 
 
 def test_the_table(folder):
-    rows = card.table_rows(card.load_records(folder), "livedoor")
+    rows = speed.table_rows(card.load_records(folder), "livedoor")
     assert rows[0] == ["BERT(重みは乱数、時間だけ測定)", "—", "—", "35.61 秒", "71.37 ms", "442.6 MB", "1.00 倍"]
     assert rows[1] == ["MobileBERT", "77.3 ± 1.2 %", "391 秒", "12.07 秒", "24.19 ms", "99.5 MB", "2.95 倍"]
     assert rows[2] == ["MobileBERT(高速化)", "76.2 ± 0.7 %", "—", "3.04 秒", "6.02 ms", "41.9 MB", "11.71 倍"]
-    assert "77.3 ± 1.2 %" in card.plain_table(card.load_records(folder))
+    assert rows[3:] == [["TF-IDF と線形 SVM", "83.7 %", "4 秒", "—", "—", "—", "—"]]
+    plain = speed.plain_table(card.load_records(folder))
+    assert re.search(r"MobileBERT +77\.3 ± 1\.2 % +391 s +12\.07 s +24\.19 ms +99\.5 MB +2\.95 x\n", plain)
 
 
 def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weights(folder):
@@ -313,10 +322,10 @@ def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weigh
     record["metrics"] |= {"mean": 0.612, "std": None, "train_seconds": 1234.0, "pretrained": False}
     (folder / "livedoor-bert.json").write_text(json.dumps(record))
     records = card.load_records(folder)
-    row = card.table_rows(records, "livedoor")[0]
-    assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1234 秒", "35.61 秒", "71.37 ms"]
-    assert "BERT(事前学習なし)" in card.run_rows(records)[0]
-    assert "BERT, not pretrained  61.2 %" in card.plain_table(records)
+    row = speed.table_rows(records, "livedoor")[0]
+    assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1,234 秒", "35.61 秒", "71.37 ms"]
+    assert "BERT(事前学習なし)" in scores.run_rows(records)[0]
+    assert re.search(r"BERT, not pretrained +61\.2 % +1,234 s", speed.plain_table(records))
 
 
 def test_corpus_and_vocabulary(folder):
@@ -353,15 +362,15 @@ def test_a_run_of_three_parts_tells_of_each(folder, tmp_path, monkeypatch):
     assert "6層のモデルで 系列長 64 で 31 分、" in text and "24層に増やして 系列長 64 で 43 分、" in text
     assert "さらに 系列長 128 で 60 分、505 万トークン(1,234ステップ)。合わせて 1,516 万トークンです。" in text
     assert "学習率 0.0012、0.0009、0.001(段階ごとに)" in text
-    assert "学習時間は 2.2 時間" in text and "15.2 M tokens" in text
+    assert "事前学習の時間は 2.2 時間" in text and "15.2 M tokens" in text
     drawn = []
     monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
     figures.pretraining_curve(card.load_records(folder), tmp_path / "curve.png")
     lines = drawn[0].axes[0].lines
     assert [line.get_label() for line in lines if not line.get_label().startswith("_")] == [
-        "training, fewer blocks",
-        "training",
-        "held-out text",
+        figures.said("training, fewer blocks"),
+        figures.said("training"),
+        figures.said("held-out text"),
     ]
     assert list(lines[-1].get_xdata()) == pytest.approx([0.0, 5.054464, 2 * 5.054464, 3 * 5.054464])
 
@@ -385,8 +394,8 @@ def test_missing_records_are_said_to_be_missing(folder):
     for path in folder.glob("*.json"):
         if path.stem != "corpus":
             path.unlink()
-    text = card.render_card(card.load_records(folder), {})
-    assert text.count("未測定") > 20 and "None" not in text
+    text = pages(card.load_records(folder))
+    assert text.count(MISSING) > 20 and "None" not in text
     (folder / "corpus.json").unlink()
     with pytest.raises(UserError, match="holds no records"):
         card.load_records(folder)
@@ -437,11 +446,10 @@ def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     assert "高速化したモデルのすべて" not in rendered(folder)  # of the published card's three there is a table already
     add_sped_up(folder)
     text = rendered(folder)
-    assert (
-        "| MobileBERT(int8、ONNX) | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB | 0.5 秒 | 143 MiB |"
-    ) in text
-    assert "| BERT(int8、ONNX) | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
-    assert "| モデル | 1スレッド | 2スレッド | \n|---|---|---|\n" in text
+    assert "| MobileBERT(int8、ONNX) | 50.9 % | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB |" in text
+    assert "28.1 MB | 0.5 秒 | 143 MiB |" in text
+    assert "| BERT(int8、ONNX) | - | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
+    assert "| モデル | 1スレッド | 2スレッド |\n|---|---|---|\n" in text
     assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
     assert "モデルの直後" not in text and "1件ずつ、1件ごとに順番を入れ替えながら測りました" in text
 
@@ -501,13 +509,13 @@ def test_cuts_have_a_table(folder):
     assert "層を減らしたとき" not in rendered(folder)
     add_cuts(folder)
     records = card.load_records(folder)
-    assert card_speed.cut_rows(records, "livedoor") == []
-    assert card_speed.cut_rows(records, "ner")[::2] == [
+    assert speed.cut_rows(records, "livedoor") == []
+    assert speed.cut_rows(records, "ner")[::2] == [
         ["減らさない", "51.2 %", "5.97 ms", "28.1 MB", "99.2 %"],
         ["14層、FFN 0.8", "50.8 %", "3.71 ms", "19.7 MB", "94.3 %"],
     ]
-    text = card.render_card(records, {"cuts": "figures/cuts.png"})
-    block = text.split("<details><summary>層を減らしたとき</summary>")[1].split("</details>")[0]
+    text = pages(records, cuts="figures/cuts.png")
+    block = text.split("#### 層を減らしたとき: ")[1].split("\n##")[0]
     assert "| 6層、FFN 0.5 | 47.2 % | 1.83 ms | 12.3 MB | 81.3 % |" in block
     assert "figures/cuts.png" in block and "figures/cuts-dark.png" in block
     assert "既定の「14層、FFN 0.8」は測る前に決めたもの" in block
@@ -532,14 +540,14 @@ def test_kinds_of_text_and_lengths(folder):
 
 def test_cost_of_training(folder):
     # One hour and a second on six cores of 10 W: 0.06 kWh, of 438 g each.
-    assert "学習時間は 1.0 時間(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
+    assert "事前学習の時間は 1.0 時間(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
     head = yaml.safe_load(rendered(folder).split("---\n")[1])
     assert head["co2_eq_emissions"]["emissions"] == 26.3
     assert head["co2_eq_emissions"]["hardware_used"] == "A Processor, 6 cores"
     record = json.loads((folder / "pretraining.json").read_text())
     record["hardware"]["accelerator"] = "A GPU"
     (folder / "pretraining.json").write_text(json.dumps(record))
-    assert "学習時間は 1.0 時間(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
+    assert "事前学習の時間は 1.0 時間(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
 
 
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
@@ -566,13 +574,28 @@ def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
     }
 
 
+@pytest.mark.filterwarnings("error:Glyph")
+@pytest.mark.parametrize("installed", [True, False])
+def test_figures_speak_the_language_that_a_font_is_there_for(folder, tmp_path, monkeypatch, installed):
+    if not installed:
+        monkeypatch.setattr(figures, "japanese_font", lambda: None)
+    elif figures.japanese_font() is None:
+        pytest.skip("no Japanese font here (Debian: fonts-ipafont-gothic)")
+    words = figures.said("tokens per word"), figures.said("{} blocks, FFN {}", 3, 0.5)
+    assert words == (
+        ("1単語あたりのトークン", "3層、FFN 0.5") if installed else ("tokens per word", "3 blocks, FFN 0.5")
+    )
+    assert figures.draw_figures(card.load_records(folder), tmp_path / "figures")  # a missing glyph is an error here
+
+
 def panels_of(draw, records, monkeypatch) -> list:
     """The panels of a figure that is drawn and not saved, after a look at its words: none may leave the page."""
     kept = []
     monkeypatch.setattr(figures, "_save", lambda figure, path: kept.append(figure))
-    draw(records, Path())
-    figure = kept[0]
-    figure.canvas.draw()
+    with plt.rc_context(figures.style(dark=False)):
+        draw(records, Path())
+        figure = kept[0]
+        figure.canvas.draw()
     words = [each for legend in figure.legends for each in legend.get_texts()]
     for axes in figure.axes:
         low, high = sorted(axes.get_ylim())
@@ -589,14 +612,16 @@ def test_figures_show_every_model_that_was_timed(folder, monkeypatch):
     records = card.load_records(folder)
     timed = ["bert", "bert_onnx", "mobilebert", "compressed", "onnx"]
     titles, entities = panels_of(figures.time_bars, records, monkeypatch)
-    assert [each.get_text() for each in titles.get_yticklabels()] == [figures.NAMES[name] for name in timed]
+    labels = [figures.said(figures.NAMES[name]) for name in timed]
+    assert [each.get_text() for each in titles.get_yticklabels()] == labels
     assert [each.get_width() for each in entities.patches] == [77.71, 19.13, 24.19, 6.02, 5.97]
     assert [each.get_width() for each in titles.patches] == [71.37, 24.19, 6.02]
     titles, entities = panels_of(figures.score_by_time, records, monkeypatch)
     drawn = {each.get_label(): tuple(each[0].get_xydata()[0]) for each in entities.containers}
-    assert drawn == {"MobileBERT": (24.19, pytest.approx(51.2)), "MobileBERT, int8 ONNX": (5.97, pytest.approx(50.87))}
+    exported = figures.said("MobileBERT, int8 ONNX")
+    assert drawn == {"MobileBERT": (24.19, pytest.approx(51.2)), exported: (5.97, pytest.approx(50.87))}
     legend = [each.get_text() for each in titles.figure.legends[0].get_texts()]
-    assert set(legend) == {"MobileBERT", "MobileBERT, int8 jit", "MobileBERT, int8 ONNX"}
+    assert set(legend) == {"MobileBERT", figures.said("MobileBERT, int8 jit"), exported}
 
 
 def test_figure_of_cuts(folder, monkeypatch):
@@ -604,14 +629,14 @@ def test_figure_of_cuts(folder, monkeypatch):
     add_cuts(folder)
     (entities,) = panels_of(figures.cuts, card.load_records(folder), monkeypatch)
     points = [tuple(line.get_xydata()[0]) for line in entities.lines]
-    assert [each.get_text() for each in entities.texts] == ["6x0.5", "14x0.8", "18x0.8", "uncut"]
+    assert [each.get_text() for each in entities.texts] == [
+        *(figures.said("{} blocks, FFN {}", *cut) for cut in ((6, 0.5), (14, 0.8), (18, 0.8))),
+        figures.said("uncut"),
+    ]
     assert points[1] == (3.71, pytest.approx(50.83))
 
 
-README = ROOT / "README.md"
-
-
-def test_readme_is_what_the_records_render(tmp_path):
+def test_both_pages_are_what_the_records_render(tmp_path):
     command = [
         sys.executable,
         ROOT / "scripts" / "render_card.py",
@@ -621,10 +646,27 @@ def test_readme_is_what_the_records_render(tmp_path):
         tmp_path,
         "--figures_dir",
         tmp_path / "records" / "figures",
+        "--report_file",
+        tmp_path / "records" / "README.md",
     ]
     done = subprocess.run([str(each) for each in command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README.read_text(encoding="utf-8")
+    for name in ("README.md", "records/README.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_card_is_read_in_five_minutes():
+    _, head, body = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert len(head.splitlines()) + 2 <= 70 and len(body.splitlines()) <= 200
+    sections = ["使い方", "速さと精度", "仕組み", "学習", "再現", "限界", "ライセンス", "免責", "引用"]
+    assert re.findall(r"^## (.+)$", body, flags=re.MULTILINE) == sections
+
+
+def test_the_report_has_a_table_of_contents():
+    text = (ROOT / "records" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^ *- \[(.+)\]\(#.+\)$", text.split("## 目次")[1].split("\n## ")[0], flags=re.MULTILINE)
+    headings = re.findall(r"^###? (.+)$", text, flags=re.MULTILINE)
+    assert listed == [each for each in headings if each != "目次"] and len(set(listed)) == len(listed) > 15
 
 
 def test_ablations_stand_side_by_side(folder):
@@ -634,7 +676,7 @@ def test_ablations_stand_side_by_side(folder):
 
 
 def test_the_card_says_what_the_model_cannot_do(folder):
-    limits = rendered(folder).split("## 制限と注意")[1].split("\n## ")[0]
+    limits = rendered(folder).split("## 限界")[1].split("\n## ")[0]
     length = json.loads((folder / "pretraining.json").read_text())["settings"]["max_seq_length"]
     assert f"系列長 {length} で学習しています。それより後ろの位置は学習されておらず" in limits
     for word in ("旧仮名遣い", "方言", "話し言葉", "プログラムのコード", "偏り"):
@@ -662,7 +704,7 @@ def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
     }
     (folder / "ablation_schedule.json").write_text(json.dumps({"metrics": {"runs": runs}}), encoding="utf-8")
     text = rendered(folder)
-    assert "(同じ時間(37 秒)):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
+    assert "同じ時間(37 秒):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
     assert "| rows of 61 | 6.311 | 4.8 % | 412,301 |\n| rows of 59 | 6.311 | 4.8 % | 398,507 |" in text
     assert "| far too fast | 発散(43ステップ) | - | - |" in text
 
@@ -672,7 +714,7 @@ def test_every_model_stands_in_the_order_of_its_score(folder):
     record["metrics"] |= {"mean": 0.701, "pretrained": False}
     (folder / "livedoor-random.json").write_text(json.dumps(record))
     text = rendered(folder)
-    rows = [line for line in text.splitlines() if re.match(r"\| .*(SVM|このモデル\*\*|事前学習なし).* 秒 \|", line)]
+    rows = text.split("### すべての手法: ")[1].split("\n\n")[1].splitlines()[2:]
     assert rows[:3] == [
         "| TF-IDF と線形 SVM | 83.7 % | 81.2 から 85.7 | 75.1 % | 1 | 4 秒 |",
         "| **このモデル** | 77.3 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",

@@ -278,9 +278,10 @@ def folder(tmp_path) -> Path:
 
 
 def pages(records: dict, **figures: str) -> str:
-    """Both pages, the card first."""
+    """Both pages, the card first, with plain spaces alone."""
     own, other = (card.Page(figures, "..", name) for name in ("report.md", "README.md"))
-    return card.render_card(records, own) + card.render_report(records, other)
+    text = card.render_card(records, own) + card.render_report(records, other)
+    return text.replace(card.NO_BREAK, " ")
 
 
 def rendered(folder: Path) -> str:
@@ -326,6 +327,20 @@ def test_the_table_has_the_score_of_a_bert_whose_times_are_those_of_random_weigh
     assert row[:5] == ["BERT(事前学習なし、時間は微調整前に測定)", "61.2 %", "1,234 秒", "35.61 秒", "71.37 ms"]
     assert "BERT(事前学習なし)" in scores.run_rows(records)[0]
     assert re.search(r"BERT, not pretrained +61\.2 % +1,234 s", speed.plain_table(records))
+
+
+def test_the_corpus_by_groups_of_sources(folder):
+    record = json.loads((folder / "corpus.json").read_text())
+    source = {"documents": 1234, "sentences": 1, "characters": 5_678_900}
+    record["metrics"]["sources"] |= {"aozora": source, "wikipedia_a": source, "wikipedia_b": source, "letters": source}
+    (folder / "corpus.json").write_text(json.dumps(record))
+    text = rendered(folder).split("## 学習\n\n")[1].split("\n\n")[0]
+    assert text.splitlines()[2:] == [
+        "| 百科事典(Wikipedia 日本語版) | 2,468 | 1,136 万 | CC BY-SA |",
+        "| ニュース(ウィキニュース) | 3,669 | 230 万 | CC BY |",
+        "| 小説(青空文庫) | 1,234 | 568 万 | 著作権の保護期間が満了 |",
+        "| `letters` | 1,234 | 568 万 | - |",
+    ]
 
 
 def test_corpus_and_vocabulary(folder):
@@ -653,6 +668,12 @@ def test_both_pages_are_what_the_records_render(tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("README.md", "records/README.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_a_cell_does_not_break_before_a_unit():
+    spaced = card.table(["model", "all items"], [["BERT", "85.7 ± 0.4 %"], ["12 layers", "1,207 秒"]])
+    shown = "| model | all items |\n|---|---|\n| BERT | 85.7_±_0.4_% |\n| 12 layers | 1,207_秒 |"
+    assert spaced.replace(card.NO_BREAK, "_") == shown
 
 
 def test_the_card_is_read_in_five_minutes():

@@ -17,13 +17,13 @@ KINDS = {
     "programming_docs": "技術文書",
     "japan_law": "法令",
 }
-# What sources have in common: kind of text, where it is from, the sources by the start of their names, licence.
+# What sources have in common: kind of text and where it is from, the sources by the start of their names, licence.
 GROUPS = (
-    ("百科事典", "Wikipedia 日本語版から作られたコーパス", ("wikipedia",), "CC BY-SA"),
-    ("ニュース", "ウィキニュース", ("wikinews",), "CC BY"),
-    ("官公庁の文書", "情報通信白書(総務省)、法令", ("ict_whitepaper", "japan_law"), "CC BY、著作権の対象外"),
-    ("技術文書", "Microsoft などの技術文書", ("msdocs", "programming_docs"), "CC BY"),
-    ("小説", "青空文庫", ("aozora",), "著作権の保護期間が満了"),
+    ("百科事典(Wikipedia 日本語版)", ("wikipedia",), "CC BY-SA"),
+    ("ニュース(ウィキニュース)", ("wikinews",), "CC BY"),
+    ("官公庁の文書(情報通信白書、法令)", ("ict_whitepaper", "japan_law"), "白書は CC BY、法令は著作権の対象外"),
+    ("技術文書(Microsoft など)", ("msdocs", "programming_docs"), "CC BY"),
+    ("小説(青空文庫)", ("aozora",), "著作権の保護期間が満了"),
 )
 # Assumed, not measured: a server's power for each core that is at work, its memory and losses included; and what a
 # kilowatt-hour of Japan's grid emits (Ministry of the Environment, mean of the suppliers, 2022).
@@ -97,22 +97,23 @@ def training_cost(records: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def group_rows(records: dict[str, Any]) -> list[list[str]]:
-    """The corpus by groups of sources: kind of text, where it is from, documents, characters, licence."""
+    """The corpus by groups of sources: kind of text and where it is from, documents, characters, licence."""
     sources = dict(metrics_of(records, "corpus").get("sources", {}))
-    rows = []
-    for kind, origin, starts, licence in GROUPS:
+    groups = []
+    for kind, starts, licence in GROUPS:
         group = [sources.pop(name) for name in list(sources) if name.startswith(starts)]
-        if group:
-            counts = (sum(facts.get(key) or 0 for facts in group) for key in ("documents", "characters"))
-            rows.append([kind, origin, *map(myriads_or_all, counts), licence])
-    for name, facts in sorted(sources.items()):
-        rows.append([f"`{name}`", "-", *(myriads_or_all(facts.get(key)) for key in ("documents", "characters")), "-"])
-    return rows
-
-
-def myriads_or_all(count: float | None) -> str:
-    """A count in myriads where it has some, else to the last unit."""
-    return number(count) if count is None or count < 1e4 else myriads(count)
+        groups.append((kind, group, licence))
+    groups += [(f"`{name}`", [facts], "-") for name, facts in sorted(sources.items())]  # of whoever walks the road
+    return [
+        [
+            kind,
+            number(sum(facts.get("documents") or 0 for facts in group)),
+            myriads(sum(facts.get("characters") or 0 for facts in group)),
+            licence,
+        ]
+        for kind, group, licence in groups
+        if group
+    ]
 
 
 def source_rows(records: dict[str, Any]) -> list[list[str]]:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # What others have measured; the same for every run, so it always comes from the repository.
 REFERENCES = ("published_card",)
 CONTENTS = "<!-- contents -->"
+BEFORE_UNIT, NO_BREAK = r"(?<=\d) (?=%|±|ms|MB|MiB|秒|分|時間|倍|万|億)|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,11 @@ def picture(title: str, address: str) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [" | ".join(heads), "|".join("---" for _ in heads), *(" | ".join(row) for row in rows)]
-    return "\n".join([f"| {lines[0]} |", f"|{lines[1]}|", *(f"| {line} |" for line in lines[2:])])
+    """A Markdown table whose cells do not break between a number and its unit, as narrow ones on a phone would."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for row in rows:
+        lines.append(f"| {' | '.join(re.sub(BEFORE_UNIT, NO_BREAK, cell) for cell in row)} |")
+    return "\n".join(lines)
 
 
 def _render(template: str, records: dict[str, Any], page: Page) -> str:

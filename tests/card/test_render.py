@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 import yaml
+from matplotlib import font_manager
 
 from mobilebert_ja.card import figures, scores, speed
 from mobilebert_ja.card import render as card
@@ -601,6 +602,19 @@ def test_figures_speak_the_language_that_a_font_is_there_for(folder, tmp_path, m
         ("1単語あたりのトークン", "3層、FFN 0.5") if installed else ("tokens per word", "3 blocks, FFN 0.5")
     )
     assert figures.draw_figures(card.load_records(folder), tmp_path / "figures")  # a missing glyph is an error here
+
+
+def test_any_font_with_kana_will_do_and_the_best_comes_first(monkeypatch):
+    installed = font_manager.findSystemFonts()
+    latin = [path for path in installed if "DejaVu" in path]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: latin)
+    assert figures.japanese_font.__wrapped__() is None
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: installed)
+    if (found := figures.japanese_font.__wrapped__()) is None:
+        pytest.skip("no Japanese font here (Debian: fonts-ipafont-gothic)")
+    monkeypatch.setattr(figures, "FONTS", ())
+    assert figures.japanese_font.__wrapped__()  # of those that are there, whatever it is called
+    assert found == "IPAPGothic" or not any(path.endswith("ipagp.ttf") for path in installed)
 
 
 def panels_of(draw, records, monkeypatch) -> list:

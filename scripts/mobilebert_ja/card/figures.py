@@ -173,7 +173,7 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
 
 
 def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
-    """Score against time an item of every model that has both, spread over the seeds as a whisker; else None."""
+    """Score against time per item of every model that has both, spread over the seeds as a whisker; else None."""
     models = {task: [measured(records, task, name) for name in MODELS] for task in TASKS}
     points = {task: [each for each in every if each.score and each.median_ms] for task, every in models.items()}
     points = {task: every for task, every in points.items() if every}
@@ -208,7 +208,7 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
 
 
 def cuts(records: dict[str, Any], path: Path) -> Path | None:
-    """Score against time an item of each cut of the fine-tuned model (blocks x share of the width). None without."""
+    """Score against time per item of each cut of the fine-tuned model (blocks x share of the width). None without."""
     models = {task: find(records, f"cuts_{task}.metrics.models") for task in TASKS}
     models = {task: facts for task, facts in models.items() if facts}
     if not models:

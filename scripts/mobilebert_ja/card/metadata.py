@@ -46,19 +46,19 @@ def eval_results(records: dict[str, Any]) -> list[EvalResult]:
     """Of each task, the score in percent, plain and in the form that the card leads with. The report has them all."""
     results = []
 
-    def add(place: dict[str, Any], metric: str, value: float | None, words: str = "") -> None:
+    def add(dataset: dict[str, Any], metric: str, value: float | None, words: str = "") -> None:
         if value is not None:
             name = f"{metric}, {words}" if words else metric
             results.append(
-                EvalResult(**place, metric_type=metric, metric_name=name, metric_value=round(100 * value, 2))
+                EvalResult(**dataset, metric_type=metric, metric_name=name, metric_value=round(100 * value, 2))
             )
 
     for task, names in TASKS.items():
-        place = {"task_type": names.task_type, "dataset_type": names.dataset, "dataset_name": names.dataset_title}
-        add(place, names.metric, metrics_of(records, task).get("mean"))
+        dataset = {"task_type": names.task_type, "dataset_type": names.dataset, "dataset_name": names.dataset_title}
+        add(dataset, names.metric, metrics_of(records, task).get("mean"))
         if form := sped_up(records, task):
             mean = metrics_of(records, RECORDS[form].format(task=task)).get("mean")
-            add(place, names.metric, mean, IN_ENGLISH[form].removeprefix("MobileBERT, "))
+            add(dataset, names.metric, mean, IN_ENGLISH[form].removeprefix("MobileBERT, "))
     return results
 
 

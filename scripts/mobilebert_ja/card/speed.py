@@ -236,7 +236,7 @@ def speed_rows(records: dict[str, Any], task: str) -> list[list[str]]:
 
 def threads_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     """ms per item of each model by number of threads, if more than one number was measured; and, if it was measured,
-    last the ms of an item right after another model's."""
+    last the ms per item right after another model's."""
     metrics = metrics_of(records, f"speed_{task}")
     by_threads = metrics.get("by_threads", {})
     if len(by_threads) < 2:

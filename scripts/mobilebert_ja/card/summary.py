@@ -18,7 +18,7 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "gpu30": ("同じ構造を、GPU 1基で学習する", ("one_h100",)),
     "paper": ("元のモデルと同じ量を、教師モデルから学習する", ("one_h100", "eight_h100")),
 }
-PLACES = {"one_h100": "H100 1基で", "eight_h100": "8基で"}
+MACHINES = {"one_h100": "H100 1基で", "eight_h100": "8基で"}
 TRAINING = r"teacher|distilled|(shallow_|short_)?pretraining"
 ROAD = rf"corpus|tokenizer(_quality)?|shards|word_vectors|{TRAINING}|checkpoint_quality|(livedoor|ner)(-\w+)?"
 ROAD += r"|compressed_\w+|speed_\w+"
@@ -94,21 +94,21 @@ def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
     cost = metrics_of(records, "cost")
     walked = walked_recipe(records)
     rows = []
-    for name, (words, places) in RECIPES.items():
+    for name, (words, machines) in RECIPES.items():
         time, money = "2コアで数分" if name == "tiny" else "-", "-"
         estimated = cost.get("recipes", {}).get(name)
         if name == walked and "hardware" in records["pretraining"]:
             hardware = records["pretraining"]["hardware"]
             gpu = hardware.get("accelerator")
             seconds = seconds_of(records, name, TRAINING if gpu else ROAD)
-            place, part = (f"{gpu} ", "学習のみ") if gpu else (f"{hardware['cores']}コア", "全工程")
-            time = f"{place}で {duration(seconds)}(実測、{part})"
+            machine, part = (f"{gpu} ", "学習のみ") if gpu else (f"{hardware['cores']}コア", "全工程")
+            time = f"{machine}で {duration(seconds)}(実測、{part})"
             price = cost.get("assumed", {}).get("dollars_per_gpu_hour" if gpu else "dollars_per_cpu_hour")
             money = "-" if price is None else f"${seconds / 3600 * price:,.2f}"
-        elif estimated and places:
-            times = [f"{PLACES[key]} {duration(estimated['seconds'][key])}" for key in places]
+        elif estimated and machines:
+            times = [f"{MACHINES[key]} {duration(estimated['seconds'][key])}" for key in machines]
             time = f"{'、'.join(times)}(見積もり、学習のみ)"
-            money = "、".join(f"${estimated['dollars'][key]:,.0f}" for key in places)
+            money = "、".join(f"${estimated['dollars'][key]:,.0f}" for key in machines)
         rows.append([f"`recipes/{name}.yaml`", words, time, money])
     return rows
 

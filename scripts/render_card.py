@@ -1,9 +1,11 @@
-"""Render the model card and its figures from records, and print the benchmark table.
+"""Render the model card, the report and their figures from records, and print the benchmark table.
 
     python scripts/render_card.py --config recipes/tiny.yaml
-    python scripts/render_card.py --records_dir records --output_dir . --figures_dir records/figures
+    python scripts/render_card.py --records_dir records --output_dir . --figures_dir records/figures \\
+        --report_file records/README.md
 
-The first writes WORK_DIR/card, the second the repository's own README.md. A record that is missing shows as 未測定.
+The first writes WORK_DIR/card, the second the repository's own README.md and records/README.md. What no record tells
+shows as 未測定.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilebert_ja.card.figures import draw_figures
-from mobilebert_ja.card.render import load_records, plain_table, relative_address, render_card
+from mobilebert_ja.card.render import Page, load_records, relative_address, render_card, render_report
+from mobilebert_ja.card.speed import plain_table
 from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import require_folder, write_atomically
 from mobilebert_ja.settings import CardSettings, parse_settings
@@ -22,15 +25,22 @@ def main() -> None:
     settings = parse_settings(CardSettings, __doc__)
     output = Path(str(settings.output_dir))
     folder = Path(settings.figures_dir) if settings.figures_dir else output / "figures"
+    card = output / "README.md"
+    report = Path(settings.report_file) if settings.report_file else output / "report.md"
     records = load_records(
         require_folder(str(settings.records_dir), "The stages of the road write their records there.")
     )
     drawn = draw_figures(records, folder)
-    card = render_card(records, {name: relative_address(path, output) for name, path in drawn.items()})
-    with write_atomically(output / "README.md") as stream:
-        stream.write(card)
+    for path, other, render in ((card, report, render_card), (report, card, render_report)):
+        page = Page(
+            figures={name: relative_address(figure, path.parent) for name, figure in drawn.items()},
+            root=relative_address(output, path.parent),
+            other=relative_address(other, path.parent),
+        )
+        with write_atomically(path) as stream:
+            stream.write(render(records, page))
     print(plain_table(records))
-    print(f"\n{output / 'README.md'} and {len(drawn)} figures in {folder}")
+    print(f"\n{card}, {report} and {len(drawn)} figures in {folder}")
 
 
 if __name__ == "__main__":

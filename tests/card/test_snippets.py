@@ -1,4 +1,4 @@
-"""The snippets of the card, of scripts/README.md and of the service that need models of a task, run as printed.
+"""The snippets of both pages, of scripts/README.md and of the service that need models of a task, run as printed.
 
 Tiny models stand where the printed paths point, in a folder that is laid out as a clone in which the road was walked.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers.fast_models import run_script, write_data, write_finetuned
+from helpers.made_up_records import pages
 from helpers.own_server import free_port, serving
 from mobilebert_ja.card import render as card
 from mobilebert_ja.common.files import read_json
@@ -38,8 +39,8 @@ def clone(tmp_path_factory):
 
 
 def rendered() -> str:
-    """The card as the records render it: README.md is compared with that elsewhere."""
-    return card.render_card(card.load_records(ROOT / "records"), {})
+    """Both pages as the records render them: the repository's are compared with that elsewhere."""
+    return pages(card.load_records(ROOT / "records"))
 
 
 def python_blocks(text: str, words: str) -> list[str]:
@@ -54,14 +55,13 @@ def run(snippet: str, folder: Path, *python_path: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_every_snippet_of_the_card_is_run_by_a_test():
+def test_every_snippet_of_the_pages_is_run_by_a_test():
     blocks = python_blocks(rendered(), "")
-    hub = [each for each in blocks if "ysakuramoto/mobilebert-ja" in each]  # tests/test_checkpoint.py
+    hub = [each for each in blocks if "ysakuramoto/mobilebert-ja" in each]  # tests/model/test_root_checkpoint.py
     own = [each for each in blocks if "work/" in each]  # here
     assert len(blocks) == len(hub) + len(own) and len(hub) == len(own) == 2
 
 
-@pytest.mark.slow
 def test_the_fine_tuned_models_answer(clone):
     (snippet,) = python_blocks(rendered(), "work/finetuned")
     first, *tags = run(snippet, clone)
@@ -71,7 +71,6 @@ def test_the_fine_tuned_models_answer(clone):
     assert {each.split()[1] for each in tags} <= labels.keys()
 
 
-@pytest.mark.slow
 def test_the_sped_up_models_answer(clone):
     text = rendered()
     (snippet,) = python_blocks(text, "work/compressed")
@@ -86,8 +85,7 @@ def test_the_sped_up_models_answer(clone):
     assert all(EXAMPLES["ner"][each.start : each.end] == each.text for each in found)
 
 
-@pytest.mark.slow
-def test_the_card_prints_what_the_records_say_was_answered(clone):
+def test_the_pages_print_what_the_records_say_was_answered(clone):
     records = card.load_records(ROOT / "records")
     (snippet,) = python_blocks(rendered(), "work/compressed")
     for task in TASKS:
@@ -95,10 +93,9 @@ def test_the_card_prints_what_the_records_say_was_answered(clone):
         records[name] = read_json(clone / "work" / "records" / f"{name}.json")
         assert records[name]["metrics"]["example"]["text"] == EXAMPLES[task]
     output = "\n".join(run(snippet, clone, "scripts"))
-    assert f"{snippet}```\n\n出力:\n\n```text\n{output}\n```\n" in card.render_card(records, {})
+    assert f"{snippet}```\n\n出力:\n\n```text\n{output}\n```\n" in pages(records)
 
 
-@pytest.mark.slow
 def test_the_runtime_snippet_of_the_scripts(clone):
     text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
     (snippet,) = python_blocks(text, "mobilebert_ja.runtime")
@@ -107,7 +104,6 @@ def test_the_runtime_snippet_of_the_scripts(clone):
     assert lines and lines[-1].startswith("[Entity(start=")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl here")
 def test_the_service_answers_its_own_curl_line(clone):
     text = (ROOT / "examples" / "service.py").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.paths import ROOT
 
-READMES = ("README.md", "scripts/README.md", "demo/README.md", "CONTRIBUTING.md")
+READMES = ("README.md", "records/README.md", "scripts/README.md", "demo/README.md", "CONTRIBUTING.md")
 MODES = ("#hf-light-mode-only", "#hf-dark-mode-only")
 
 
@@ -48,10 +48,11 @@ def test_links_lead_somewhere(name):
     assert broken(ROOT / name) == []
 
 
-def test_the_card_shows_each_figure_in_both_colours():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "figures"), [("README.md", 2), ("records/README.md", 9)])
+def test_the_pages_show_each_figure_in_both_colours(name, figures):
+    text = (ROOT / name).read_text(encoding="utf-8")
     light, dark = ([each.removesuffix(mode) for each in targets(text) if each.endswith(mode)] for mode in MODES)
-    assert len(light) >= 8 and dark == [each.replace(".png", "-dark.png") for each in light]
+    assert len(light) == figures and dark == [each.replace(".png", "-dark.png") for each in light]
 
 
 def test_a_broken_link_is_seen(tmp_path):
@@ -71,7 +72,7 @@ def test_files_named_in_passing_are_there(name):
     pattern = r"(?<![\w./])(?:scripts|recipes|records|examples|demo)/[\w./-]*\.(?:py|yaml|json|md|ipynb)"
     named = {each for each in re.findall(pattern, text) if "STAGE" not in each}
     assert {each for each in named if not (ROOT / each).is_file()} == set()
-    assert name in ("demo/README.md", "CONTRIBUTING.md") or len(named) > 5
+    assert name in ("demo/README.md", "records/README.md", "CONTRIBUTING.md") or len(named) > 5
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -1,20 +1,12 @@
-"""The card's tables of what was compared before settings were chosen, from records/ablation_*.json."""
+"""Tables of what was compared before settings were chosen, from records/ablation_*.json."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from mobilebert_ja.card.names import in_japanese
-
-TITLES = {
-    "embeddings": "単語ベクトルから始める",
-    "initialisation": "初期値と学習率",
-    "optimizer": "最適化の方法",
-    "masking": "隠し方と次文予測",
-    "schedule": "同じ時間の使い方",
-    "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
-}
+from mobilebert_ja.card.names import ABLATIONS, in_japanese
+from mobilebert_ja.card.values import metrics_of
 
 
 def variant_of(run: str) -> str:
@@ -60,8 +52,8 @@ def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
     stopped being finite shows the step at which that was seen.
     """
     tables = []
-    for name, title in TITLES.items():
-        runs: dict[str, Any] = records.get(f"ablation_{name}", {}).get("metrics", {}).get("runs", {})
+    for name, title in ABLATIONS.items():
+        runs: dict[str, Any] = metrics_of(records, f"ablation_{name}").get("runs", {})
         rows: dict[str, list[dict[str, Any]]] = {}
         for run, facts in runs.items():
             rows.setdefault(variant_of(run), []).append(facts)

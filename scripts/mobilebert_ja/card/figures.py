@@ -1,7 +1,9 @@
-"""The card's figures, drawn from records. Words in them are English: a Japanese font is not everywhere installed."""
+"""The figures, drawn from records. Their words are Japanese where a font has them (Debian: fonts-ipafont-gothic), else
+English."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 from statistics import mean
@@ -12,11 +14,14 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
 
 from mobilebert_ja.card.checkpoint import training_parts
-from mobilebert_ja.card.drawings import DRAWINGS
-from mobilebert_ja.card.render import TASKS, contender, find
-from mobilebert_ja.card.speed import MODELS
+from mobilebert_ja.card.drawings import draw_block, draw_road
+from mobilebert_ja.card.names import MODELS, TASKS, in_japanese
+from mobilebert_ja.card.speed import measured
+from mobilebert_ja.card.values import find
 from mobilebert_ja.settings import UNCUT
 
 COLOURS = {
@@ -49,7 +54,40 @@ DARK: Any = {
     "ytick.color": _INK,
     "grid.color": _FAINT,
 }
-TASK_NAMES = {"livedoor": "news titles", "ner": "named entities"}
+FONTS = (
+    "ipagp.ttf",
+    "ipag.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "TakaoPGothic.ttf",
+    "VL-PGothic-Regular.ttf",
+)  # the best first
+
+
+@functools.cache
+def japanese_font() -> str | None:
+    """The name of an installed font with kana and kanji, one of `FONTS` if possible; None if there is none."""
+    order = {name: index for index, name in enumerate(FONTS)}
+    installed = sorted(font_manager.findSystemFonts(), key=lambda path: (order.get(Path(path).name, len(FONTS)), path))
+    for path in installed:
+        try:
+            characters = FT2Font(path).get_charmap()
+        except (RuntimeError, OSError):  # a bitmap font, a broken file
+            continue
+        if all(ord(each) in characters for each in "あア語"):
+            font_manager.fontManager.addfont(path)
+            return font_manager.FontProperties(fname=path).get_name()
+    return None
+
+
+def said(words: str, *values: Any) -> str:
+    """Words of a figure in the language that it can be drawn in, with values in their {}."""
+    return (in_japanese(words) if japanese_font() else words).format(*values)
+
+
+def style(dark: bool) -> Any:
+    """The settings of a figure for a light or a dark page."""
+    fonts = [font] if (font := japanese_font()) else []
+    return {"font.family": [*fonts, "DejaVu Sans"], **(DARK if dark else {})}
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -73,28 +111,30 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
     between: list[tuple[float, float]] = []
     ends, heldout = [0.0], [phases[0]["before"]["mlm_loss"]]
     for phase in phases:
-        tokens_a_step = phase["tokens_seen"] / phase["steps"] / 1e6
-        x = [ends[-1] + point["step"] * tokens_a_step for point in phase["history"]]
+        tokens_per_step = phase["tokens_seen"] / phase["steps"] / 1e6
+        x = [ends[-1] + point["step"] * tokens_per_step for point in phase["history"]]
         fewer = phase.get("parameters", 0) < metrics.get("parameters", 0)
-        label = ("training, fewer blocks" if fewer else "training") if phase is phases[0] or phase is metrics else None
+        label = (
+            said("training, fewer blocks" if fewer else "training") if phase is phases[0] or phase is metrics else None
+        )
         colour = COLOURS["bert" if fewer else "mobilebert"]
         axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
         between += [(ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])]
         ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
         heldout.append(phase["after"]["mlm_loss"])
-    axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label="held-out text")
+    axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label=said("held-out text"))
     if between:
         axes.plot(*zip(*between, strict=True), ".", color=COLOURS["compressed"])
-    for place, value in zip(ends, heldout, strict=True):
-        right = place > 0
+    for x_end, value in zip(ends, heldout, strict=True):
+        right = x_end > 0
         axes.annotate(
             f"{value:.2f}",
-            (place, value),
+            (x_end, value),
             xytext=(-8 if right else 8, 6),
             textcoords="offset points",
             ha="right" if right else "left",
         )
-    axes.set(xlabel="tokens seen (millions)", ylabel="masked-word loss", title="Pretraining of the student")
+    axes.set(xlabel=said("tokens seen (millions)"), ylabel=said("masked-word loss"))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     axes.margins(y=0.1)
@@ -106,58 +146,53 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
     timed = [task for task in TASKS if find(records, f"speed_{task}.metrics.contenders")]
     if not timed:
         return None
-    names = [name for name in MODELS if any(contender(records, task, name)["median_ms"] for task in timed)]
+    names = [name for name in MODELS if any(measured(records, task, name).median_ms for task in timed)]
     figure, panels = plt.subplots(
         1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
     )
     for axes, task in zip(panels[0], timed, strict=True):
-        facts = {name: contender(records, task, name) for name in names}
-        for place, (name, each) in enumerate(facts.items()):
-            if not each["median_ms"]:
+        ends = []
+        for row, name in enumerate(names):
+            model = measured(records, task, name)
+            if not model.median_ms:
                 continue
-            whisker = [[0.0], [max(0.0, each["p90_ms"] - each["median_ms"])]]
-            axes.barh(place, each["median_ms"], xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
+            ends.append(max(model.p90_ms or 0.0, model.median_ms))
+            whisker = [[0.0], [ends[-1] - model.median_ms]]
+            axes.barh(row, model.median_ms, xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
             axes.annotate(
-                f"{each['median_ms']:.1f} ms",
-                (max(each["p90_ms"], each["median_ms"]), place),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
+                f"{model.median_ms:.1f} ms", (ends[-1], row), xytext=(5, 0), textcoords="offset points", va="center"
             )
-        axes.set_yticks(range(len(names)), [NAMES[name] for name in names] if task == timed[0] else [""] * len(names))
+        axes.set_yticks(
+            range(len(names)), [said(NAMES[name]) for name in names] if task == timed[0] else [""] * len(names)
+        )
         axes.set_ylim(len(names) - 0.5, -0.5)
-        longest = max(max(each["p90_ms"], each["median_ms"]) for each in facts.values() if each["p90_ms"])
-        axes.set_xlim(0, 1.4 * longest)
-        axes.set(title=TASK_NAMES[task])
+        axes.set_xlim(0, 1.4 * max(ends))
+        axes.set(title=said(TASKS[task].english))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("ms an item (whisker: 90th percentile)", fontsize="medium")
+    figure.supxlabel(said("ms per item (whisker: 90th percentile)"), fontsize="medium")
     return _save(figure, path)
 
 
 def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
-    """Score against time an item of every model that has both, spread over the seeds as a whisker; else None."""
-    points = {
-        task: {
-            name: facts for name in MODELS if (facts := contender(records, task, name))["score"] and facts["median_ms"]
-        }
-        for task in TASKS
-    }
-    points = {task: facts for task, facts in points.items() if facts}
+    """Score against time per item of every model that has both, spread over the seeds as a whisker; else None."""
+    models = {task: [measured(records, task, name) for name in MODELS] for task in TASKS}
+    points = {task: [each for each in every if each.score and each.median_ms] for task, every in models.items()}
+    points = {task: every for task, every in points.items() if every}
     if not points:
         return None
     figure, panels = plt.subplots(1, len(points), figsize=(7, 3.4), layout="constrained", squeeze=False)
-    for axes, (task, facts) in zip(panels[0], points.items(), strict=True):
-        for name, each in facts.items():
+    for axes, (task, every) in zip(panels[0], points.items(), strict=True):
+        for model in every:
             axes.errorbar(
-                each["median_ms"],
-                each["score"] * 100,
-                yerr=(each["std"] or 0) * 100,
+                model.median_ms,
+                100 * (model.score or 0.0),
+                yerr=100 * (model.std or 0.0),
                 fmt="o",
                 capsize=3,
-                color=COLOURS[name],
-                label=NAMES[name] + each["note_in_english"],
+                color=COLOURS[model.name],
+                label=said(NAMES[model.name]) + (said(", not pretrained") if model.from_scratch else ""),
             )
-        axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.set(title=said(TASKS[task].english), xlabel=said("ms per item"), ylabel=said(f"{TASKS[task].metric} (%)"))
         axes.margins(0.3)
         axes.set_xscale("log")
         lowest, highest = axes.get_xlim()
@@ -174,26 +209,26 @@ def score_by_time(records: dict[str, Any], path: Path) -> Path | None:
 
 
 def cuts(records: dict[str, Any], path: Path) -> Path | None:
-    """Score against time an item of each cut of the fine-tuned model (blocks x share of the width). None without."""
+    """Score against time per item of each cut of the fine-tuned model (blocks x share of the width). None without."""
     models = {task: find(records, f"cuts_{task}.metrics.models") for task in TASKS}
     models = {task: facts for task, facts in models.items() if facts}
     if not models:
         return None
     figure, panels = plt.subplots(1, len(models), figsize=(7, 3.2), layout="constrained", squeeze=False)
     for axes, (task, facts) in zip(panels[0], models.items(), strict=True):
-        for number, (name, each) in enumerate(sorted(facts.items(), key=lambda item: item[1]["median_ms"])):
-            place, above = (each["median_ms"], 100 * each["score"]), number % 2
-            axes.plot(*place, "o", color=COLOURS["onnx" if name == UNCUT else "fast"])
+        for index, (name, each) in enumerate(sorted(facts.items(), key=lambda item: item[1]["median_ms"])):
+            point, above = (each["median_ms"], 100 * each["score"]), index % 2
+            axes.plot(*point, "o", color=COLOURS["onnx" if name == UNCUT else "fast"])
             axes.annotate(
-                name,
-                place,
+                said(name) if name == UNCUT else said("{} blocks, FFN {}", *name.split("x")),
+                point,
                 xytext=(0, 6 if above else -6),
                 textcoords="offset points",
                 ha="center",
                 va="bottom" if above else "top",
                 fontsize="small",
             )
-        axes.set(title=TASK_NAMES[task], xlabel="ms an item", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.set(title=said(TASKS[task].english), xlabel=said("ms per item"), ylabel=said(f"{TASKS[task].metric} (%)"))
         axes.margins(0.18)
         axes.grid(alpha=0.3)
     return _save(figure, path)
@@ -209,33 +244,31 @@ def sentence_lengths(records: dict[str, Any], path: Path) -> Path | None:
     figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
     heights = [counts[str(start)] / 1000 for start in starts]
     axes.bar(starts, heights, width=0.9 * step, align="edge", color=COLOURS["mobilebert"])
-    axes.set(
-        xlabel="characters in a sentence", ylabel="sentences (thousands)", title="The corpus, sentence by sentence"
-    )
+    axes.set(xlabel=said("characters in a sentence"), ylabel=said("sentences (thousands)"))
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
 
 def token_statistics(records: dict[str, Any], path: Path) -> Path | None:
-    """Unknown tokens and tokens a word on three kinds of text, with and without a limit on the alphabet."""
+    """Unknown tokens and tokens per word on three kinds of text, with and without a limit on the alphabet."""
     quality = find(records, "tokenizer_quality.metrics.quality")
     if not quality:
         return None
     figure, panels = plt.subplots(1, 3, figsize=(7, 2.8), layout="constrained")
     measures = (
         ("unknown_rate", 100, "unknown tokens (%)"),
-        ("tokens_per_word", 1, "tokens a word"),
-        ("tokens_per_character", 1, "tokens a character"),
+        ("tokens_per_word", 1, "tokens per word"),
+        ("tokens_per_character", 1, "tokens per character"),
     )
     names = {"limited": "the vocabulary", "unlimited": "without a limit on the alphabet"}
     for axes, (measure, scale, label) in zip(panels, measures, strict=True):
-        for place, (name, colour) in enumerate(zip(names, (COLOURS["mobilebert"], COLOURS["bert"]), strict=True)):
+        for series, (name, colour) in enumerate(zip(names, (COLOURS["mobilebert"], COLOURS["bert"]), strict=True)):
             kinds = quality[name]
             heights = [facts[measure] * scale for facts in kinds.values()]
-            places = [number + 0.38 * (place - 0.5) for number in range(len(kinds))]
-            axes.bar(places, heights, width=0.36, color=colour, label=names[name])
-        axes.set_xticks(range(len(kinds)), list(kinds), fontsize="small")
-        axes.set_title(label, fontsize="medium")
+            middles = [kind + 0.38 * (series - 0.5) for kind in range(len(kinds))]
+            axes.bar(middles, heights, width=0.36, color=colour, label=said(names[name]))
+        axes.set_xticks(range(len(kinds)), [said(kind) for kind in kinds], fontsize="small")
+        axes.set_title(said(label), fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
@@ -262,7 +295,8 @@ def confusion_matrix(records: dict[str, Any], path: Path) -> Path | None:
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="answer", ylabel="category", title="News titles: answers in percent of the category")
+    axes.set(xlabel=said("answer"), ylabel=said("category"))
+    axes.set_title(said("percent of the category's titles, by answer"), fontsize="medium")
     return _save(figure, path)
 
 
@@ -278,14 +312,27 @@ def learning_curves(records: dict[str, Any], path: Path) -> Path | None:
         for name, (label, colour) in names.items():
             runs = [point[name] for point in metrics["points"]]
             sizes, scores = [run["train_size"] for run in runs], [100 * mean(run["scores"]) for run in runs]
-            axes.plot(sizes, scores, "o-", color=COLOURS[colour], label=label)
+            axes.plot(sizes, scores, "o-", color=COLOURS[colour], label=said(label))
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
         axes.minorticks_off()
-        axes.set(title=TASK_NAMES[task], xlabel="training items", ylabel=f"{TASKS[task]['metric']} (%)")
+        axes.set(
+            title=said(TASKS[task].english), xlabel=said("training items"), ylabel=said(f"{TASKS[task].metric} (%)")
+        )
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize="small")
     return _save(figure, path)
+
+
+def road(records: dict[str, Any], path: Path) -> Path | None:
+    """From raw text to a fast model. None if there is no record at all."""
+    return _save(draw_road(said), path) if records else None
+
+
+def block(records: dict[str, Any], path: Path) -> Path | None:
+    """One block of the model, its sizes from the checkpoint's config. None without it."""
+    config = find(records, "checkpoint.config")
+    return _save(draw_block(config, said), path) if config else None
 
 
 FIGURES = {
@@ -297,6 +344,8 @@ FIGURES = {
     "learning": learning_curves,
     "sentences": sentence_lengths,
     "tokens": token_statistics,
+    "road": road,
+    "block": block,
 }
 
 
@@ -306,12 +355,9 @@ def draw_figures(records: dict[str, Any], folder: Path) -> dict[str, Path]:
     Returns name -> the light one.
     """
     drawn: dict[str, Path] = {}
-    for ending, style in (("", None), ("-dark", DARK)):
-        with plt.rc_context(style):
+    for ending, dark in (("", False), ("-dark", True)):
+        with plt.rc_context(style(dark)):
             for name, draw in FIGURES.items():
                 if draw(records, folder / f"{name}{ending}.png") is not None:
                     drawn.setdefault(name, folder / f"{name}.png")
-            for name in DRAWINGS if drawn else ():
-                drawn.setdefault(name, folder / f"{name}.png")
-                _save(DRAWINGS[name](), folder / f"{name}{ending}.png")
     return drawn

@@ -1,45 +1,262 @@
-"""Names of what was compared, which records keep in English, in the words of the card."""
+"""What records name in a word or in English, and its titles in the pages. An unknown key is its own title."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 
-# The longer ones first: a part of them may stand in the list by itself.
-_PHRASES = {
-    r"^rate ": "学習率 ",
-    r"(?P<name>\w+), (?P<layers>\d+) layers of width (?P<width>\d+)": "{layers}層、幅 {width} のモデル(`{name}`)",
-    r"base: ": "基準: ",
-    r"depth-scaled outputs": "出力を層の数の平方根で割る",
-    r"NoNorm as in transformers|no gain": "NoNorm は transformers のまま",
-    r"gain (\d+)": "NoNorm の係数 {}",
-    r"counted, spread ([\d.]+)": "数えた単語ベクトル(大きさ {})",
-    r"counted vectors": "数えた単語ベクトル",
-    r"random word vectors|^random": "乱数の単語ベクトル",
-    r"(\d+) blocks": "{}層",
-    r"batch (\d+)": "バッチ {}",
-    r"length (\d+)": "系列長 {}",
-    r"(\d+ %) masked": "{} を隠す",
-    r"from (\d+ %) to (\d+ %)": "{} から {} へ",
-    r"next-sentence prediction": "次文予測も学習",
-    r"alone": "教師モデルなし",
-    r"then PD": "次に予測の蒸留",
-    r"(\d+) threads that spin": "{}スレッド(待つあいだも回り続ける)",
-    r"(\d+) threads": "{}スレッド",
-    r"denormals as zero": "非正規化数をゼロとみなす",
-    r"no memory arena": "メモリーをまとめて確保しない",
-    r"graph not rewritten": "グラフを書き換えない",
-    r"weights of (\d+) bits": "重みを {}ビットに",
-    r"last block for all tokens": "最後の層もすべてのトークンで計算",
-    r"(\w+) by onnxruntime's quantization": "onnxruntime 自身の量子化による {}",
-    r"a scale for each output": "出力ごとの尺度",
-    r"(\w+) in blocks": "区画ごとの {}",
+
+@dataclass(frozen=True)
+class TaskNames:
+    """What a task and what belongs to it are called.
+
+    Attributes:
+        title: in a heading.
+        short: in a row or a figure; `english` likewise in English.
+        item: what one of its texts is.
+        metric: the record's name of the score; `metric_title` in Japanese.
+        groups: what its labels are.
+        details: the key of the scores by label in a run's details.
+        task_type, dataset, dataset_title: the task and its data on the Hub.
+    """
+
+    title: str
+    short: str
+    english: str
+    item: str
+    metric: str
+    metric_title: str
+    groups: str
+    details: str
+    task_type: str
+    dataset: str
+    dataset_title: str
+
+
+TASKS = {
+    "livedoor": TaskNames(
+        title="ニュース記事の題名の分類(livedoor、9分類)",
+        short="題名の分類(livedoor)",
+        english="news titles",
+        item="題名",
+        metric="accuracy",
+        metric_title="正解率",
+        groups="カテゴリー",
+        details="per_class",
+        task_type="text-classification",
+        dataset="llm-book/livedoor-news-corpus",
+        dataset_title="livedoor news corpus (titles)",
+    ),
+    "ner": TaskNames(
+        title="固有表現抽出(Wikipedia、8種類)",
+        short="固有表現抽出(Wikipedia)",
+        english="named entities",
+        item="文",
+        metric="f1",
+        metric_title="F値(完全一致)",
+        groups="種類",
+        details="per_type",
+        task_type="token-classification",
+        dataset="stockmark/ner-wikipedia-dataset",
+        dataset_title="Wikipedia NER (ja)",
+    ),
+}
+# Every model that is timed; and the record of those that have one of their own.
+MODELS = {
+    "bert": "BERT(transformers)",
+    "bert_card": "BERT(枝刈り、int8、jit)",
+    "bert_onnx": "BERT(int8、ONNX)",
+    "mobilebert": "MobileBERT(transformers)",
+    "compressed": "MobileBERT(枝刈り、int8、jit)",
+    "onnx": "MobileBERT(int8、ONNX)",
+    "fast": "MobileBERT(層を減らして int8、ONNX)",
+}
+RECORDS = {
+    "bert": "{task}-bert",
+    "mobilebert": "{task}",
+    "compressed": "compressed_{task}",
+    "onnx": "compressed_{task}_onnx",
+    "fast": "compressed_{task}_fast",
+}
+# The contenders of the published card, in its words; and in a terminal's.
+CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT(高速化)"}
+IN_ENGLISH = {
+    "bert": "BERT",
+    "mobilebert": "MobileBERT",
+    "compressed": "MobileBERT, pruned + int8 + traced",
+    "onnx": "MobileBERT, int8, ONNX",
+    "fast": "MobileBERT, fewer blocks, int8, ONNX",
+    "-random": "MobileBERT without pretraining",
+    "-bert": "BERT without pretraining",
+    "-svm": "TF-IDF and a linear SVM",
+    "-crf": "a linear-chain CRF",
+}
+# The forms that a page may lead with, the best first.
+SPED_UP = {"fast": "層を減らして int8", "onnx": "int8"}
+# Every method whose scores are compared, by the ending of its record's name.
+OWN = "このモデル"
+METHODS = {
+    "": OWN,
+    "-random": "MobileBERT(事前学習なし)",
+    "-bert": "BERT(事前学習なし)",
+    "-svm": "TF-IDF と線形 SVM",
+    "-crf": "線形連鎖 CRF",
+}
+CLASSICAL = ("-svm", "-crf")
+ABLATIONS = {
+    "embeddings": "単語ベクトルから始める",
+    "initialisation": "初期値と学習率",
+    "optimizer": "最適化の方法",
+    "masking": "隠し方と次文予測",
+    "schedule": "同じ時間の使い方",
+    "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
+}
+DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
+REMOVED = {
+    "too_short": "短すぎる文",
+    "too_long": "長すぎる文",
+    "formula": "数式",
+    "repeated_sentence": "2度目以降の同じ文",
+    "duplicate_document": "2度目以降の同じ文書の文",
+    "near_duplicate_document": "ほかとほぼ同じ文書の文(MinHash)",
+    "evaluation_sentence": "評価データにある文",
+    "evaluation_title": "評価データにある見出し",
+}
+TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
+VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}
+PRUNED = {
+    "pruned-per_tensor": "枝刈りのみ、行列ごとの尺度(カードの方法)",
+    "pruned-per_channel": "枝刈りのみ、出力ごとの尺度",
+    "retrained-per_tensor": "枝刈りの後に再学習、行列ごとの尺度",
+    "retrained-per_channel": "枝刈りの後に再学習、出力ごとの尺度",
+}
+
+# The variants of recipes/ablations, those tried with onnxruntime, the BERT that is timed, the words of the figures.
+TITLES = {
+    "random, 1e-3": "乱数の単語ベクトル、1e-3",
+    "random, 2e-3": "乱数の単語ベクトル、2e-3",
+    "counted, spread 0.02, 1e-3": "数えた単語ベクトル(大きさ 0.02)、1e-3",
+    "counted, spread 0.02, 2e-3": "数えた単語ベクトル(大きさ 0.02)、2e-3",
+    "counted, spread 0.05, 2e-3": "数えた単語ベクトル(大きさ 0.05)、2e-3",
+    "counted, spread 0.1, 2e-3": "数えた単語ベクトル(大きさ 0.1)、2e-3",
+    "NoNorm as in transformers, 5e-4": "NoNorm は transformers のまま、5e-4",
+    "NoNorm as in transformers, 1e-3": "NoNorm は transformers のまま、1e-3",
+    "gain 33, 5e-4": "NoNorm の係数 33、5e-4",
+    "gain 33, 1e-3": "NoNorm の係数 33、1e-3",
+    "gain 33, 2e-3": "NoNorm の係数 33、2e-3",
+    "gain 33, 4e-3": "NoNorm の係数 33、4e-3",
+    "gain 33, depth-scaled outputs, 1e-3": "NoNorm の係数 33、出力を層の数の平方根で割る、1e-3",
+    "gain 33, depth-scaled outputs, 2e-3": "NoNorm の係数 33、出力を層の数の平方根で割る、2e-3",
+    "LayerNorm, 1e-3": "LayerNorm、1e-3",
+    "LayerNorm, 2e-3": "LayerNorm、2e-3",
+    "Muon, 1e-3": "Muon、1e-3",
+    "Muon, 2e-3": "Muon、2e-3",
+    "Muon, NoNorm as in transformers, 1e-3": "Muon、NoNorm は transformers のまま、1e-3",
+    "AdamW, 1e-3": "AdamW、1e-3",
+    "AdamW, 5e-4": "AdamW、5e-4",
+    "from 30 % to 15 %": "30 % から 15 % へ",
+    "15 %, 80/10/10": "15 %、80/10/10",
+    "15 %, next-sentence prediction": "15 %、次文予測も学習",
+    "base: 6 blocks, counted vectors, 1.2e-3, batch 32, length 128": (
+        "基準: 6層、数えた単語ベクトル、1.2e-3、バッチ 32、系列長 128"
+    ),
+    "batch 16": "バッチ 16",
+    "batch 64": "バッチ 64",
+    "length 64": "系列長 64",
+    "rate 6e-4": "学習率 6e-4",
+    "rate 2.4e-3": "学習率 2.4e-3",
+    "rate 4.8e-3": "学習率 4.8e-3",
+    "12 blocks": "12層",
+    "24 blocks": "24層",
+    "random word vectors": "乱数の単語ベクトル",
+    "no gain": "NoNorm は transformers のまま",
+    "25 % masked": "25 % を隠す",
+    "AdamW, 2.4e-3": "AdamW、2.4e-3",
+    "AdamW, 1.2e-3": "AdamW、1.2e-3",
+    "AdamW, 4e-4": "AdamW、4e-4",
+    "alone": "教師モデルなし",
+    "PKT, then PD": "PKT、次に予測の蒸留",
+    "JKT, then PD": "JKT、次に予測の蒸留",
+    "int8, weights of 8 bits": "int8、重みを 8ビットに",
+    "int8, a scale for each output": "int8、出力ごとの尺度",
+    "int8, last block for all tokens": "int8、最後の層もすべてのトークンで計算",
+    "int8 by onnxruntime's quantization": "onnxruntime 自身の量子化による int8",
+    "int8 in blocks (MatMulNBits)": "区画ごとの int8(MatMulNBits)",
+    "int8, graph not rewritten": "int8、グラフを書き換えない",
+    "int8, no memory arena": "int8、メモリーをまとめて確保しない",
+    "int8, denormals as zero": "int8、非正規化数をゼロとみなす",
+    "int8, 2 threads": "int8、2スレッド",
+    "int8, 2 threads that spin": "int8、2スレッド(待つあいだも回り続ける)",
+    "BertForSequenceClassification, 12 layers of width 768": "12層、幅 768 の `BertForSequenceClassification`",
+    "BertForTokenClassification, 12 layers of width 768": "12層、幅 768 の `BertForTokenClassification`",
+    # Figures.
+    "news titles": "題名の分類",
+    "named entities": "固有表現抽出",
+    "BERT, int8 jit": "BERT、int8 jit",
+    "BERT, int8 ONNX": "BERT、int8 ONNX",
+    "MobileBERT, int8 jit": "MobileBERT、int8 jit",
+    "MobileBERT, int8 ONNX": "MobileBERT、int8 ONNX",
+    "MobileBERT, fewer blocks": "層を減らした MobileBERT",
+    ", not pretrained": "(事前学習なし)",
+    "accuracy (%)": "正解率(%)",
+    "f1 (%)": "F値(%)",
+    "training, fewer blocks": "学習中(層が少ないとき)",
+    "training": "学習中",
+    "held-out text": "学習に使っていない文章",
+    "tokens seen (millions)": "学習したトークン(百万)",
+    "masked-word loss": "隠した語の損失",
+    "ms per item (whisker: 90th percentile)": "1件の時間(ミリ秒、ひげは 90 パーセンタイル)",
+    "ms per item": "1件の時間(ミリ秒)",
+    "characters in a sentence": "文の長さ(文字)",
+    "sentences (thousands)": "文の数(千)",
+    "unknown tokens (%)": "未知語(%)",
+    "tokens per word": "1単語あたりのトークン",
+    "tokens per character": "1文字あたりのトークン",
+    "encyclopedia": "百科事典",
+    "titles": "題名",
+    "novels": "小説",
+    "the vocabulary": "このモデルの語彙",
+    "without a limit on the alphabet": "文字種の制限なし",
+    "answer": "答え",
+    "category": "カテゴリー",
+    "percent of the category's titles, by answer": "カテゴリーごとの答えの割合(%)",
+    "training items": "訓練データの件数",
+    "SVM": "TF-IDF と線形 SVM",
+    "CRF": "線形連鎖 CRF",
+    "uncut": "減らさない",
+    "{} blocks, FFN {}": "{}層、FFN {}",
+    "raw text": "生の文章",
+    "sentences\nbuild_corpus": "文\nbuild_corpus",
+    "vocabulary\ntrain_tokenizer": "語彙\ntrain_tokenizer",
+    "packed shards\npack_corpus": "トークン列\npack_corpus",
+    "word vectors\nembed_words": "単語ベクトル\nembed_words",
+    "teacher\npretrain": "教師モデル\npretrain",
+    "transfer\ndistill": "転移と蒸留\ndistill",
+    "shallow student\npretrain": "浅い生徒モデル\npretrain",
+    "student\npretrain": "生徒モデル\npretrain",
+    "checkpoint\n(this repository)": "チェックポイント\n(このリポジトリ)",
+    "your data": "手元のデータ",
+    "fine-tuned\nfinetune": "微調整\nfinetune",
+    "sped up\ncompress": "高速化\ncompress",
+    "fast model\nwithout torch": "速いモデル\n(torch は不要)",
+    "measured\nmeasure": "測定\nmeasure",
+    "with accelerators": "アクセラレーターがあるとき",
+    "input\n{} wide": "入力\n{}次元",
+    "bottleneck\n{} → {}": "ボトルネック\n{} → {}",
+    "shared bottleneck\n{} → {}": "共有ボトルネック\n{} → {}",
+    "attention\n{} heads, {}": "注意機構\nヘッド {}、{}次元",
+    "{} ×\nfeed-forward\n{} → {} → {}": "FFN {}段\n{} → {} → {}",
+    "residual, {} wide": "残差、{}次元",
+    "After every sum comes NoNorm: x · scale + shift, with no mean or variance to compute.": (
+        "足し算のあとには必ず NoNorm があります: x · 係数 + ずれ。平均も分散も計算しません。"
+    ),
 }
 
 
 def in_japanese(name: str) -> str:
-    """A variant's name for a reader of Japanese; what is the same in both languages, or unknown, stays."""
-    for phrase, words in _PHRASES.items():
-        if found := re.search(phrase, name):
-            said = words.format(*found.groups(), **found.groupdict())
-            name = name[: found.start()] + said + name[found.end() :]
-    return name.replace(" (", "(").replace(", ", "、")
+    """The title of what records or figures name in English; the name itself if it has none."""
+    return TITLES.get(name, name)
+
+
+def spaced(name: str) -> str:
+    """A name within a Japanese sentence, a space where it begins or ends in Latin letters."""
+    return f"{' ' if name[0].isascii() else ''}{name}{' ' if name[-1].isascii() else ''}"

@@ -50,6 +50,7 @@ class CardSettings(StageSettings):
     places: ClassVar[dict[str, str]] = {"output_dir": "card"}  # under work_dir, unless given
     output_dir: str | None = setting(None, "Folder for README.md; none: WORK_DIR/card, '.' is the repository's root.")
     figures_dir: str | None = setting(None, "Folder for the figures; none: OUTPUT_DIR/figures.")
+    report_file: str | None = setting(None, "The report beside the card; none: OUTPUT_DIR/report.md.")
 
 
 @dataclass

@@ -1,0 +1,57 @@
+"""A value out of the records, and how values are printed."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+MISSING = "未測定"
+
+
+def find(records: dict[str, Any], path: str) -> Any:
+    """The value at "record.key.key", None where something on the way is missing. Record names may hold no dot."""
+    value: Any = records
+    for key in path.split("."):
+        if not isinstance(value, dict) or value.get(key) is None:
+            return None
+        value = value[key]
+    return value
+
+
+def metrics_of(records: dict[str, Any], name: str) -> dict[str, Any]:
+    """The metrics of a record; empty if there is no such record."""
+    return records.get(name, {}).get("metrics", {})
+
+
+def percent(value: float | None, std: float | None = None) -> str:
+    """0.864 -> "86.4 %", with the spread if there is one."""
+    if value is None:
+        return MISSING
+    return f"{value * 100:.1f}" + (f" ± {std * 100:.1f}" if std is not None else "") + " %"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """12345.6 -> "12,346"."""
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Bytes as "41.8 MB" (millions of bytes, as the published card)."""
+    return MISSING if value is None else f"{value / 1e6:.1f} MB"
+
+
+def minutes(value: float | None) -> str:
+    """Seconds as minutes."""
+    return MISSING if value is None else f"{value / 60:.0f} 分"
+
+
+def myriads(value: float | None) -> str:
+    """A large count in the units that Japanese counts in: 9854976 -> "985 万"."""
+    if value is None:
+        return MISSING
+    return f"{value / 1e8:,.1f} 億" if value >= 1e8 else f"{value / 1e4:,.0f} 万"
+
+
+def median(values: list[float] | None) -> float | None:
+    """The median of what was measured; None if nothing was."""
+    return statistics.median(values) if values else None

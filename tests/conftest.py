@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-# Programs that answer at once: they make no test slow. (`uname` and `ldconfig` are asked by Python's own library.)
-QUICK_PROGRAMS = {"git", "uname", "ldconfig", "/sbin/ldconfig"}
+# Programs that answer at once: they make no test slow. (`uname` and `ldconfig` are asked by Python's own library,
+# `fc-list` by matplotlib.)
+QUICK_PROGRAMS = {"git", "uname", "ldconfig", "/sbin/ldconfig", "fc-list"}
 
 _running: list[pytest.Item] = []
 

@@ -408,6 +408,7 @@ def test_figure_of_cuts(folder, monkeypatch):
     assert points[1] == (3.71, pytest.approx(50.83))
 
 
+@pytest.mark.slow
 def test_both_pages_are_what_the_records_render(tmp_path):
     command = [
         sys.executable,

@@ -62,6 +62,7 @@ def test_every_snippet_of_the_pages_is_run_by_a_test():
     assert len(blocks) == len(hub) + len(own) and len(hub) == len(own) == 2
 
 
+@pytest.mark.slow
 def test_the_fine_tuned_models_answer(clone):
     (snippet,) = python_blocks(rendered(), "work/finetuned")
     first, *tags = run(snippet, clone)
@@ -71,6 +72,7 @@ def test_the_fine_tuned_models_answer(clone):
     assert {each.split()[1] for each in tags} <= labels.keys()
 
 
+@pytest.mark.slow
 def test_the_sped_up_models_answer(clone):
     text = rendered()
     (snippet,) = python_blocks(text, "work/compressed")
@@ -85,6 +87,7 @@ def test_the_sped_up_models_answer(clone):
     assert all(EXAMPLES["ner"][each.start : each.end] == each.text for each in found)
 
 
+@pytest.mark.slow
 def test_the_pages_print_what_the_records_say_was_answered(clone):
     records = card.load_records(ROOT / "records")
     (snippet,) = python_blocks(rendered(), "work/compressed")
@@ -96,6 +99,7 @@ def test_the_pages_print_what_the_records_say_was_answered(clone):
     assert f"{snippet}```\n\n出力:\n\n```text\n{output}\n```\n" in pages(records)
 
 
+@pytest.mark.slow
 def test_the_runtime_snippet_of_the_scripts(clone):
     text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
     (snippet,) = python_blocks(text, "mobilebert_ja.runtime")
@@ -104,6 +108,7 @@ def test_the_runtime_snippet_of_the_scripts(clone):
     assert lines and lines[-1].startswith("[Entity(start=")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl here")
 def test_the_service_answers_its_own_curl_line(clone):
     text = (ROOT / "examples" / "service.py").read_text(encoding="utf-8")

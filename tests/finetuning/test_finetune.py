@@ -336,8 +336,10 @@ def refused(monkeypatch, capfd, arguments: list[str]) -> str:
     with pytest.raises(SystemExit) as stop:
         run_here(monkeypatch, arguments)
     assert stop.value.code == 1
-    lines = [line for line in capfd.readouterr().err.splitlines() if line and "warning" not in line.lower()]
-    assert len(lines) == 1 and lines[0].startswith("error: ")
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
     return lines[0]
 
 

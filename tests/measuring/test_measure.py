@@ -12,6 +12,7 @@ from measure import MEASUREMENTS, first_line
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["nothing"]])
 def test_the_names_are_listed(arguments):
     code = "import sys, measure; measure.main(); assert 'torch' not in sys.modules"

@@ -117,6 +117,7 @@ def test_thread_counts():
     assert thread_counts(" 3, 1,3") == [3, 1]
 
 
+@pytest.mark.slow
 def test_starts_in_processes_of_their_own(work):
     small = measure("onnx", work / "compressed" / "livedoor" / "onnx", "livedoor", 24, 2)
     large = measure("eager", work / "finetuned" / "livedoor", "livedoor", 24, 1)
@@ -124,6 +125,7 @@ def test_starts_in_processes_of_their_own(work):
     assert 0 < max(small.peak_mib) < large.peak_mib[0] / 2  # torch alone weighs more than that
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_load_says_why(tmp_path):
     with pytest.raises(UserError, match=r"A fresh process cannot load .*nothing.* does not exist"):
         measure("onnx", tmp_path / "nothing", "livedoor", 24, 1)

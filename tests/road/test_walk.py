@@ -127,6 +127,7 @@ def test_reproduce_hands_its_seed_on(tmp_path, monkeypatch):
     assert [flags.get("seed") for flags in given] == [None, "3"]
 
 
+@pytest.mark.slow
 def test_the_walk_needs_no_torch(tmp_path):
     """It would take seconds that a finished road does not."""
     script = "import sys, mobilebert_ja.road; print([n for n in ('torch', 'transformers') if n in sys.modules])"

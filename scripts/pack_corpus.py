@@ -24,7 +24,7 @@ from mobilebert_ja.pretraining.shards import check_vocabulary, write_index, writ
 from mobilebert_ja.settings import PackSettings, parse_settings
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-encoder_of = cache(FastEncoder)  # one a worker process
+encoder_of = cache(FastEncoder)  # one per worker process
 
 
 def pack(tokenizer: str, folder: Path, task: tuple[str, Path]) -> tuple[str, dict[str, Any]]:

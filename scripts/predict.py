@@ -1,4 +1,4 @@
-"""Answer texts from standard input, one a line, with a sped-up model; needs no torch.
+"""Answer texts from standard input, one per line, with a sped-up model; needs no torch.
 
     python scripts/predict.py work/compressed/livedoor < titles.txt
 

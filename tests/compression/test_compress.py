@@ -118,7 +118,7 @@ def test_the_graph_answers_as_its_weights_say(model, per_channel):
 
 
 def test_scales_by_row_are_closer(model):
-    with torch.no_grad():  # rows of very different size are what one scale a matrix cannot serve
+    with torch.no_grad():  # rows of very different size are what one scale per matrix cannot serve
         for module in matrices(model).values():
             module.weight[::2] *= 0.05
     original = {name: module.weight[::2].detach() for name, module in matrices(model).items()}

@@ -72,8 +72,8 @@ def digests(folder: Path) -> dict[str, str]:
     """Checksum of each file of a folder; of one subfolder or kind of many files, one checksum of all of theirs."""
     groups: dict[str, dict[str, str]] = {}
     for file in list_files(folder):
-        place = file.relative_to(folder)
-        groups.setdefault(str(place.parent / f"*{file.suffix}"), {})[str(place)] = sha256_of(file)
+        name = file.relative_to(folder)
+        groups.setdefault(str(name.parent / f"*{file.suffix}"), {})[str(name)] = sha256_of(file)
     listed = {}
     for group, files in groups.items():
         if len(files) > _LISTED_FILES:

@@ -25,7 +25,7 @@ COARSER = 2.0  # one scale for a matrix may round it this many times as coarsely
 
 
 def quantize_rows(table: Array, limit: int = INT8_LIMIT) -> tuple[Array, Array]:
-    """int8 values and a float32 scale a row, such that values * scale is nearest to the table; zero stays zero."""
+    """int8 values and a float32 scale per row, such that values * scale is nearest to the table; zero stays zero."""
     scale = np.abs(table).max(1, keepdims=True) / limit
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
     return np.clip(np.rint(table / scale), -limit, limit).astype(np.int8), scale

@@ -46,7 +46,7 @@ class Measured(PipelineExecutor):
     """Writes what each task cost beside its log."""
 
     def _run_for_rank(self, rank: int, *args: Any, **options: Any) -> Any:
-        # A pass that merges signatures keeps one file a task open.
+        # A pass that merges signatures keeps one file per task open.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         started = time.time()

@@ -30,7 +30,7 @@ class CompressSettings(TrainingSettings):
     )
     per_channel: bool | None = setting(
         None,
-        "int8 weights have a scale for each output channel; none: where one a matrix would cost a bit (card: no).",
+        "int8 weights have a scale for each output channel; none: where one per matrix would cost a bit (card: no).",
     )
     reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, whose sums saturate on no x86 processor.")
     keep_layers: int = setting(14, "fast: blocks kept.")

@@ -21,8 +21,8 @@ class Said:
     @property
     def error(self) -> str:
         """The one sentence of a user's mistake."""
-        (line,) = self.err.splitlines()
-        assert self.status == 1 and line.startswith("error: ")
+        (line,) = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert self.status == 1 and "Traceback" not in self.err
         return line
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import parse_flag_from_env
 
 from mobilebert_ja.common.errors import UserError
 
@@ -40,7 +41,8 @@ def make_accelerator(
             f"--report_to {missing[0]}: accelerate knows no such tracker, or its package is not installed (there are "
             f"{', '.join(sorted(available)) or 'none'})."
         )
-    on_cpu = PartialState().device.type == "cpu"
+    # As Accelerator itself would do; without the flag, several processes on CPUs would not find one another.
+    on_cpu = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu"
     precision, reason = choose_precision(on_cpu)
     accelerator = Accelerator(
         gradient_accumulation_steps=gradient_accumulation_steps,

@@ -54,7 +54,7 @@ _MADE_BY_THE_ROAD = {
 }
 
 
-def _stage(
+def stage_of(
     record: str,
     settings: StageSettings,
     inputs: dict[str, Path],
@@ -96,7 +96,7 @@ def corpus_parts(settings: CorpusSettings) -> list[Part]:
 def corpus_stage(settings: CorpusSettings) -> Stage:
     inputs = {f"exclude_{path.name}": path for path in corpus_sources(settings)[1]}
     inputs |= {f"input_{part.name}": Path(part.location) for part in corpus_parts(settings) if part.source != "hub"}
-    return _stage("corpus", settings, inputs)
+    return stage_of("corpus", settings, inputs)
 
 
 def tokenizer_stage(settings: TokenizerSettings) -> Stage:
@@ -105,21 +105,21 @@ def tokenizer_stage(settings: TokenizerSettings) -> Stage:
     inputs = {"corpus_dir": corpus}
     if settings.tokenizer:
         inputs["tokenizer"] = locate_tokenizer(settings.tokenizer) / "vocab.txt"
-    return _stage("tokenizer", settings, inputs)
+    return stage_of("tokenizer", settings, inputs)
 
 
 def tokenizer_quality_stage(settings: TokenizerEvaluationSettings) -> Stage:
     corpus = require_folder(Path(str(settings.corpus_dir)), "build_corpus.py makes it.")
     titles = data_file("livedoor", resolve_data_dir(settings))
     inputs = {"corpus_dir": corpus, "tokenizer": locate_tokenizer(str(settings.tokenizer)), "data_dir": titles}
-    return _stage("tokenizer_quality", settings, inputs)
+    return stage_of("tokenizer_quality", settings, inputs)
 
 
 def shards_stage(settings: PackSettings) -> Stage:
     corpus = Path(str(settings.corpus_dir))
     require_folder(corpus / "train", "build_corpus.py makes it.")
     inputs = {"corpus_dir": corpus, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
-    return _stage("shards", settings, inputs)
+    return stage_of("shards", settings, inputs)
 
 
 def word_vector_stage(settings: WordVectorSettings) -> Stage:
@@ -128,7 +128,7 @@ def word_vector_stage(settings: WordVectorSettings) -> Stage:
     if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
         inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
     without = set() if settings.encoder_name_or_path else {"encoder_name_or_path", "encoder_layer", "encoder_prefix"}
-    return _stage("word_vectors", settings, inputs, kept=_all_but(settings, without))
+    return stage_of("word_vectors", settings, inputs, kept=_all_but(settings, without))
 
 
 def guide_stage(settings: GuideSettings) -> Stage:
@@ -140,7 +140,7 @@ def guide_stage(settings: GuideSettings) -> Stage:
     inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
     if Path(settings.guide_model_name_or_path).is_dir():
         inputs["guide_model_name_or_path"] = Path(settings.guide_model_name_or_path)
-    return _stage("guide", settings, inputs)
+    return stage_of("guide", settings, inputs)
 
 
 def pretraining_stage(settings: PretrainSettings) -> Stage:
@@ -163,20 +163,20 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
         inputs["guide"] = require_folder(folder, "guide_corpus.py makes it.")
     output = Path(settings.output_dir or work / settings.model)
     without = set() if settings.guide else {"guide", "guide_weight"}
-    return _stage(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
+    return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
 
 
 def transfer_stage(settings: DistillSettings) -> Stage:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
     teacher = require_folder(Path(str(settings.teacher)), "pretrain.py --model teacher makes it.")
-    return _stage("distilled", settings, {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher})
+    return stage_of("distilled", settings, {"shards_dir": shards, "tokenizer": tokenizer, "teacher": teacher})
 
 
 def checkpoint_quality_stage(settings: CheckpointEvaluationSettings) -> Stage:
     folder = require_folder(Path(str(settings.model_name_or_path)), "pretrain.py --model student makes it.")
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    return _stage("checkpoint_quality", settings, {"model_name_or_path": folder, "shards_dir": shards})
+    return stage_of("checkpoint_quality", settings, {"model_name_or_path": folder, "shards_dir": shards})
 
 
 def finetuning_folder(settings: FinetuneSettings) -> Path:
@@ -209,7 +209,7 @@ def finetuning_stage(settings: FinetuneSettings) -> Stage:
         inputs["model_name_or_path"] = model_input(Path(settings.model_name_or_path))
     if settings.tokenizer and Path(settings.tokenizer).exists():
         inputs["tokenizer"] = Path(settings.tokenizer) / "vocab.txt"
-    return _stage(output.name, settings, inputs, output, settings_in_play(settings))
+    return stage_of(output.name, settings, inputs, output, settings_in_play(settings))
 
 
 def baseline_stage(settings: BaselineSettings) -> Stage:
@@ -218,7 +218,7 @@ def baseline_stage(settings: BaselineSettings) -> Stage:
     settings.method = suitable_method(settings.method, settings.task)
     files = task_source(vars(settings), lambda: resolve_data_dir(settings)).files
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")
-    return _stage(output.name, settings, dict(files), output, own_data_settings_left_out(vars(settings)))
+    return stage_of(output.name, settings, dict(files), output, own_data_settings_left_out(vars(settings)))
 
 
 def compression_stage(settings: CompressSettings) -> Stage:
@@ -231,27 +231,37 @@ def compression_stage(settings: CompressSettings) -> Stage:
     output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
     ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
     record = f"compressed_{settings.task}{ending}"
-    return _stage(record, settings, {"model_name_or_path": source, **files}, output)
+    return stage_of(record, settings, {"model_name_or_path": source, **files}, output)
+
+
+# By what the speed measurement calls it: who makes a contender's folder.
+SPEED_MAKERS = {
+    "bert": "finetune.py --random_weights bert",
+    "mobilebert": "finetune.py",
+    "compressed": "compress.py --recipe card",
+    "onnx": "compress.py --recipe onnx",
+    "fast": "compress.py --recipe fast",
+}
 
 
 def speed_stage(settings: BenchmarkSettings) -> Stage:
+    """Its inputs are the contenders' folders by name, and "data_dir"."""
     work, task = Path(settings.work_dir), settings.task
     usual = {
         "bert": work / "finetuned" / f"{task}-bert",
         "mobilebert": work / "finetuned" / task,
-        **{name: work / "compressed" / task / recipe for name, recipe in _CONTENDERS.items()},
+        "compressed": work / "compressed" / task / "card",
+        "onnx": work / "compressed" / task / "onnx",
+        "fast": work / "compressed" / task / "fast",
     }
     inputs = {}
     for name, folder in usual.items():
         named = getattr(settings, name)
         if named or name in ("mobilebert", "compressed") or folder.exists():
-            inputs[name] = require_folder(named or folder)
+            inputs[name] = require_folder(named or folder, f"{SPEED_MAKERS[name]} --task {task} makes it.")
     inputs["data_dir"] = require_file(data_file(task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or work / "speed" / task)
-    return _stage(f"speed_{task}", settings, inputs, output)
-
-
-_CONTENDERS = {"compressed": "card", "onnx": "onnx", "fast": "fast"}
+    return stage_of(f"speed_{task}", settings, inputs, output)
 
 
 def checkpoint_is_there(settings: ExportSettings) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from measure import MEASUREMENTS
-from mobilebert_ja import plans
+from mobilebert_ja import plans, settings
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.compression.recipes import RECIPES
@@ -24,7 +24,9 @@ from mobilebert_ja.settings import (
     ROAD,
     BaselineSettings,
     CompressSettings,
+    CorpusScalingSettings,
     CorpusSettings,
+    CostSettings,
     DistillSettings,
     FinetuneSettings,
     PretrainSettings,
@@ -32,6 +34,7 @@ from mobilebert_ja.settings import (
     WordVectorSettings,
     parse_settings,
     setting,
+    whole_numbers,
 )
 from mobilebert_ja.settings.arguments import GROUPS
 from mobilebert_ja.settings.base import check_bounds
@@ -80,9 +83,30 @@ def unread(command: str, kind: type) -> set[str]:
     return {name for name in names if not re.search(rf"settings\.{name}\b|\"{name}\"", text)}
 
 
-@pytest.mark.parametrize(("command", "kind"), sorted({(stage.command, stage.settings) for stage in ROAD}, key=str))
-def test_every_setting_is_read(command, kind):
-    assert unread(command, kind) == set()
+def settings_of(command: str) -> type | None:
+    """The class that a command parses its flags into; None if it defines its few flags itself."""
+    found = re.search(r"\bparse_settings\((\w+)", source_of(command).read_text(encoding="utf-8"))
+    return getattr(settings, found[1]) if found else None
+
+
+COMMANDS = sorted(
+    {path.name for path in SCRIPTS.glob("*.py")} - {"measure.py"} | {f"measure.py {name}" for name in MEASUREMENTS}
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_is_read(command):
+    kind = settings_of(command)
+    if kind is None:
+        text = source_of(command).read_text(encoding="utf-8")
+        flags = re.findall(r"add_argument\(\"(?:--)?(\w+)", text)
+        assert flags and all(re.search(rf"(options|given)\.{name}\b", text) for name in flags)
+    else:
+        assert unread(command, kind) == set()
+
+
+def test_the_registry_knows_what_its_commands_parse():
+    assert all(settings_of(stage.command) is stage.settings for stage in ROAD)
 
 
 def test_a_setting_that_nobody_reads_is_found():
@@ -103,6 +127,8 @@ def test_a_setting_that_nobody_reads_is_found():
         (FinetuneSettings, ["--seed", "-1"], "--seed must be at least 0, not -1."),
         (CompressSettings, ["--prune_amount", "1"], "--prune_amount must be at least 0 and less than 1, not 1.0."),
         (WordVectorSettings, ["--window", "0"], "--window must be at least 1, not 0."),
+        (CostSettings, ["--teacher_utilisation", "0"], "--teacher_utilisation must be more than 0, not 0.0."),
+        (CorpusScalingSettings, ["--repetitions", "0"], "--repetitions must be at least 1, not 0."),
         (PretrainSettings, ["--optimizer", "sgd"], "--optimizer must be one of 'adamw', 'lamb', 'muon', not 'sgd'."),
         (PretrainSettings, ["--num_hidden_layers", "0"], "--num_hidden_layers must be at least 1, not 0."),
         (PretrainSettings, ["--dropout", "maybe"], "must be true or false, not 'maybe'"),
@@ -115,6 +141,15 @@ def test_a_value_out_of_bounds_is_one_sentence(kind, flags, message):
         parse_settings(kind, None, argv=flags)
 
 
+def test_several_numbers_in_one_setting():
+    assert whole_numbers("workers", "2, 1,8") == [2, 1, 8]
+    for text in ("many", "1,", "", "1,-2", "1.5"):
+        with pytest.raises(UserError, match=f"--workers takes whole numbers with commas between them, not '{text}'"):
+            whole_numbers("workers", text)
+    with pytest.raises(UserError, match="--lengths must be at least 8, not 4"):
+        whole_numbers("lengths", "32,4", minimum=8)
+
+
 def test_bounds_hold_for_recipes_too(tmp_path):
     (tmp_path / "r.yaml").write_text("finetune_ner: {num_seeds: 0}\npretrain_student: {num_hidden_layers: six}\n")
     given = ["--config", str(tmp_path / "r.yaml")]
@@ -125,8 +160,10 @@ def test_bounds_hold_for_recipes_too(tmp_path):
 
 
 def test_defaults_are_within_their_bounds():
-    for stage in ROAD:
-        check_bounds(stage.settings())
+    for command in COMMANDS:
+        kind = settings_of(command)
+        if kind is not None:
+            check_bounds(kind())
 
 
 def choices(kind: type, name: str) -> set[str]:

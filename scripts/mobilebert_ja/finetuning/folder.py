@@ -16,8 +16,6 @@ from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
 from mobilebert_ja.finetuning.forms import FORMS
-from mobilebert_ja.finetuning.origin import model_input as model_input
-from mobilebert_ja.finetuning.origin import task_source_of as task_source_of
 from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.inference.decoding import Decoder, read_decoder
 from mobilebert_ja.inference.kinds import KINDS, Kind

@@ -1,6 +1,6 @@
 """Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names."""
 
-from mobilebert_ja.settings.base import StageSettings, setting
+from mobilebert_ja.settings.base import StageSettings, setting, whole_numbers
 from mobilebert_ja.settings.corpus import (
     CorpusSettings,
     GuideSettings,
@@ -83,4 +83,5 @@ __all__ = [
     "parse_settings",
     "reject_unknown",
     "setting",
+    "whole_numbers",
 ]

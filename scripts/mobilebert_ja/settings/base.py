@@ -52,6 +52,20 @@ def check_bounds(settings: Any) -> None:
             raise UserError(f"--{each.name} must be {said}, not {value}.")
 
 
+def whole_numbers(name: str, text: str, minimum: int = 1) -> list[int]:
+    """The values of a setting that takes several: "1,2,8", in their order.
+
+    Raises `UserError` for what is no whole number, and for one that is smaller than `minimum`.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"--{name} takes whole numbers with commas between them, not '{text}'.")
+    numbers = [int(part) for part in parts]
+    if min(numbers) < minimum:
+        raise UserError(f"--{name} must be at least {minimum}, not {min(numbers)}.")
+    return numbers
+
+
 _LIMITS = (  # written so that a value that is not a number is not allowed either
     ("minimum", "at least", lambda value, limit: value >= limit),
     ("above", "more than", lambda value, limit: value > limit),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from mobilebert_ja.settings.base import StageSettings, setting
 from mobilebert_ja.settings.pretraining import PretrainSettings
-from mobilebert_ja.settings.tasks import FinetuneSettings
+from mobilebert_ja.settings.tasks import PUBLIC_TASKS, FinetuneSettings
 
 UNCUT = "uncut"  # in the records of `measure.py cuts`, whose cuts are named such as "14x0.8"
 T = TypeVar("T", bound=StageSettings)
@@ -30,34 +30,36 @@ def shared_with(kind: type[T], settings: StageSettings, **others: Any) -> T:
 class BenchmarkSettings(StageSettings):
     """measure.py models"""
 
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     bert: str | None = setting(None, "Fine-tuned BERT; none: WORK_DIR/finetuned/TASK-bert, or untrained BERT-base.")
     mobilebert: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
     compressed: str | None = setting(None, "Output of compress.py --recipe card; none: WORK_DIR/compressed/TASK/card.")
     onnx: str | None = setting(None, "Of --recipe onnx; none: WORK_DIR/compressed/TASK/onnx, if it is there.")
     fast: str | None = setting(None, "Of --recipe fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
-    max_items: int = setting(0, "Test items timed; 0 = all.")
-    repetitions: int = setting(3, "Passes over the test items, the contenders in turns.")
-    turn: int = setting(20, "Items that a contender answers one by one before the next has its turn.")
+    max_items: int = setting(0, "Test items timed; 0 = all.", minimum=0)
+    repetitions: int = setting(3, "Passes over the test items, the contenders in turns.", minimum=1)
+    turn: int = setting(20, "Items that a contender answers one by one before the next has its turn.", minimum=1)
     cold_items: int = setting(
-        100, "Items timed once more in turns of one, where each finds the others' weights in the caches; 0 = none."
+        100,
+        "Items timed once more in turns of one, where each finds the others' weights in the caches; 0 = none.",
+        minimum=0,
     )
     num_threads: str = setting(
         "1,all", "Numbers of threads of a model call, each measured by itself; all: every core."
     )
-    starts: int = setting(3, "Fresh processes per contender, for load time and memory.")
+    starts: int = setting(3, "Fresh processes per contender, for load time and memory.", minimum=0)
 
 
 @dataclass
 class VariantSettings(StageSettings):
     """measure.py variants"""
 
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     model_name_or_path: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/onnx_variants/TASK.")
-    max_items: int = setting(200, "Test items timed; 0 = all.")
-    repetitions: int = setting(3, "Passes over them, variants interleaved item by item.")
+    max_items: int = setting(200, "Test items timed; 0 = all.", minimum=0)
+    repetitions: int = setting(3, "Passes over them, variants interleaved item by item.", minimum=1)
 
 
 @dataclass
@@ -71,8 +73,8 @@ class ServiceLoadSettings(StageSettings):
     model_folder: str | None = setting(None, "A sped-up model of livedoor or ner.")
     output_dir: str | None = setting(None, "Folder for the measurements.")
     clients: str = setting("1,2,8", "Clients at a time, to be compared (comma separated).")
-    seconds: float = setting(10.0, "Length of a round.")
-    repetitions: int = setting(3, "Rounds with each number of clients.")
+    seconds: float = setting(10.0, "Length of a round.", above=0)
+    repetitions: int = setting(3, "Rounds with each number of clients.", minimum=1)
 
 
 @dataclass
@@ -85,8 +87,8 @@ class TrainingSpeedSettings(StageSettings):
         "output_dir": "training_speed",
     }  # under work_dir, unless given
     output_dir: str | None = setting(None, "Folder for the measurements.")
-    steps: int = setting(10, "Steps timed per round; two more go before them.")
-    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
+    steps: int = setting(10, "Steps timed per round; two more go before them.", minimum=1)
+    repetitions: int = setting(3, "Rounds, the contenders one after another in each.", minimum=1)
     shards_dir: str | None = setting_of(PretrainSettings, "shards_dir")
     tokenizer: str | None = setting_of(PretrainSettings, "tokenizer")
     preset: str = setting_of(PretrainSettings, "preset")
@@ -115,10 +117,10 @@ class FinetuneSpeedSettings(StageSettings):
     """measure.py finetuning; of finetune.py's settings those that all contenders heed, under the same names."""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/finetuning_speed/TASK.")
-    examples: int = setting(1600, "Examples of the training part per round, each once.")
-    repetitions: int = setting(3, "Rounds, the contenders one after another in each.")
+    examples: int = setting(1600, "Examples of the training part per round, each once.", minimum=1)
+    repetitions: int = setting(3, "Rounds, the contenders one after another in each.", minimum=1)
     split_seed: int = setting_of(FinetuneSettings, "split_seed")
     model_name_or_path: str | None = setting_of(FinetuneSettings, "model_name_or_path")
     tokenizer: str | None = setting_of(FinetuneSettings, "tokenizer")
@@ -140,9 +142,9 @@ class CorpusScalingSettings(StageSettings):
     places: ClassVar[dict[str, str]] = {"output_dir": "corpus_scaling"}  # under work_dir, unless given
     timed: str = setting("wikipedia_*", "Files of DATA_DIR/corpus on which the rate is measured (patterns).")
     multiplied: str = setting("*", "Files that are multiplied for the run on more text (patterns, comma separated).")
-    copies: int = setting(10, "How many times the text that run reads.")
+    copies: int = setting(10, "How many times the text that run reads.", minimum=1)
     workers: str = setting("1,2", "Numbers of workers to compare, the first one being the yardstick.")
-    repetitions: int = setting(3, "Rounds of the timing, each with every number of workers.")
+    repetitions: int = setting(3, "Rounds of the timing, each with every number of workers.", minimum=1)
     output_dir: str | None = setting(None, "Folder for the measurements.")
 
 
@@ -151,11 +153,13 @@ class CostSettings:
     """measure.py cost"""
 
     record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")
-    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.")
-    student_utilisation: float = setting(0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens per row.")
-    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.")
-    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD).")
-    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD).")
+    teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.", above=0)
+    student_utilisation: float = setting(
+        0.14, "Share in the student's: 1.0 M tokens/s at 128 tokens per row.", above=0
+    )
+    scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.", above=0)
+    dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD per hour).", minimum=0)
+    dollars_per_cpu_hour: float = setting(0.1, "Price of a machine with two cores (USD per hour).", minimum=0)
 
 
 @dataclass
@@ -167,7 +171,7 @@ class AblationSettings(StageSettings):
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
     output_dir: str | None = setting(None, "Folder for the runs; none: WORK_DIR/ablations/NAME.")
-    num_workers: int = setting(1, "Runs at a time, each on its share of the cores.")
+    num_workers: int = setting(1, "Runs at a time, each on its share of the cores.", minimum=1)
     only: str = setting(
         "", "Run only variants whose names begin like this, without a record: several processes may share the work."
     )
@@ -177,18 +181,20 @@ class AblationSettings(StageSettings):
 class CompressionSweepSettings(StageSettings):
     """measure.py cuts"""
 
-    task: str = setting("livedoor", "livedoor | ner")
-    recipe: str = setting("fast", "fast (several cuts) | card (retrained or not, scales by matrix or by channel)")
+    task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
+    recipe: str = setting(
+        "fast", "fast: several cuts; card: retrained or not, scales by matrix or by channel.", choices=("fast", "card")
+    )
     cuts: str = setting(
         "18x0.8,14x0.8,10x0.8,6x0.8", "fast: blocks x share of the feed-forwards' width, comma separated."
     )
-    prune_epochs: int = setting(1, "card: passes over the training part of those that are retrained.")
+    prune_epochs: int = setting(1, "card: passes over the training part of those that are retrained.", minimum=1)
     output_dir: str | None = setting(
         None, "Folder for the measurements; none: WORK_DIR/cuts/TASK, for the card's recipe WORK_DIR/card_recipe/TASK."
     )
-    max_items: int = setting(200, "Test items timed; 0 = all.")
-    repetitions: int = setting(3, "Passes over them, the models in turns.")
-    turn: int = setting(20, "Items that a model answers one by one before the next has its turn.")
+    max_items: int = setting(200, "Test items timed; 0 = all.", minimum=0)
+    repetitions: int = setting(3, "Passes over them, the models in turns.", minimum=1)
+    turn: int = setting(20, "Items that a model answers one by one before the next has its turn.", minimum=1)
 
 
 @dataclass
@@ -196,7 +202,7 @@ class LearningCurveSettings(StageSettings):
     """measure.py learning_curve"""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
-    task: str = setting("livedoor", "livedoor | ner")
+    task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     shares: str = setting("0.05,0.1,0.25,0.5,1", "Shares of the training part, comma separated.")
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
     output_dir: str | None = setting(None, "Folder for the curve; none: WORK_DIR/learning_curve/TASK.")
@@ -214,13 +220,13 @@ class TokenizerEvaluationSettings(StageSettings):
     corpus_dir: str | None = setting(None, "Output of build_corpus.py.")
     tokenizer: str | None = setting(None, "Tokenizer folder or Hub name.")
     output_dir: str | None = setting(None, "Folder for the measurements.")
-    sentences: int = setting(100_000, "Sentences on which the two encoders are compared.")
-    timed_sentences: int = setting(1000, "Sentences per round of the timing.")
-    repetitions: int = setting(10, "Rounds, the encoders one after another in each.")
+    sentences: int = setting(100_000, "Sentences on which the two encoders are compared.", minimum=1)
+    timed_sentences: int = setting(1000, "Sentences per round of the timing.", minimum=1)
+    repetitions: int = setting(10, "Rounds, the encoders one after another in each.", minimum=1)
     wikipedia: str = setting("wikipedia_*", "Parts of the corpus that are encyclopedia (pattern).")
     novels: str = setting("aozora", "Parts of the corpus that are novels (pattern).")
-    sample_lines: int = setting(1_000_000, "Lines for the vocabulary without an alphabet limit.")
-    min_frequency: int = setting(2, "A merge of that vocabulary must be seen this often.")
+    sample_lines: int = setting(1_000_000, "Lines for the vocabulary without an alphabet limit.", minimum=1)
+    min_frequency: int = setting(2, "A merge of that vocabulary must be seen this often.", minimum=1)
 
 
 @dataclass
@@ -235,7 +241,7 @@ class CheckpointEvaluationSettings(StageSettings):
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
     shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
     output_dir: str | None = setting(None, "Folder for the measurements.")
-    max_seq_length: int = setting(128, "Tokens per row of each kind of text.")
+    max_seq_length: int = setting(128, "Tokens per row of each kind of text.", minimum=8)
     lengths: str = setting("32,128,256,512", "Tokens per row, to be compared on the same mixture (comma separated).")
     mixture: str = setting("", "How much of each kind of text rows of these lengths hold, as in pretrain.py.")
-    eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.")
+    eval_rows: int = setting(256, "Rows of each kind of text, and of 128 tokens for each length, at most.", minimum=1)

@@ -96,11 +96,7 @@ def fill_paths(settings: StageSettings) -> None:
 
 
 def parse_settings(
-    kind: type[T],
-    description: str | None,
-    section: str | None = None,
-    argv: list[str] | None = None,
-    **choices: list[str],
+    kind: type[T], description: str | None, section: str | None = None, argv: list[str] | None = None
 ) -> T:
     """Parse the command line of an entry script.
 
@@ -110,7 +106,6 @@ def parse_settings(
         section: the recipe's section; it may name settings in braces, for example "finetune_{task}". None: the
             registry knows it; "": only the keys that all stages share.
         argv: the command line; None: this process's own.
-        choices: settings that take one of a few values which their definition does not name.
 
     Returns:
         The resolved settings, paths filled in. Raises `UserError` for a value that is out of bounds.
@@ -126,10 +121,6 @@ def parse_settings(
             parser.set_defaults(**dataclasses.asdict(defaults))
             namespace = parse_arguments(parser, argv)
     settings = kind(**{each.name: getattr(namespace, each.name) for each in dataclasses.fields(kind)})
-    for name, allowed in choices.items():
-        value = getattr(settings, name)
-        if value not in allowed:
-            raise UserError(f"--{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}.")
     check_bounds(settings)
     fill_paths(settings)
     return settings

@@ -18,9 +18,10 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
-from mobilebert_ja.common.records import Stage, fingerprint
+from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.measuring.ablation import Variant, load_ablation, run_variant, summary
 from mobilebert_ja.measuring.runs import run_variants, tabulate
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import AblationSettings, parse_settings
 
 COLUMNS = {
@@ -42,13 +43,9 @@ def main() -> None:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = require_folder(Path(str(settings.tokenizer)), "train_tokenizer.py makes it.")
     output = Path(settings.output_dir or Path(settings.work_dir) / "ablations" / ablation.name)
-    stage = Stage(
-        f"ablation_{ablation.name}",
-        vars(settings) | {"common": ablation.common, "variants": ablation.variants, "seeds": ablation.seeds},
-        output,
-        {"shards_dir": shards, "tokenizer": tokenizer},
-        Path(str(settings.records_dir)),
-    )
+    asked = {"common": ablation.common, "variants": ablation.variants, "seeds": ablation.seeds}
+    inputs = {"shards_dir": shards, "tokenizer": tokenizer}
+    stage = stage_of(f"ablation_{ablation.name}", settings, inputs, output, vars(settings) | asked)
     if stage.is_done(settings.overwrite):
         return
     if not settings.only:
@@ -66,10 +63,10 @@ def main() -> None:
     ]
     if not variants:
         raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
-    inputs = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
+    read = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
     results = run_variants(
         {variant.name: variant for variant in variants},
-        lambda _name, variant, cores: summary(run_variant(variant, flags, inputs, runs, cores)),
+        lambda _name, variant, cores: summary(run_variant(variant, flags, read, runs, cores)),
         ablation.name,
         settings.num_workers,
     )

@@ -8,36 +8,22 @@ WORK_DIR/checkpoint_quality. Words are masked as in pretrain.py's own evaluation
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import require_folder
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.model.checkpoint import load_pretrained
+from mobilebert_ja.plans import checkpoint_quality_stage
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, check_fits, evaluate_pretraining, heldout_batches
 from mobilebert_ja.pretraining.masking import IGNORED
 from mobilebert_ja.pretraining.shards import Shards
-from mobilebert_ja.settings import CheckpointEvaluationSettings, PretrainSettings, parse_settings
+from mobilebert_ja.settings import CheckpointEvaluationSettings, PretrainSettings, parse_settings, whole_numbers
 from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 UNIT = 128  # eval_rows counts rows of this many tokens: every length is measured on equally many
-
-
-def parsed_lengths(text: str) -> list[int]:
-    """Lengths in rising order. Raises `UserError` for what is none."""
-    try:
-        lengths = sorted({int(each) for each in text.split(",")})
-    except ValueError:
-        raise UserError(f"--lengths takes whole numbers with commas between them, not '{text}'.") from None
-    if lengths[0] < 8:
-        raise UserError(f"--lengths must be at least 8, not {lengths[0]}.")
-    return lengths
 
 
 def parts_with_rows(shards: Shards, length: int) -> list[str]:
@@ -68,15 +54,10 @@ def measured(model: PretrainingModel, heldout: Shards, settings: PretrainSetting
 
 
 def main() -> None:
-    settings = parse_settings(CheckpointEvaluationSettings, __doc__, "evaluate_checkpoint")
-    lengths = parsed_lengths(settings.lengths)
-    folder = require_folder(Path(str(settings.model_name_or_path)), "pretrain.py --model student makes it.")
-    shards_dir = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    if not settings.max_seq_length >= 8 or settings.eval_rows < 1:
-        raise UserError("--max_seq_length must be at least 8 and --eval_rows at least 1.")
-    inputs = {"model_name_or_path": folder, "shards_dir": shards_dir}
-    output = Path(str(settings.output_dir))
-    stage = Stage("checkpoint_quality", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    settings = parse_settings(CheckpointEvaluationSettings, __doc__)
+    lengths = sorted(set(whole_numbers("lengths", settings.lengths, minimum=8)))
+    stage = checkpoint_quality_stage(settings)
+    folder, shards_dir = stage.inputs["model_name_or_path"], stage.inputs["shards_dir"]
     if stage.is_done(settings.overwrite):
         return
     heldout, guess = Shards(shards_dir, "heldout"), most_frequent_token(Shards(shards_dir, "train"))

@@ -19,16 +19,17 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder
-from mobilebert_ja.common.records import RECORD_NAME, Stage
+from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.compression.recipes import predictor_of
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.measuring.speed import spread_subset, timing_facts
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings
-from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
+from mobilebert_ja.tasks import data_file, load_task
 
 ONNX = {"recipe": "onnx"}  # which trains nothing
 
@@ -79,27 +80,14 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    settings = parse_settings(
-        CompressionSweepSettings, __doc__, section="", task=list(PUBLIC_TASKS), recipe=list(KINDS)
-    )
-    for name in ("repetitions", "turn", "prune_epochs"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
-    if settings.max_items < 0:
-        raise UserError(f"--max_items must be at least 0, not {settings.max_items}.")
+    settings = parse_settings(CompressionSweepSettings, __doc__, section="")
     kind, variants_of = KINDS[settings.recipe]
     variants = variants_of(settings)
     work = Path(settings.work_dir)
     source = require_folder(work / "finetuned" / settings.task, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or work / kind / settings.task)
-    stage = Stage(
-        f"{kind}_{settings.task}",
-        vars(settings),
-        output,
-        {"finetuned": source, "data_dir": data},
-        Path(str(settings.records_dir)),
-    )
+    stage = stage_of(f"{kind}_{settings.task}", settings, {"finetuned": source, "data_dir": data}, output)
     if stage.is_done(settings.overwrite):
         return
     runs = output.with_name(f"{settings.task}.runs")

@@ -16,14 +16,15 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.common.records import RECORD_NAME, Stage
+from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import suitable_method
-from mobilebert_ja.finetuning.folder import model_input
+from mobilebert_ja.finetuning.origin import model_input
 from mobilebert_ja.measuring.runs import run_variants, tabulate
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import LearningCurveSettings, parse_settings
-from mobilebert_ja.tasks import PUBLIC_TASKS, data_file
+from mobilebert_ja.tasks import data_file
 
 
 def parsed_shares(text: str) -> list[float]:
@@ -49,14 +50,14 @@ def run_facts(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    settings = parse_settings(LearningCurveSettings, __doc__, section="", task=list(PUBLIC_TASKS))
+    settings = parse_settings(LearningCurveSettings, __doc__, section="")
     shares = parsed_shares(settings.shares)
     task, model = settings.task, Path(str(settings.model_name_or_path))
     output = Path(settings.output_dir or Path(settings.work_dir) / "learning_curve" / task)
     inputs = {"data_dir": data_file(task, resolve_data_dir(settings))}
     if model.is_dir():
         inputs["model_name_or_path"] = model_input(model)
-    stage = Stage(f"learning_curve_{task}", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    stage = stage_of(f"learning_curve_{task}", settings, inputs, output)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()

@@ -20,15 +20,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.files import list_files, read_lines, require_folder, write_json
+from mobilebert_ja.common.files import list_files, read_lines, write_json
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.measuring.turns import median_ratio, take_turns
+from mobilebert_ja.plans import tokenizer_quality_stage
 from mobilebert_ja.settings import TokenizerEvaluationSettings, parse_settings
-from mobilebert_ja.tasks import data_file, load_task
-from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer, locate_tokenizer, save_tokenizer
+from mobilebert_ja.tasks import load_task
+from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer, save_tokenizer
 from mobilebert_ja.tokenization.mecab import words_of
 from mobilebert_ja.tokenization.vocabulary import count_all_words, sample_lines, train_vocabulary
 
@@ -103,19 +103,13 @@ def speed(encoders: dict[str, Callable[[str], Any]], sentences: list[str], round
 
 
 def main() -> None:
-    settings = parse_settings(TokenizerEvaluationSettings, __doc__, "evaluate_tokenizer")
-    corpus = require_folder(Path(str(settings.corpus_dir)), "build_corpus.py makes it.")
-    data = resolve_data_dir(settings)
-    tokenizer = locate_tokenizer(str(settings.tokenizer))
-    titles_file = data_file("livedoor", data)
-    inputs = {"corpus_dir": corpus, "tokenizer": tokenizer, "data_dir": titles_file}
-    stage = Stage(
-        "tokenizer_quality", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )
+    settings = parse_settings(TokenizerEvaluationSettings, __doc__)
+    stage = tokenizer_quality_stage(settings)
+    corpus, tokenizer = stage.inputs["corpus_dir"], stage.inputs["tokenizer"]
     if stage.is_done(settings.overwrite):
         return
     stage.begin()
-    titles = load_task("livedoor", data, 0)
+    titles = load_task("livedoor", resolve_data_dir(settings), 0)
     kinds = {
         "encyclopedia": heldout_sentences(corpus, settings.wikipedia),
         "titles": [example.text for example in (*titles.train, *titles.test)],

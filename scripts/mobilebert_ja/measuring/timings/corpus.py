@@ -21,11 +21,11 @@ from typing import Any
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, read_lines, require_folder
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.measuring.turns import median_ratio, take_turns
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import SCRIPTS
-from mobilebert_ja.settings import CorpusScalingSettings, parse_settings
+from mobilebert_ja.settings import CorpusScalingSettings, parse_settings, whole_numbers
 
 KANJI = range(0x4E00, 0x9FA6)
 
@@ -81,15 +81,12 @@ def main() -> None:
     corpus = require_folder(data / "corpus", "It holds the raw text.")
     files = list_files(corpus)
     timed, multiplied = chosen(files, settings.timed), chosen(files, settings.multiplied)
-    inputs = {"data_dir": corpus}
-    stage = Stage(
-        "corpus_scaling", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )
+    counts = whole_numbers("workers", settings.workers)
+    stage = stage_of("corpus_scaling", settings, {"data_dir": corpus})
     if stage.is_done(settings.overwrite):
         return
     stage.begin()
     work, exclude = stage.folder / "work", data / "ner" / "ner.json"
-    counts = [int(each) for each in settings.workers.split(",")]
 
     def with_workers(count: int) -> Callable[[int], dict[str, Any]]:
         return lambda _round: build(",".join(map(str, timed)), count, work, exclude)

@@ -26,16 +26,15 @@ from transformers import (
     TrainingArguments,
 )
 
-from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.forms import training_rows
 from mobilebert_ja.finetuning.heads import make_model, model_config
 from mobilebert_ja.finetuning.run import Job, train
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
-from mobilebert_ja.tasks import PUBLIC_TASKS, task_source
+from mobilebert_ja.tasks import task_source
 from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
 from mobilebert_ja.training.accelerator import make_accelerator
 
@@ -89,17 +88,14 @@ def the_trainer(job: Job, folder: Path, by_length: bool) -> float:
 
 
 def main() -> None:
-    settings = parse_settings(FinetuneSpeedSettings, __doc__, "finetune_{task}", task=list(PUBLIC_TASKS))
-    for name in ("examples", "repetitions"):
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(settings, name)}.")
+    settings = parse_settings(FinetuneSpeedSettings, __doc__, "finetune_{task}")
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuning_speed" / settings.task)
     data = task_source(vars(settings), lambda: resolve_data_dir(settings))
     inputs = dict(data.files)
     if Path(str(settings.model_name_or_path)).is_dir():
         inputs["model_name_or_path"] = Path(str(settings.model_name_or_path))
     accelerator = make_accelerator()
-    stage = Stage(f"finetuning_speed_{settings.task}", vars(settings), output, inputs, Path(str(settings.records_dir)))
+    stage = stage_of(f"finetuning_speed_{settings.task}", settings, inputs, output)
     if stage.is_done(settings.overwrite):
         return
     task = data.load(settings.split_seed)

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import require_file, require_folder, write_json
-from mobilebert_ja.common.records import Stage, fingerprint
-from mobilebert_ja.data.sample import resolve_data_dir
+from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import FinishedRuns, read_runs
 from mobilebert_ja.measuring.cold_start import measure
 from mobilebert_ja.measuring.contenders import Contender, add_rivals, load_contenders
@@ -34,17 +33,10 @@ from mobilebert_ja.measuring.speed import (
     time_all,
     timing_facts,
 )
+from mobilebert_ja.plans import SPEED_MAKERS, speed_stage
 from mobilebert_ja.settings import BenchmarkSettings, parse_settings
-from mobilebert_ja.tasks import TASKS, data_file, load_task
+from mobilebert_ja.tasks import load_task
 from mobilebert_ja.tokenization.encoder import FastEncoder
-
-MAKERS = {
-    "bert": "finetune.py --random_weights bert",
-    "mobilebert": "finetune.py",
-    "compressed": "compress.py --recipe card",
-    "onnx": "compress.py --recipe onnx",
-    "fast": "compress.py --recipe fast",
-}
 
 
 def thread_counts(named: str) -> list[int]:
@@ -57,31 +49,6 @@ def thread_counts(named: str) -> list[int]:
             raise UserError(f"--num_threads must be numbers of at least 1, or all, comma separated, not '{named}'.")
         counts.append(cores if word == "all" else int(word))
     return list(dict.fromkeys(counts))
-
-
-def check_numbers(settings: BenchmarkSettings) -> None:
-    """Raise `UserError` for counts that make no sense."""
-    for name, least in {"repetitions": 1, "turn": 1, "max_items": 0, "cold_items": 0, "starts": 0}.items():
-        if getattr(settings, name) < least:
-            raise UserError(f"--{name} must be at least {least}, not {getattr(settings, name)}.")
-
-
-def find_folders(settings: BenchmarkSettings) -> dict[str, Path]:
-    """name -> folder of what is to be timed. Raises `UserError` for one that was named, or is needed, and missing."""
-    work = Path(settings.work_dir)
-    usual = {
-        "bert": work / "finetuned" / f"{settings.task}-bert",
-        "mobilebert": work / "finetuned" / settings.task,
-        "compressed": work / "compressed" / settings.task / "card",
-        "onnx": work / "compressed" / settings.task / "onnx",
-        "fast": work / "compressed" / settings.task / "fast",
-    }
-    folders = {}
-    for name, folder in usual.items():
-        named = getattr(settings, name)
-        if named or name in ("mobilebert", "compressed") or folder.exists():
-            folders[name] = require_folder(named or folder, f"{MAKERS[name]} --task {settings.task} makes it.")
-    return folders
 
 
 def require_same_origin(runs: dict[str, FinishedRuns], folders: dict[str, Path]) -> None:
@@ -97,7 +64,7 @@ def require_same_origin(runs: dict[str, FinishedRuns], folders: dict[str, Path])
         if source is not None and source != fingerprint(folders["mobilebert"]):
             raise UserError(
                 f"{folders[name]} was made from another model than {folders['mobilebert']}; "
-                f"{MAKERS[name]} --overwrite makes it anew."
+                f"{SPEED_MAKERS[name]} --overwrite makes it anew."
             )
 
 
@@ -108,16 +75,13 @@ def start_facts(contender: Contender, task: str, max_seq_length: int, starts: in
 
 
 def main() -> None:
-    settings = parse_settings(BenchmarkSettings, __doc__, "benchmark_{task}", task=list(TASKS))
-    check_numbers(settings)
+    settings = parse_settings(BenchmarkSettings, __doc__)
     counts = thread_counts(settings.num_threads)
-    folders = find_folders(settings)
-    data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    runs = {name: read_runs(folder, settings.task, data, MAKERS[name]) for name, folder in folders.items()}
+    stage = speed_stage(settings)
+    data = stage.inputs["data_dir"]
+    folders = {name: folder for name, folder in stage.inputs.items() if name != "data_dir"}
+    runs = {name: read_runs(folder, settings.task, data, SPEED_MAKERS[name]) for name, folder in folders.items()}
     require_same_origin(runs, folders)
-    output = Path(settings.output_dir or Path(settings.work_dir) / "speed" / settings.task)
-    inputs = {**folders, "data_dir": data}
-    stage = Stage(f"speed_{settings.task}", vars(settings), output, inputs, Path(str(settings.records_dir)))
     if stage.is_done(settings.overwrite):
         return
     task = load_task(settings.task, data.parents[1], runs["mobilebert"].split_seed)

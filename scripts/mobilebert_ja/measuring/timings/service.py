@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.inference.folder import ONNX, read_facts
 from mobilebert_ja.measuring.turns import take_turns
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import SCRIPTS
 from mobilebert_ja.runtime import ClassAnswer, load
-from mobilebert_ja.settings import ServiceLoadSettings, parse_settings
-from mobilebert_ja.tasks import load_task
+from mobilebert_ja.settings import ServiceLoadSettings, parse_settings, whole_numbers
+from mobilebert_ja.tasks import PUBLIC_TASKS, load_task
 
 EXAMPLES = SCRIPTS.parent / "examples"
 START_SECONDS = 60
@@ -134,16 +134,10 @@ def main() -> None:
     settings = parse_settings(ServiceLoadSettings, __doc__, section="")
     folder = Path(str(settings.model_folder))
     facts = read_facts(folder, ONNX)
-    try:
-        counts = [int(each) for each in settings.clients.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1 or settings.seconds <= 0:
-        raise UserError("--clients takes whole numbers with commas between them, --seconds more than 0.")
-    if facts["task"] not in ("livedoor", "ner"):
+    counts = whole_numbers("clients", settings.clients)
+    if facts["task"] not in PUBLIC_TASKS:
         raise UserError(f"{folder} is of the task {facts['task']}; the load is made of the public tasks' test parts.")
-    output = Path(str(settings.output_dir))
-    stage = Stage("service_load", vars(settings), output, {"model_folder": folder}, Path(str(settings.records_dir)))
+    stage = stage_of("service_load", settings, {"model_folder": folder})
     if stage.is_done(settings.overwrite):
         return
     task = load_task(facts["task"], resolve_data_dir(settings), 0)

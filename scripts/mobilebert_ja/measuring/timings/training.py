@@ -29,10 +29,10 @@ from transformers import (
 )
 
 from mobilebert_ja.common.files import require_folder
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits, pretraining_loss
 from mobilebert_ja.pretraining.shards import Rows, Shards
 from mobilebert_ja.settings import TrainingSpeedSettings, parse_settings
@@ -122,9 +122,7 @@ def main() -> None:
     shards_dir = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     folder = locate_tokenizer(str(settings.tokenizer))
     inputs = {"shards_dir": shards_dir, "tokenizer": folder}
-    stage = Stage(
-        "training_speed", vars(settings), Path(str(settings.output_dir)), inputs, Path(str(settings.records_dir))
-    )
+    stage = stage_of("training_speed", settings, inputs)
     accelerator = make_accelerator()
     if stage.is_done(settings.overwrite):
         return

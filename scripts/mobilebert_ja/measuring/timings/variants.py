@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
-from mobilebert_ja.common.records import Stage
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import load_finetuned, read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
 from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.measuring.speed import spread_subset, timing_facts
 from mobilebert_ja.measuring.variants import KEPT, make_variants
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import VariantSettings, parse_settings
-from mobilebert_ja.tasks import PUBLIC_TASKS, data_file, load_task
+from mobilebert_ja.tasks import data_file, load_task
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 
@@ -37,20 +36,13 @@ def agreement(answers: dict[str, Any], wanted: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    settings = parse_settings(VariantSettings, __doc__, section="", task=list(PUBLIC_TASKS))
-    if settings.repetitions < 1 or settings.max_items < 0:
-        raise UserError("--repetitions must be at least 1 and --max_items at least 0.")
+    settings = parse_settings(VariantSettings, __doc__, section="")
     source = Path(settings.model_name_or_path or Path(settings.work_dir) / "finetuned" / settings.task)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or Path(settings.work_dir) / "onnx_variants" / settings.task)
-    stage = Stage(
-        f"onnx_variants_{settings.task}",
-        vars(settings),
-        output,
-        {"model_name_or_path": source, "data_dir": data},
-        Path(str(settings.records_dir)),
-    )
+    inputs_read = {"model_name_or_path": source, "data_dir": data}
+    stage = stage_of(f"onnx_variants_{settings.task}", settings, inputs_read, output)
     if stage.is_done(settings.overwrite):
         return
     runs = read_runs(source, settings.task, data, "finetune.py")

@@ -150,7 +150,7 @@ def mask_session(root: Path, folder: Path) -> Any:
         import torch
         from transformers import MobileBertForMaskedLM
 
-        from mobilebert_ja.compression.graphs import to_onnx
+        from mobilebert_ja.compression.onnx_models import to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = MobileBertForMaskedLM.from_pretrained(str(root), dtype=torch.float32).eval()

@@ -48,7 +48,7 @@ def compress_seed(
     settings: CompressSettings,
     task: Task,
     runs: FinishedRuns,
-    place: int,
+    index: int,
     folder: Path,
     accelerator: Accelerator | None,
     answers_file: Path,
@@ -57,10 +57,10 @@ def compress_seed(
 
     Its answers go to `answers_file`, in the form of finetune.py's.
     """
-    seed = runs.seeds[place]
-    model, before = load_finetuned(runs.folder_of(place), task.name, runs.max_seq_length, task.kind)
+    seed = runs.seeds[index]
+    model, before = load_finetuned(runs.folder_of(index), task.name, runs.max_seq_length, task.kind)
     require_labels(before.labels, task, before.folder)
-    answers_before = stored_answers(runs, place, task)
+    answers_before = stored_answers(runs, index, task)
     if answers_before is None:
         answers_before = answers_of(before.predictor().predict_one, task, f"seed {seed}, before")
     made = make(settings, Source(model, before, task, seed), folder, accelerator)
@@ -92,12 +92,12 @@ def main() -> None:
     accelerator = training_accelerator(settings)
     stage.begin(accelerator is not None and settings.resume_from_checkpoint != "none", settings.overwrite)
     seeds = runs.seeds[: settings.num_seeds or None]
-    folders = [stage.folder if place == 0 else stage.folder / f"seed-{seed}" for place, seed in enumerate(seeds)]
+    folders = [stage.folder if index == 0 else stage.folder / f"seed-{seed}" for index, seed in enumerate(seeds)]
     results = [
         compress_seed(
-            settings, task, runs, place, folder, accelerator, stage.folder / f"predictions-seed-{seeds[place]}.json"
+            settings, task, runs, index, folder, accelerator, stage.folder / f"predictions-seed-{seeds[index]}.json"
         )
-        for place, folder in enumerate(folders)
+        for index, folder in enumerate(folders)
     ]
     if accelerator is not None:
         for folder in folders:

@@ -3,7 +3,7 @@
     python scripts/predict.py work/compressed/livedoor < titles.txt
 
 Writes one line of JSON for each line, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
-{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with places in characters of the line. For
+{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with positions in characters of the line. For
 classes "cut" is true where a line is longer than the model reads; entities are found in lines of any length.
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("folder", help="compressed/TASK, or one recipe's folder in it: onnx or fast.")
+    parser.add_argument("folder", help="compressed/TASK, or one of the folders in it: onnx or fast.")
     parser.add_argument("--num_threads", type=int, default=1, help="Threads of a model call (default: %(default)s).")
     given = parser.parse_args()
     answerer = load(given.folder, given.num_threads)

@@ -37,6 +37,7 @@ from mobilebert_ja.settings import (
     PackSettings,
     PretrainSettings,
     StageSettings,
+    TaskSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
     WordVectorSettings,
@@ -179,10 +180,18 @@ def checkpoint_quality_stage(settings: CheckpointEvaluationSettings) -> Stage:
     return stage_of("checkpoint_quality", settings, {"model_name_or_path": folder, "shards_dir": shards})
 
 
-def finetuning_folder(settings: FinetuneSettings) -> Path:
-    """The output of finetune.py. Own data given to the public task of entities are a task of their own."""
+def _tell_own_data(settings: TaskSettings) -> None:
+    """Own data given to the public task of entities are a task of their own, of the same kind.
+
+    Their output must not stand in the public one's place.
+    """
     if settings.task == "ner" and settings.train_file:
-        settings.task = "entities"  # the same kind of task; its output must not stand in the public one's place
+        settings.task = "entities"
+
+
+def finetuning_folder(settings: FinetuneSettings) -> Path:
+    """The output of finetune.py."""
+    _tell_own_data(settings)
     name = f"{settings.task}{RANDOM_ENDINGS[settings.random_weights]}"
     return Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / name)
 
@@ -213,8 +222,7 @@ def finetuning_stage(settings: FinetuneSettings) -> Stage:
 
 
 def baseline_stage(settings: BaselineSettings) -> Stage:
-    if settings.task == "ner" and settings.train_file:
-        settings.task = "entities"  # as finetune.py does
+    _tell_own_data(settings)
     settings.method = suitable_method(settings.method, settings.task)
     files = task_source(vars(settings), lambda: resolve_data_dir(settings)).files
     output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")

@@ -10,8 +10,8 @@ from transformers import BertConfig, BertForSequenceClassification, MobileBertFo
 from helpers.fast_models import SIZES, tiny_model
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.compression.folding import fold
-from mobilebert_ja.compression.graph import Graph, quantize_matrix, quantize_rows
-from mobilebert_ja.compression.graphs import to_onnx
+from mobilebert_ja.compression.onnx_graph import Graph, quantize_matrix, quantize_rows
+from mobilebert_ja.compression.onnx_models import to_onnx
 from mobilebert_ja.model.mobilebert import mobilebert_config
 
 VOCAB_SIZE = 300

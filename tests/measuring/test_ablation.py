@@ -12,7 +12,7 @@ import yaml
 from helpers.measurements import Said, run_measurement
 from helpers.random_shards import write_random_shards
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.measuring.ablation import load_ablation
+from mobilebert_ja.measuring.ablation_runs import load_ablation
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -7,9 +7,9 @@ from helpers.fast_models import tiny_model, write_data, write_finetuned
 from helpers.measurements import run_measurement
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.compression.export import logits_of
-from mobilebert_ja.compression.graphs import to_onnx
+from mobilebert_ja.compression.onnx_models import to_onnx
 from mobilebert_ja.compression.torchscript import example_inputs
-from mobilebert_ja.measuring.variants import KEPT, BlockwiseGraph, make_variants
+from mobilebert_ja.measuring.onnx_variants import KEPT, BlockwiseGraph, make_variants
 
 
 @pytest.fixture(scope="module")

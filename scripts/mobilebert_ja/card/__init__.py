@@ -1,4 +1,4 @@
 """From records to the model card and the report.
 
-May import: measuring and below.
+May import: measuring and below; not publishing.
 """

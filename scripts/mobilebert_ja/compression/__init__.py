@@ -1,6 +1,6 @@
 """Making a fine-tuned model small and fast: folding, int8, ONNX, fewer blocks, and the published recipe.
 
-May import: finetuning and below.
+May import: plans and road and below.
 """
 
 from mobilebert_ja.compression.torchscript import load_compressed

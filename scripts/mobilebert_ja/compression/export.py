@@ -12,7 +12,7 @@ import torch
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_atomically
-from mobilebert_ja.compression.graphs import to_onnx
+from mobilebert_ja.compression.onnx_models import to_onnx
 from mobilebert_ja.compression.torchscript import example_inputs
 from mobilebert_ja.finetuning.folder import TaskModel, require_fitting, require_speedable
 from mobilebert_ja.inference.folder import ONNX, model_path, write_facts

@@ -1,4 +1,4 @@
 """Raw data: downloads, streams of text, the livedoor archive, the embedded sample.
 
-May import: common and settings.
+May import: common. No torch, no transformers.
 """

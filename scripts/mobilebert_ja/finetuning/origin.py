@@ -1,4 +1,7 @@
-"""What a fine-tuned folder was made from, as its record says. Needs no torch."""
+"""What a fine-tuned folder was made from, as its record says.
+
+Apart from folder.py, which loads models: plans.py asks this before any process is started, and torch takes seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Packed shards, masking, masked language modelling, transfer from a teacher, and word vectors.
 
-May import: training and model and below.
+May import: training, model and below; not tasks.
 """

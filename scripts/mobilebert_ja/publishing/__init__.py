@@ -1,4 +1,4 @@
 """What goes to the Hub, and the cards of derived models.
 
-May import: measuring and below.
+May import: measuring and below; not card.
 """

@@ -81,7 +81,7 @@ def write_fill_mask_onnx(root: Path, folder: Path) -> None:
     from transformers import MobileBertForMaskedLM
 
     from mobilebert_ja.compression.export import require_same_logits
-    from mobilebert_ja.compression.graphs import to_onnx
+    from mobilebert_ja.compression.onnx_models import to_onnx
 
     model = MobileBertForMaskedLM.from_pretrained(str(root), dtype=torch.float32).eval()
     graph = to_onnx(model)

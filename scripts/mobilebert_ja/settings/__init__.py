@@ -1,4 +1,7 @@
-"""Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names."""
+"""Every setting of every stage: its name, default and meaning. Flags and recipe keys are the same names.
+
+May import: common. No torch, no transformers.
+"""
 
 from mobilebert_ja.settings.base import StageSettings, setting, whole_numbers
 from mobilebert_ja.settings.corpus import (

@@ -1,6 +1,6 @@
 """The tasks that a model is fine-tuned and judged on: two public ones, a user's own of two kinds, and JGLUE's.
 
-Reading and scoring need no torch.
+Reading and scoring need no torch. May import: training, model and below; not pretraining.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ TASK_KINDS = {
     "jcommonsenseqa": Kind.CHOICES,
     "jsquad": Kind.ANSWERS,
 }
+# Of the public ones: the file below the data folder, and what reads and splits it.
+_PUBLIC: dict[str, tuple[Path | str, Callable[[Path, int], Task]]] = {
+    "livedoor": (LIVEDOOR_FILE, load_livedoor),
+    "ner": (NER_FILE, load_ner),
+}
 
 __all__ = [
     "JGLUE",
@@ -54,7 +59,7 @@ def data_file(task: str, data_dir: Path) -> Path:
     """The one file below `data_dir` that a public task is read from."""
     if task not in PUBLIC_TASKS:
         raise UserError(f"--task must be one of {', '.join(PUBLIC_TASKS)} here, not '{task}'.")
-    return Path(data_dir) / (LIVEDOOR_FILE if task == "livedoor" else NER_FILE)
+    return Path(data_dir) / _PUBLIC[task][0]
 
 
 def load_task(task: str, data_dir: Path, split_seed: int) -> Task:
@@ -63,7 +68,7 @@ def load_task(task: str, data_dir: Path, split_seed: int) -> Task:
     Raises `UserError` naming the file if it is missing or not what it should be.
     """
     path = data_file(task, data_dir)
-    return load_livedoor(path, split_seed) if task == "livedoor" else load_ner(path, split_seed)
+    return _PUBLIC[task][1](path, split_seed)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
 """MeCab words, WordPiece tokens with their offsets, and training a vocabulary.
 
-May import: common, settings and data.
+May import: common; transformers for its tokenizer, where it is asked for. No torch.
 """

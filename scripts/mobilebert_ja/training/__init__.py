@@ -1,4 +1,4 @@
 """The one training loop, its checkpoints, its optimizers, and what it runs on.
 
-May import: inference and below.
+May import: inference and below; not model.
 """

@@ -19,7 +19,7 @@ from typing import Any
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.common.records import fingerprint
-from mobilebert_ja.measuring.ablation import Variant, load_ablation, run_variant, summary
+from mobilebert_ja.measuring.ablation_runs import Variant, load_ablation, run_variant, summary
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import AblationSettings, parse_settings

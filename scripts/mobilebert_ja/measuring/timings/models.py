@@ -163,4 +163,4 @@ def main() -> None:
         threads = "1 thread" if count == 1 else f"{count} threads"
         print(f"{settings.task}: {len(chosen)} texts one by one, {settings.repetitions} times, {threads}")
         print(table(contenders, facts, timings[count]))
-    print(f"tokenizer alone: {first[TOKENIZER].median_ms:.3f} ms an item")
+    print(f"tokenizer alone: {first[TOKENIZER].median_ms:.3f} ms per item")

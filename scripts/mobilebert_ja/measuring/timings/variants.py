@@ -21,9 +21,9 @@ from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import load_finetuned, read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.onnx_variants import KEPT, make_variants
 from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.measuring.speed import spread_subset, timing_facts
-from mobilebert_ja.measuring.variants import KEPT, make_variants
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import VariantSettings, parse_settings
 from mobilebert_ja.tasks import data_file, load_task

@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.compression.folding import FoldedBlock, FoldedMobileBert, Product, fold
-from mobilebert_ja.compression.graph import CONTRIB, Graph
+from mobilebert_ja.compression.onnx_graph import CONTRIB, Graph
 
 _ALL = 2**31 - 1
 

@@ -1,4 +1,7 @@
-"""Other ways to write and run the same model with onnxruntime, to be measured beside the one that is used."""
+"""Other ways to write and run the same model with onnxruntime, to be measured beside the one that is used.
+
+`measure.py variants` (timings/variants.py) times them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from mobilebert_ja.compression.folding import Product
-from mobilebert_ja.compression.graph import CONTRIB, Graph, quantize_rows
-from mobilebert_ja.compression.graphs import to_onnx
+from mobilebert_ja.compression.onnx_graph import CONTRIB, Graph, quantize_rows
+from mobilebert_ja.compression.onnx_models import to_onnx
 
 KEPT = "int8"
 BLOCK = 32  # weights that share a scale in MatMulNBits

@@ -1,4 +1,7 @@
-"""Ablations: variants of pretraining or transfer, each a run of its own, and what each of them reached."""
+"""The runs of an ablation: its file, each variant as a run of its own, and what that reached.
+
+`measure.py ablation` (scores/ablation.py) says what is read and written, and gathers them.
+"""
 
 from __future__ import annotations
 

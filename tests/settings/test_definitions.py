@@ -123,6 +123,8 @@ def test_a_setting_that_nobody_reads_is_found():
     [
         (FinetuneSettings, ["--num_seeds", "0"], "--num_seeds must be at least 1, not 0."),
         (FinetuneSettings, ["--validation_share", "1"], "--validation_share must be more than 0 and less than 1"),
+        (FinetuneSettings, ["--train_share", "1.5"], "--train_share must be more than 0 and at most 1, not 1.5."),
+        (FinetuneSettings, ["--adam_beta2", "1"], "--adam_beta2 must be at least 0 and less than 1, not 1.0."),
         (FinetuneSettings, ["--crf_gain", "nan"], "--crf_gain must be more than 0, not nan."),
         (FinetuneSettings, ["--seed", "-1"], "--seed must be at least 0, not -1."),
         (CompressSettings, ["--prune_amount", "1"], "--prune_amount must be at least 0 and less than 1, not 1.0."),

@@ -15,6 +15,7 @@ def setting(
     help: str,
     *,
     minimum: float | None = None,
+    maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
     choices: Sequence[str] | None = None,
@@ -23,11 +24,11 @@ def setting(
 
     Args:
         help: shown by --help, with the unit if there is one.
-        minimum: the smallest value allowed.
+        minimum, maximum: the smallest and the largest value allowed.
         above, below: limits that a value may not reach.
         choices: the only values allowed.
     """
-    bounds = {"minimum": minimum, "above": above, "below": below, "choices": choices}
+    bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below, "choices": choices}
     return field(
         default=default, metadata={"help": help} | {name: value for name, value in bounds.items() if value is not None}
     )
@@ -69,6 +70,7 @@ def whole_numbers(name: str, text: str, minimum: int = 1) -> list[int]:
 _LIMITS = (  # written so that a value that is not a number is not allowed either
     ("minimum", "at least", lambda value, limit: value >= limit),
     ("above", "more than", lambda value, limit: value > limit),
+    ("maximum", "at most", lambda value, limit: value <= limit),
     ("below", "less than", lambda value, limit: value < limit),
 )
 

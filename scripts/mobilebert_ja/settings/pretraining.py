@@ -18,9 +18,9 @@ class TrainingSettings(StageSettings):
     warmup_steps: int = setting(0, "Steps of linear warm-up.", minimum=0)
     weight_decay: float = setting(0.01, "Decay of matrices; biases and norms take none.", minimum=0)
     max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm; 0 = not clipped.", minimum=0)
-    adam_beta1: float = setting(0.9, "AdamW beta 1.")
-    adam_beta2: float = setting(0.98, "AdamW beta 2.")
-    adam_epsilon: float = setting(1e-8, "AdamW epsilon.")
+    adam_beta1: float = setting(0.9, "AdamW beta 1.", minimum=0, below=1)
+    adam_beta2: float = setting(0.98, "AdamW beta 2.", minimum=0, below=1)
+    adam_epsilon: float = setting(1e-8, "AdamW epsilon.", minimum=0)
     logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.", minimum=1)
     save_seconds: float = setting(300.0, "Seconds between two checkpoints.", minimum=0)
     resume_from_checkpoint: str = setting(
@@ -131,12 +131,22 @@ class DistillSettings(MaskedLMSettings):
     )
     transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.", minimum=0)
     max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.", minimum=0)
-    feature_map_weight: float = setting(100.0, "Weight of the feature-map loss, divided by the number of layers.")
-    attention_weight: float = setting(1.0, "Weight of the attention loss, divided by the number of layers.")
-    mean_weight: float = setting(5000.0, "Weight of the feature means' loss, divided by the number of layers.")
-    variance_weight: float = setting(5.0, "Weight of the feature variances' loss, divided by the number of layers.")
-    ground_truth_ratio: float = setting(0.5, "alpha: weight of MLM; 1 - alpha is the weight of the teacher's softmax.")
-    lower_layer_rate: float = setting(0.1, "Rate of layers below the one in transfer, relative; 0 = frozen.")
+    feature_map_weight: float = setting(
+        100.0, "Weight of the feature-map loss, divided by the number of layers.", minimum=0
+    )
+    attention_weight: float = setting(1.0, "Weight of the attention loss, divided by the number of layers.", minimum=0)
+    mean_weight: float = setting(
+        5000.0, "Weight of the feature means' loss, divided by the number of layers.", minimum=0
+    )
+    variance_weight: float = setting(
+        5.0, "Weight of the feature variances' loss, divided by the number of layers.", minimum=0
+    )
+    ground_truth_ratio: float = setting(
+        0.5, "alpha: weight of MLM; 1 - alpha is the weight of the teacher's softmax.", minimum=0, maximum=1
+    )
+    lower_layer_rate: float = setting(
+        0.1, "Rate of layers below the one in transfer, relative; 0 = frozen.", minimum=0
+    )
 
 
 @dataclass

@@ -33,13 +33,15 @@ class CompressSettings(TrainingSettings):
         "int8 weights have a scale for each output channel; none: where one per matrix would cost a bit (card: no).",
     )
     reduce_range: bool = setting(True, "onnx, fast: weights of 7 bits, whose sums saturate on no x86 processor.")
-    keep_layers: int = setting(14, "fast: blocks kept.")
-    keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.")
+    keep_layers: int = setting(14, "fast: blocks kept.", minimum=2)
+    keep_ffn: float = setting(0.8, "fast: share of each feed-forward's width kept.", above=0, maximum=1)
     num_train_epochs: int = setting(5, "fast: passes over the training part to recover what the cut cost.", minimum=1)
-    learning_rate: float = setting(2e-4, "fast: peak learning rate.")
-    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.", minimum=0)
-    adam_beta2: float = setting(0.999, "AdamW beta 2.")
-    feature_weight: float = setting(1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.")
+    learning_rate: float = setting(2e-4, "fast: peak learning rate.", minimum=0)
+    warmup_ratio: float = setting(0.1, "fast: share of the steps that warm up.", minimum=0, maximum=1)
+    adam_beta2: float = setting(0.999, "AdamW beta 2.", minimum=0, below=1)
+    feature_weight: float = setting(
+        1.0, "fast: weight of the blocks' outputs in the loss, beside the answers' 1.", minimum=0
+    )
     num_seeds: int = setting(0, "Fine-tuned runs that are sped up, the first ones; 0 = all.", minimum=0)
 
 

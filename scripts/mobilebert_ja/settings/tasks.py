@@ -26,7 +26,9 @@ class TaskSettings(StageSettings):
     label_column: str = setting("label", "Column or key with the class, in --task classification.")
     test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.", above=0, below=1)
     split_seed: int = setting(0, "Seed of the split into training and test part.", minimum=0)
-    train_share: float = setting(1.0, "Share of the training part that is used, drawn with --split_seed.")
+    train_share: float = setting(
+        1.0, "Share of the training part that is used, drawn with --split_seed.", above=0, maximum=1
+    )
 
 
 @dataclass
@@ -70,9 +72,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     )
     output_dir: str | None = setting(None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-bert or -random].")
     num_train_epochs: int = setting(10, "Passes over the training part.", minimum=1)
-    learning_rate: float = setting(1e-4, "Peak learning rate.")
-    warmup_ratio: float = setting(0.1, "Share of the steps that warm up.", minimum=0)
-    adam_beta2: float = setting(0.999, "AdamW beta 2.")
+    learning_rate: float = setting(1e-4, "Peak learning rate.", minimum=0)
+    warmup_ratio: float = setting(0.1, "Share of the steps that warm up.", minimum=0, maximum=1)
+    adam_beta2: float = setting(0.999, "AdamW beta 2.", minimum=0, below=1)
     per_device_eval_batch_size: int = setting(64, "Rows per batch in evaluation.", minimum=1)
     max_seq_length: int = setting(
         128,

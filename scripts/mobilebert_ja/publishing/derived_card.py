@@ -23,8 +23,15 @@ SHOWN_SETTINGS = (
     "keep_layers",
     "keep_ffn",
 )
-TITLES = {"text-classification": "文の分類", "token-classification": "固有表現抽出"}
-METRICS = {"accuracy": "正解率", "f1": "F値(完全一致)"}
+TITLES = {
+    Kind.CLASSES: "文の分類",
+    Kind.ENTITIES: "固有表現抽出",
+    Kind.NUMBER: "2文の類似度の推定",
+    Kind.CHOICES: "選択肢からの選択",
+    Kind.ANSWERS: "文章からの答えの抜き出し",
+}
+METRICS = {"accuracy": "正解率", "f1": "F値(完全一致)", "spearman": "スピアマンの順位相関", "answer_f1": "F値(文字)"}
+NAMED = (Kind.CLASSES, Kind.ENTITIES)  # whose outputs have names, and which answer a single text
 EXAMPLE = "新型スマートフォンが東京で発売された。"
 
 
@@ -57,7 +64,8 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
     facts = _facts_of(source)
     record = read_json(source / RECORD_NAME) if (source / RECORD_NAME).is_file() else {}
     metrics, settings = record.get("metrics", {}), record.get("settings", {})
-    pipeline_tag = KINDS[facts["kind"]].pipeline_tag
+    kind: Kind = facts["kind"]
+    pipeline_tag = KINDS[kind].pipeline_tag
     runs = metrics.get("runs", [])
     results = (
         [
@@ -96,10 +104,11 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
         repo_id=repo_id,
         base_model=base_model,
         pipeline_tag=pipeline_tag,
-        title=TITLES[pipeline_tag],
+        title=TITLES[kind],
+        head=None if kind in NAMED else f"AutoModel{KINDS[kind].head}",
         fast=facts["fast"],
         example=EXAMPLE,
-        labels=sorted(entity_types(facts["labels"])) if facts["kind"] is Kind.ENTITIES else facts["labels"],
+        labels=sorted(entity_types(facts["labels"])) if kind is Kind.ENTITIES else facts["labels"],
         max_seq_length=settings.get("max_seq_length") or facts["max_seq_length"],
         metric=METRICS.get(metrics.get("metric", ""), ""),
         test_size=metrics.get("test_size"),

@@ -5,7 +5,7 @@
     python scripts/build_corpus.py --source cirrussearch --input jawiki-cirrussearch-content.json.gz
     python scripts/build_corpus.py --source hub --input wikimedia/wikipedia:20231101.ja
 
-Writes WORK_DIR/corpus/{train,heldout}/PART-NNNNN.txt: one sentence a line, a blank line between documents; and
+Writes WORK_DIR/corpus/{train,heldout}/PART-NNNNN.txt: one sentence per line, a blank line between documents; and
 removed.json, how often each rule removed or changed something, with examples. --input takes files, folders, globs and
 URLs; without it the texts are those of DATA_DIR/corpus, without --data_dir those of the embedded sample. Killed and
 started again, it goes on; --executor slurm or ray runs its tasks on a cluster.

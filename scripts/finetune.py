@@ -1,4 +1,4 @@
-"""Fine-tune a model on a task, once a seed, and score each run on the test part.
+"""Fine-tune a model on a task, once per seed, and score each run on the test part.
 
     accelerate launch scripts/finetune.py --config recipes/tiny.yaml --task livedoor
     accelerate launch scripts/finetune.py --config recipes/tiny.yaml --task ner --random_weights bert

@@ -1,7 +1,7 @@
 """Pretrain the teacher (IB-BERT_LARGE) or the student (MobileBERT) with masked words and next sentences.
 
-`--model shallow` pretrains a student with fewer blocks (--num_hidden_layers), which takes a fraction of the time a
-step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on. `--model short` is a
+`--model shallow` pretrains a student with fewer blocks (--num_hidden_layers), which takes a fraction of the time
+per step; `--model student --model_name_or_path shallow` grows it to the full depth and goes on. `--model short` is a
 student's first part, for example on short rows; `--model student --model_name_or_path short` goes on with it.
 
     accelerate launch scripts/pretrain.py --config recipes/tiny.yaml --model teacher

@@ -115,7 +115,7 @@ def test_evaluation_by_hand(shards):
     [
         ({"mask_replacement": "span"}, "--mask_replacement"),
         ({"mlm_probability": 1.5}, "--mlm_probability"),
-        ({"final_mlm_probability": -0.1}, "--final_mlm_probability must lie"),
+        ({"final_mlm_probability": -0.1}, "--final_mlm_probability must be at least 0"),
         ({"final_mlm_probability": 0.2}, "needs --mlm_probability_steps"),
         ({"mixture": "nothing=2"}, "no source matches 'nothing'"),
         ({"max_seq_length": 4000}, "too small"),

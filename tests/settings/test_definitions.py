@@ -40,6 +40,7 @@ from mobilebert_ja.settings.arguments import GROUPS
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tasks import JGLUE, TASKS
 from mobilebert_ja.training.checkpoints import CHOICES
+from mobilebert_ja.training.optimizers import OPTIMIZERS
 from mobilebert_ja.training.pace import SCHEDULES
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -179,6 +180,7 @@ def test_choices_are_those_that_are_implemented():
     assert choices(CorpusSettings, "executor") == set(EXECUTORS)
     assert choices(PretrainSettings, "save_dtype") == set(SAVED_DTYPES)
     assert choices(PretrainSettings, "lr_scheduler_type") == set(SCHEDULES)
+    assert choices(PretrainSettings, "optimizer") == set(OPTIMIZERS)
     assert choices(PretrainSettings, "resume_from_checkpoint") == set(CHOICES)
     assert choices(DistillSettings, "strategy") == set(STRATEGIES)
     assert choices(FinetuneSettings, "task") == {*TASKS, *JGLUE}

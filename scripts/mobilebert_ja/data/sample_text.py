@@ -311,7 +311,7 @@ HAND_WRITTEN = [
 
 
 class Names:
-    """Invented names and facts; one instance a document, so that its sentences speak of the same things."""
+    """Invented names and facts; one instance per document, so that its sentences speak of the same things."""
 
     def __init__(self, random_state: random.Random):
         self.random = random_state

@@ -14,9 +14,10 @@ from transformers import MobileBertForPreTraining
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
-from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, REPLACEMENTS, whole_word_mask
+from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
 from mobilebert_ja.settings import MaskedLMSettings
+from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 EVALUATION_BATCH = 32
@@ -104,12 +105,7 @@ def batch_function(
     shards: Shards, settings: MaskedLMSettings, num_processes: int = 1, guide: GuideVectors | None = None
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
-    if settings.mask_replacement not in REPLACEMENTS:
-        raise UserError(f"--mask_replacement must be one of {', '.join(REPLACEMENTS)}.")
-    for name in ("mlm_probability", "final_mlm_probability"):
-        rate = getattr(settings, name)
-        if not 0 < rate < 1 and (rate or name == "mlm_probability"):
-            raise UserError(f"--{name} must lie between 0 and 1, not {rate}.")
+    check_bounds(settings)  # it may not come from a command line
     if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
         raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     pairs = settings.next_sentence_prediction

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 IGNORED = -100  # target of an unused slot, the index that cross_entropy skips
-REPLACEMENTS = ("bert", "mask")
 EVALUATION_PROBABILITY = 0.15  # held-out text is always masked alike, so that runs can be compared
 
 

@@ -1,6 +1,6 @@
 """Recipes and command lines: where settings get their values from.
 
-A recipe is a YAML file with the shared keys (`work_dir`, `data_dir`, `records_dir`, `seed`) and one section a stage.
+A recipe is a YAML file with the shared keys (`work_dir`, `data_dir`, `records_dir`, `seed`) and one section per stage.
 Default < recipe < command line. An unknown key anywhere in the recipe is an error that names the nearest valid one.
 """
 

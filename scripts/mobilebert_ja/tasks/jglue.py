@@ -1,4 +1,4 @@
-"""JGLUE: JSTS, JNLI, JCommonsenseQA (an object a line) and JSQuAD (as SQuAD 1.1), from its own files or the Hub.
+"""JGLUE: JSTS, JNLI, JCommonsenseQA (an object per line) and JSQuAD (as SQuAD 1.1), from its own files or the Hub.
 
 train is learned, valid is the test part: the answers of JGLUE's test set are not public. The Hub's copy is the one
 that the Hub itself has converted to Parquet.

@@ -30,7 +30,7 @@ class OwnData:
     """The settings that say where a user's own task is read from; named as the flags of finetune.py.
 
     Attributes:
-        task: "classification" (a class a text) or "entities" (character spans in a text).
+        task: "classification" (a class per text) or "entities" (character spans in a text).
         test_share: part of `train_file` that is held out if there is no `test_file`, 0 < test_share < 1.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
 
 KEPT_CHECKPOINTS = 2
@@ -117,10 +117,9 @@ class Checkpoints:
         try:
             self.accelerator.load_state(str(path))
         except RuntimeError as error:
-            reason = (str(error).splitlines() or ["RuntimeError"])[0]
             raise UserError(
                 f"{path} does not fit this model (perhaps it was saved by another version of these scripts); give "
-                f"--resume_from_checkpoint none to start anew. ({reason})"
+                f"--resume_from_checkpoint none to start anew. ({first_line(error)})"
             ) from None
         return TrainState(**read_json(path / "train_state.json"))
 

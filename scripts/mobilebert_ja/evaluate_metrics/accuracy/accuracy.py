@@ -1,6 +1,6 @@
 """`evaluate.load("scripts/mobilebert_ja/evaluate_metrics/accuracy")`: accuracy, macro F1 and scores by class."""
 
-# One import a line: the parser of evaluate does not understand `import a, b`.
+# One import per line: the parser of evaluate does not understand `import a, b`.
 import datasets
 import evaluate
 

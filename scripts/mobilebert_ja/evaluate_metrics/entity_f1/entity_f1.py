@@ -1,6 +1,6 @@
 """`evaluate.load("scripts/mobilebert_ja/evaluate_metrics/entity_f1")`: exact-match F1 of character spans."""
 
-# One import a line: the parser of evaluate does not understand `import a, b`.
+# One import per line: the parser of evaluate does not understand `import a, b`.
 import datasets
 import evaluate
 

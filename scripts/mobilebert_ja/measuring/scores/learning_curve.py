@@ -70,7 +70,7 @@ def main() -> None:
     def run(_name: str, share: float, _cores: set[int]) -> dict[str, Any]:
         point: dict[str, Any] = {"share": share}
         for name, script, ending in (("model", "finetune.py", ""), ("baseline", "baseline.py", f"-{method}")):
-            flags = shared | {"task": task}
+            flags = shared | {"task": task, "records_dir": str(settings.records_dir)}
             folder = Path(settings.work_dir) / "finetuned" / f"{task}{ending}"
             if name == "baseline":
                 flags.pop("model_name_or_path")

@@ -26,7 +26,7 @@ SIZES = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64}
 def tiny_model(task: str, labels: list[str], vocab_size: int, seed: int = 0, bert: bool = False):
     """A classifier whose answers differ from text to text, though nobody trained it."""
     torch.manual_seed(seed)
-    names = {"id2label": dict(enumerate(labels)), "label2id": {label: place for place, label in enumerate(labels)}}
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     if bert:
         config = BertConfig(vocab_size=vocab_size, num_attention_heads=2, **SIZES, **names)
         model = (BertForTokenClassification if task == "ner" else BertForSequenceClassification)(config)
@@ -55,9 +55,9 @@ def write_finetuned(
     loaded = load_task(task, data, split_seed)
     tokenizer = write_tokenizer(work / "tokenizer")
     size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())
-    for place, seed in enumerate(seeds):
+    for index, seed in enumerate(seeds):
         model = tiny_model(task, loaded.labels, size, seed, bert)
-        save_model(model, tokenizer, stage.folder / f"seed-{seed}" if place else stage.folder)
+        save_model(model, tokenizer, stage.folder / f"seed-{seed}" if index else stage.folder)
     runs = [{"seed": seed, "score": 0.25 + seed / 8, "train_seconds": 2.0} for seed in seeds]
     mean = sum(run["score"] for run in runs) / len(runs)
     metrics = {"task": task, "metric": loaded.metric, "runs": runs, "mean": mean, "std": 0.125, "train_seconds": 2.0}

@@ -1,6 +1,6 @@
 """From parts of raw text to clean, distinct sentences in documents: passes of datatrove over pieces of the text.
 
-Every pass is a pipeline run in tasks, one a piece, so memory does not grow with the text, tasks run wherever an
+Every pass is a pipeline run in tasks, one per piece, so memory does not grow with the text, tasks run wherever an
 executor puts them, and a run that was killed goes on where it stopped. What a pass writes depends on its input alone.
 
     pieces      raw documents into pieces of a few million characters
@@ -99,7 +99,7 @@ class CorpusBuild:
         min_chars, max_chars: length of a sentence that is kept (characters).
         heldout_every: one document in this many is held out.
         near_duplicates: whether documents that MinHash finds alike are dropped.
-        piece_chars: characters a piece, that is a task.
+        piece_chars: characters per piece, that is per task.
         executor, executor_options, workers: where the tasks run; see `executors.make_executor`.
     """
 
@@ -120,7 +120,7 @@ class CorpusBuild:
         self.passes, self.pieces, self.cleaned, self.duplicates, self.reports = (work / name for name in WORK_FOLDERS)
         self.costs: list[dict[str, Any]] = []
         self.exact = ExactDedupConfig(content_getter=_text_of)
-        # 5 characters a shingle; documents alike in about 0.72 of their shingles or more are taken for one.
+        # 5 characters per shingle; documents alike in about 0.72 of their shingles or more are taken for one.
         self.alike = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
         as_it_stands = TextNormConfig(False, False, False, False, False, False, False)
         self.same = SentDedupConfig(

@@ -17,14 +17,18 @@ GROUPS = {
     "what it reads": (
         "config data_dir train_file test_file text_column label_column test_share split_seed train_share source input "
         "checksum exclude corpus_dir tokenizer shards_dir teacher model_name_or_path word_embeddings model_folder "
-        "bert mobilebert compressed onnx fast ablation encoder_name_or_path url_livedoor url_ner"
+        "bert mobilebert compressed onnx fast ablation encoder_name_or_path guide guide_model_name_or_path "
+        "url_livedoor url_ner"
     ),
     "training": (
         "optimizer learning_rate lr_scheduler_type warmup_steps warmup_ratio weight_decay max_grad_norm adam_beta1 "
         "adam_beta2 adam_epsilon per_device_train_batch_size gradient_accumulation_steps max_steps max_train_seconds "
         "transfer_steps num_train_epochs dropout num_seeds"
     ),
-    "output": "work_dir output_dir records_dir figures_dir overwrite save_dtype max_shard_size upload_dir record_file",
+    "output": (
+        "work_dir output_dir records_dir figures_dir report_file overwrite save_dtype max_shard_size upload_dir "
+        "record_file"
+    ),
     "how it runs": (
         "seed num_workers executor executor_options resume_from_checkpoint logging_steps save_seconds eval_seconds "
         "eval_rows eval_seq_length per_device_eval_batch_size report_to"

@@ -10,6 +10,7 @@ Those that train are started by `accelerate launch scripts/measure.py NAME` as w
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -57,8 +58,10 @@ def main() -> None:
         print(listing())
         return
     if name not in MEASUREMENTS:
-        print(listing(), file=sys.stderr)
-        raise UserError(f"There is no measurement '{name}'.")
+        near = difflib.get_close_matches(name, MEASUREMENTS, n=1, cutoff=0.75)
+        if not near:
+            print(listing(), file=sys.stderr)
+        raise UserError(f"There is no measurement '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
     # The name belongs to the command: help texts and records show "measure.py NAME", and flags alone are parsed.
     sys.argv = [f"{sys.argv[0]} {name}", *flags]
     importlib.import_module(f"{_PACKAGE}.{MEASUREMENTS[name]}").main()

@@ -16,17 +16,20 @@ from pathlib import Path
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
+from mobilebert_ja.settings.arguments import Parser
 from mobilebert_ja.tasks.intervals import FEW_ITEMS, RESAMPLES, compare, read_answers
 
 _RECORD_NAME = re.compile(r"[\w-]+")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=compare.__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("first", type=Path, help="predictions-seed-N.json of one model")
     parser.add_argument("second", type=Path, help="the same of another model, over the same test part")
-    parser.add_argument("--resamples", type=int, default=10 * RESAMPLES, help="draws of the bootstrap")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
+    parser.add_argument(
+        "--resamples", type=int, default=10 * RESAMPLES, help="draws of the bootstrap (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")
     parser.add_argument("--record", help="name of a record that keeps the result, for example comparison_ner")
     parser.add_argument("--records_dir", type=Path, default=Path("work/records"), help="folder of that record")
     options = parser.parse_args()

@@ -150,8 +150,8 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
     figure, panels = plt.subplots(
         1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
     )
+    ends: list[float] = []
     for axes, task in zip(panels[0], timed, strict=True):
-        ends = []
         for row, name in enumerate(names):
             model = measured(records, task, name)
             if not model.median_ms:
@@ -166,9 +166,10 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
             range(len(names)), [said(NAMES[name]) for name in names] if task == timed[0] else [""] * len(names)
         )
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(0, 1.4 * max(ends))
         axes.set(title=said(TASKS[task].english))
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[0]:
+        axes.set_xlim(0, 1.4 * max(ends))  # one scale, so that bars of the two tasks can be compared
     figure.supxlabel(said("ms per item (whisker: 90th percentile)"), fontsize="medium")
     return _save(figure, path)
 

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import Parser, UserError, exit_on_user_error
 from mobilebert_ja.runtime import load
 
 
@@ -31,9 +31,7 @@ def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
 
 @exit_on_user_error
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("folder", help="compressed/TASK, or one of the folders in it: onnx or fast.")
     parser.add_argument("--num_threads", type=int, default=1, help="Threads of a model call (default: %(default)s).")
     given = parser.parse_args()

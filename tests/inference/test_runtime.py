@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+import predict
 from helpers.fast_models import tiny_model
 from helpers.paths import SCRIPTS
-from helpers.processes import WITHOUT_TORCH, run, with_package
+from helpers.processes import WITHOUT_TORCH, call_entry, one_sentence, run, with_package
 from helpers.task_data import LABELS, TEXTS, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.compression.export import as_task_answer, export
@@ -365,3 +366,7 @@ def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
     with pytest.raises(UserError, match="not finite"):
         export(broken, ready, tmp_path, "onnx", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_predict_without_a_folder_is_one_sentence():
+    assert "arguments are required: folder" in one_sentence(call_entry(predict))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import functools
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -15,6 +17,13 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or its type if it says nothing: enough for a sentence of our own."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UserError` where argparse would print its usage and end the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the flags).")
 
 
 # Conditions of the machine, not of our code: the sentence of the operating system says enough.

@@ -8,9 +8,9 @@ import difflib
 import re
 import types
 import typing
-from typing import Any, NoReturn
+from typing import Any
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import Parser, UserError
 
 # Which group of --help a setting stands in; all others say what the stage does.
 GROUPS = {
@@ -37,13 +37,6 @@ GROUPS = {
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names.split()}
 _OWN_GROUP = "what it does"
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises `UserError` where argparse would print its usage and end the program."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the flags).")
 
 
 def _boolean(text: str) -> bool:

@@ -13,10 +13,9 @@ import re
 import sys
 from pathlib import Path
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import Parser, UserError
 from mobilebert_ja.common.files import write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
-from mobilebert_ja.settings.arguments import Parser
 from mobilebert_ja.tasks.intervals import FEW_ITEMS, RESAMPLES, compare, read_answers
 
 _RECORD_NAME = re.compile(r"[\w-]+")

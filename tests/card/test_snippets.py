@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fast_models import run_script, write_data, write_finetuned
+import compress
+from helpers.fast_models import write_data, write_finetuned
 from helpers.made_up_records import pages
 from helpers.own_server import free_port, serving
+from helpers.processes import call_entry
 from mobilebert_ja.card import render as card
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.compression.recipes import EXAMPLES
@@ -33,7 +35,7 @@ def clone(tmp_path_factory):
     data = write_data(folder / "data")
     for task in TASKS:
         write_finetuned(folder / "work", data, task, [0])
-        done = run_script("compress.py", folder / "work", data, "--task", task)
+        done = call_entry(compress, "--work_dir", folder / "work", "--data_dir", data, "--task", task)
         assert done.returncode == 0, done.stderr
     return folder
 

@@ -180,9 +180,9 @@ KILLED_AT = (40, 300, 550)  # files written, of about 700
 
 @pytest.mark.slow
 def test_killed_anywhere_and_started_again_it_ends_with_the_same_bytes(tmp_path):
-    lines = "\n".join(f"{n}番目の文書には、{n * n}という数がただ一つ書いてある。\n" for n in range(3000))
+    lines = "\n".join(f"{n}番目の文書には、{n * n}という数がただ一つ書いてある。\n" for n in range(1000))
     (tmp_path / "made.txt").write_text(lines, encoding="utf-8")
-    flags = ["--work_dir", "work", "--heldout_every", "5", "--input", "made.txt", "--piece_chars", "10000"]
+    flags = ["--work_dir", "work", "--heldout_every", "5", "--input", "made.txt", "--piece_chars", "3000"]
     done = build(tmp_path, *flags, "--output_dir", "undisturbed")
     assert done.returncode == 0, done.stderr
     command = [sys.executable, str(SCRIPTS / "build_corpus.py"), *flags, "--output_dir", "killed"]

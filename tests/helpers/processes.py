@@ -4,6 +4,7 @@ Nothing here waits for a fixed time: a slow machine takes longer. What hangs is 
 """
 
 import contextlib
+import importlib
 import io
 import os
 import subprocess
@@ -11,11 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from unittest import mock
 
 import pytest
 
 from helpers.paths import SCRIPTS
+from mobilebert_ja import road
 
 # Put before a program: it cannot import torch or transformers, as where they are not installed.
 WITHOUT_TORCH = """
@@ -54,6 +57,34 @@ def call_entry(script: ModuleType, *arguments: object, cwd: Path | None = None) 
         except SystemExit as end:
             status = end.code
     return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
+
+
+def run_stages_here(patch: pytest.MonkeyPatch, *, first_in_a_process: bool = False) -> None:
+    """Have the road call the stages' main() in this process; the road's own tests see that it starts processes.
+
+    Args:
+        first_in_a_process: run each script once as the road does, launcher and all, and only then here.
+    """
+    started: set[str] = set()
+
+    def run_stage(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        place = next(index for index, part in enumerate(command) if Path(part).parent == SCRIPTS)
+        script = Path(command[place]).stem
+        if first_in_a_process and script not in started:
+            started.add(script)
+            done = run(command, env=env)
+            sys.stdout.write(done.stdout)
+            sys.stderr.write(done.stderr)
+            return done
+        status = 0
+        with mock.patch.object(sys, "argv", command[place:]):
+            try:
+                importlib.import_module(script).main()
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return subprocess.CompletedProcess(command, status)
+
+    patch.setattr(road, "subprocess", SimpleNamespace(run=run_stage))
 
 
 def run_code(program: str, *arguments: object, cwd: Path | None = None, **environment: str):

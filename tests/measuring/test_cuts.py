@@ -6,6 +6,7 @@ import pytest
 
 from helpers.fast_models import write_data, write_finetuned
 from helpers.measurements import run_measurement
+from helpers.processes import run_stages_here
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.measuring.scores.cuts import parsed_cuts
@@ -21,7 +22,8 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_cut_is_made_once_and_measured(work, capfd):
+def test_every_cut_is_made_once_and_measured(work, capfd, monkeypatch):
+    run_stages_here(monkeypatch)
     flags = ["--config", str(work / "recipe.yaml"), "--task", "ner", "--max_items", "6", "--repetitions", "2"]
 
     def sweep(*more):
@@ -56,7 +58,8 @@ def test_every_cut_is_made_once_and_measured(work, capfd):
 
 
 @pytest.mark.slow
-def test_the_card_recipe_four_ways(work, capfd):
+def test_the_card_recipe_four_ways(work, capfd, monkeypatch):
+    run_stages_here(monkeypatch)
     recipe = {"compress_ner_card": {"per_device_train_batch_size": 8}}
     (work / "card.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     flags = ["--config", str(work / "card.yaml"), "--task", "ner", "--recipe", "card", "--max_items", "4"]

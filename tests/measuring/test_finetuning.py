@@ -5,6 +5,7 @@ import json
 import pytest
 
 from helpers.measurements import run_measurement
+from helpers.processes import run_stages_here
 from helpers.task_data import write_livedoor, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
 
@@ -32,7 +33,8 @@ def measured(work, capfd):
 
 
 @pytest.mark.slow
-def test_learning_curve(work, measured):
+def test_learning_curve(work, measured, monkeypatch):
+    run_stages_here(monkeypatch)
     done = measured("learning_curve", "--task", "ner", "--shares", "1,0.25")
     assert done.status == 0, done.err
     record = read_json(work / "records" / "learning_curve_ner.json")

@@ -1,6 +1,8 @@
 """publish.py with huggingface_hub's own client against a Hub on loopback: what goes there, what not, reading back."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
@@ -14,9 +16,11 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from huggingface_hub import constants
 from safetensors.torch import load_file
 
 import compress
+import publish as entry
 from helpers.fast_models import tiny_model, write_data, write_finetuned
 from helpers.hub_server import TOKEN, running_hub
 from helpers.paths import ROOT, SCRIPTS
@@ -24,8 +28,14 @@ from helpers.processes import call_entry, one_sentence
 from helpers.task_data import write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
+from mobilebert_ja.publishing import upload_folder
 from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
-from mobilebert_ja.publishing.upload_folder import ATTRIBUTES, require_no_secrets, write_safetensors
+from mobilebert_ja.publishing.upload_folder import (
+    ATTRIBUTES,
+    require_no_secrets,
+    write_fill_mask_onnx,
+    write_safetensors,
+)
 from mobilebert_ja.runtime import load
 
 REPO = "someone/small-ja"
@@ -85,21 +95,65 @@ def environment(hub, tmp_path: Path, token: str = TOKEN) -> dict[str, str]:
     }
 
 
-def publish(root: Path, hub, tmp_path: Path, *flags: str, repo: str = REPO, token: str = TOKEN):
-    """publish.py in a process of its own, as if it stood in `root`."""
+@pytest.fixture(scope="module")
+def exported(original, tmp_path_factory):
+    """The ONNX models of the tiny checkpoint, which take longer to make than all the rest of an upload."""
+    folder = tmp_path_factory.mktemp("exported")
+    write_fill_mask_onnx(original, folder)
+    return folder
+
+
+@pytest.fixture
+def publish(exported, hub, monkeypatch):
+    """publish.py's main() in this process, as if it stood in `root`, with the ONNX models made beforehand."""
+
+    def copy_onnx(root: Path, folder: Path) -> None:
+        assert (root / "pytorch_model.bin").is_file()
+        shutil.copytree(exported / "onnx", folder / "onnx")
+
+    monkeypatch.setattr(upload_folder, "write_fill_mask_onnx", copy_onnx)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+
+    def run(root: Path, *flags: str, repo: str = REPO, token: str = TOKEN):
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(entry, "ROOT", root)
+        return call_entry(entry, "--repo_id", repo, *flags)
+
+    return run
+
+
+def publish_in_a_process(root: Path, hub, tmp_path: Path, *flags: str):
+    """publish.py as a user starts it, as if it stood in `root`; it makes the ONNX models itself."""
     code = f"import publish; from pathlib import Path; publish.ROOT = Path({str(root)!r}); publish.main()"
-    command = [sys.executable, "-c", code, "--repo_id", repo, *flags]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path, token))
+    command = [sys.executable, "-c", code, "--repo_id", REPO, *flags]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path))
+
+
+def run_snippet(code: str, hub, tmp_path: Path) -> str:
+    """What the code of someone prints who has the Hub and nothing else of ours."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def said_here(code: str) -> str:
+    """What code prints in this process."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(code, {"__name__": "__main__"})
+    return out.getvalue()
 
 
 @pytest.mark.slow
-def test_published_and_read_back(root, hub, tmp_path):
-    dry = publish(root, hub, tmp_path, "--dry_run", "true")
+def test_published_and_read_back(root, exported, hub, publish, tmp_path):
+    dry = publish(root, "--dry_run", "true")
     assert dry.returncode == 0, dry.stderr
     assert "new " in dry.stdout and "a new repository" in dry.stdout and "nothing was uploaded" in dry.stdout
     assert not hub.repos and not hub.objects
 
-    done = publish(root, hub, tmp_path)
+    done = publish_in_a_process(root, hub, tmp_path)
     assert done.returncode == 0, done.stderr
     repo = hub.repos[REPO]
     assert set(repo.files) == {
@@ -120,6 +174,10 @@ def test_published_and_read_back(root, hub, tmp_path):
     assert repo.files[".gitattributes"].decode() == ATTRIBUTES
     assert not any(b"x" * 34 in content or b"secret" in content for content in repo.files.values())
 
+    # Whoever makes the ONNX models makes the same bytes: what is there already is not sent again.
+    for name in ("onnx/model.onnx", "onnx/model_quantized.onnx"):
+        assert repo.files[name] == (exported / name).read_bytes()
+
     # Whoever reads it has the model of the root; and it is the safetensors file that is read.
     code = (
         "import torch; from transformers import AutoTokenizer, MobileBertForMaskedLM\n"
@@ -128,17 +186,8 @@ def test_published_and_read_back(root, hub, tmp_path):
         "inputs = AutoTokenizer.from_pretrained(name)('野球の試合', return_tensors='pt')\n"
         "with torch.inference_mode(): print(model(**inputs).logits.sum().item())\n"
     )
-    answers = [
-        subprocess.run(
-            [sys.executable, "-c", code.replace(repr(REPO), repr(name))],
-            capture_output=True,
-            text=True,
-            env=environment(hub, tmp_path),
-        )
-        for name in (REPO, str(root))
-    ]
-    assert answers[0].returncode == 0, answers[0].stderr
-    assert float(answers[0].stdout) == pytest.approx(float(answers[1].stdout), abs=1e-3)
+    read = run_snippet(code, hub, tmp_path)
+    assert float(read) == pytest.approx(float(said_here(code.replace(repr(REPO), repr(str(root))))), abs=1e-3)
     asked = [each for each in hub.requests if f"GET /{REPO}/resolve/" in each]
     assert any(each.endswith("/model.safetensors") for each in asked)
     assert not any(each.endswith("/pytorch_model.bin") for each in asked)
@@ -152,17 +201,17 @@ def test_published_and_read_back(root, hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_only_what_changed_goes_there_again(root, hub, tmp_path):
-    assert publish(root, hub, tmp_path).returncode == 0
+def test_only_what_changed_goes_there_again(root, hub, publish):
+    assert publish(root).returncode == 0
     puts = hub.puts()
-    again = publish(root, hub, tmp_path)
+    again = publish(root)
     assert "nothing to do" in again.stdout and len(hub.repos[REPO].commits) == 1
 
     (root / "README.md").write_text("---\nlanguage: ja\n---\n\n# 新しいカード\n", encoding="utf-8")
-    assert "README.md; commit" in one_sentence(publish(root, hub, tmp_path))
+    assert "README.md; commit" in one_sentence(publish(root))
     git(root, "rm", "-q", "old.txt")
     git(root, "commit", "-qam", "A new card")
-    done = publish(root, hub, tmp_path, "--create_pr", "true", "--commit_message", "Ein neuer Kartentext")
+    done = publish(root, "--create_pr", "true", "--commit_message", "Ein neuer Kartentext")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["changed", "README.md"] in [[line[0], line[-1]] for line in lines if line]
     assert ["deleted", "old.txt"] in [[line[0], line[-1]] for line in lines if line]
@@ -174,22 +223,22 @@ def test_only_what_changed_goes_there_again(root, hub, tmp_path):
 
 
 @pytest.mark.slow
-def test_interrupted_and_started_again(root, hub, tmp_path):
+def test_interrupted_and_started_again(root, hub, publish):
     hub.refuse_puts_after = 2
-    said = one_sentence(publish(root, hub, tmp_path))
+    said = one_sentence(publish(root))
     assert "could not be used" in said and not hub.repos[REPO].files
     assert hub.puts() == 2
     hub.refuse_puts_after = None
-    assert publish(root, hub, tmp_path).returncode == 0
+    assert publish(root).returncode == 0
     assert hub.puts() == 4  # weights twice, ONNX twice: each large file was sent once
     assert len(hub.repos[REPO].commits) == 1
 
 
 @pytest.mark.slow
-def test_secrets_stop_it(root, hub, tmp_path):
+def test_secrets_stop_it(root, hub, publish):
     git(root, "add", "notes.txt")
     git(root, "commit", "-qm", "By mistake")
-    assert "notes.txt holds what looks like a Hub token" in one_sentence(publish(root, hub, tmp_path))
+    assert "notes.txt holds what looks like a Hub token" in one_sentence(publish(root))
     assert not hub.repos
 
 
@@ -221,20 +270,20 @@ def test_this_repository_can_be_published(tmp_path):
 
 
 @pytest.mark.slow
-def test_refusals_are_one_sentence(root, hub, tmp_path):
-    assert "does not know the token" in one_sentence(publish(root, hub, tmp_path, token="hf_wrong"))
-    assert "--repo_id must be NAME/MODEL" in one_sentence(publish(root, hub, tmp_path, repo="no name"))
+def test_refusals_are_one_sentence(root, hub, publish, tmp_path):
+    assert "does not know the token" in one_sentence(publish(root, token="hf_wrong"))
+    assert "--repo_id must be NAME/MODEL" in one_sentence(publish(root, repo="no name"))
     assert not hub.repos
     hub.read_only = True
-    said = one_sentence(publish(root, hub, tmp_path))
+    said = one_sentence(publish(root))
     assert f"the token may not write to {REPO}" in said and not hub.repos and not hub.objects
     hub.url = "http://127.0.0.1:9"  # nothing listens there
-    assert "could not be used" in one_sentence(publish(root, hub, tmp_path))
-    dry = publish(root, hub, tmp_path, "--dry_run", "true")
+    assert "could not be used" in one_sentence(publish(root))
+    dry = publish(root, "--dry_run", "true")
     assert dry.returncode == 0 and "not compared with the Hub" in dry.stdout and "could not be used" in dry.stderr
     plain = tmp_path / "plain"
     shutil.copytree(root, plain, ignore=shutil.ignore_patterns(".git"))
-    assert "is no git checkout" in one_sentence(publish(plain, hub, tmp_path))
+    assert "is no git checkout" in one_sentence(publish(plain))
 
 
 def test_safetensors_of_the_root_are_its_weights(tmp_path):
@@ -246,7 +295,7 @@ def test_safetensors_of_the_root_are_its_weights(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
+def test_a_finetuned_model_goes_to_its_own_repository(original, hub, publish, tmp_path):
     folder = tmp_path / "titles"
     size = len((original / "vocab.txt").read_text(encoding="utf-8").splitlines())
     model = tiny_model("classification", ["良い", "悪い"], size)
@@ -261,10 +310,8 @@ def test_a_finetuned_model_goes_to_its_own_repository(original, hub, tmp_path):
     }
     (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
     flags = ("--model_folder", str(folder))
-    assert "a repository of its own" in one_sentence(
-        publish(original, hub, tmp_path, *flags, repo="ysakuramoto/mobilebert-ja")
-    )
-    done = publish(original, hub, tmp_path, *flags, "--private", "true", repo="someone/reviews")
+    assert "a repository of its own" in one_sentence(publish(original, *flags, repo="ysakuramoto/mobilebert-ja"))
+    done = publish(original, *flags, "--private", "true", repo="someone/reviews")
     assert done.returncode == 0, done.stderr
     repo = hub.repos["someone/reviews"]
     assert repo.private
@@ -310,9 +357,9 @@ def as_printed(text: str, language: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, names, hub, publish, tmp_path):
     folder = names / "finetuned" / "ner"
-    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/names")
+    done = publish(original, "--model_folder", str(folder), repo="someone/names")
     assert done.returncode == 0, done.stderr
     files = hub.repos["someone/names"].files
     assert {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"} <= set(files)
@@ -322,18 +369,15 @@ def test_a_model_of_names_is_published_and_answers_as_its_card_prints(original, 
         head["library_name"] == "transformers" and head["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
     )
     assert "固有表現抽出に微調整した" in text and "F値(完全一致)" in text and "人名、地名" in text and "B-" not in text
-    command = [sys.executable, "-c", as_printed(text, "python")]
-    read = subprocess.run(command, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
-    assert read.returncode == 0, read.stderr
-    local = [*command[:2], command[2].replace("someone/names", str(folder))]
-    wanted = subprocess.run(local, capture_output=True, text=True, env=environment(hub, tmp_path), cwd=tmp_path)
-    assert read.stdout == wanted.stdout != ""
+    code = as_printed(text, "python")
+    wanted = said_here(code.replace("someone/names", str(folder)))
+    assert run_snippet(code, hub, tmp_path) == wanted != ""
 
 
 @pytest.mark.slow
-def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, names, hub, tmp_path):
+def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, names, hub, publish, tmp_path):
     folder = names / "compressed" / "ner" / "onnx"
-    done = publish(original, hub, tmp_path, "--model_folder", str(folder), repo="someone/fast-names")
+    done = publish(original, "--model_folder", str(folder), repo="someone/fast-names")
     assert done.returncode == 0, done.stderr
     files = hub.repos["someone/fast-names"].files
     assert set(files) == {

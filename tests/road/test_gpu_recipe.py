@@ -15,8 +15,10 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import load_file
 from transformers import AutoModel, MobileBertForPreTraining
 
+import export_checkpoint
+import pretrain
 from helpers.paths import ROOT, SCRIPTS
-from helpers.processes import run, wait_until
+from helpers.processes import call_entry, run, wait_until
 from mobilebert_ja.common.files import sha256_of
 from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.mobilebert import WORD_EMBEDDINGS_NAME, mobilebert_config
@@ -115,10 +117,10 @@ def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, 
     assert load_pretrained(student).dtype == AutoModel.from_pretrained(student).dtype == torch.float32
 
     # Back on a machine that has everything, the walk passes over the training and goes on with what it made.
-    again = run([sys.executable, *stage, "--data_dir", machine], machine)
+    again = call_entry(pretrain, *stage[1:], "--data_dir", machine, cwd=machine)
     assert again.returncode == 0 and "nothing to do" in again.stdout, again.stderr[-2000:]
-    export = [sys.executable, SCRIPTS / "export_checkpoint.py", "--config", RECIPE, "--work_dir", "work"]
-    done = run([*export, "--data_dir", machine], machine)
+    places = ["--config", RECIPE, "--work_dir", "work", "--data_dir", machine]
+    done = call_entry(export_checkpoint, *places, cwd=machine)
     assert done.returncode == 0, done.stderr[-2000:]
     released = json.loads((machine / "work" / "records" / "checkpoint.json").read_text())
     assert {"git_commit", "files"} <= released.keys() and "pytorch_model.bin" in released["files"]

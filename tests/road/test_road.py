@@ -12,10 +12,13 @@ import yaml
 from safetensors.torch import load_file
 from transformers import MobileBertForPreTraining
 
+import measure
 import pack_corpus
+import pretrain
+import reproduce
 import train_tokenizer
 from helpers.paths import ROOT, SCRIPTS
-from helpers.processes import call_entry, one_sentence, run, wait_until
+from helpers.processes import call_entry, one_sentence, run, run_stages_here, wait_until
 from mobilebert_ja.model.mobilebert import mobilebert_config
 
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1"]
@@ -45,13 +48,18 @@ def small_recipe() -> dict:
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory) -> dict:
-    """A folder where first distill.py was run with nothing there, then the rest of the road."""
+    """A folder where first distill.py was run with nothing there, then the rest of the road.
+
+    Both start processes; where a script is started a second time by the second, its main() is called here.
+    """
     folder = tmp_path_factory.mktemp("road")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(small_recipe()), encoding="utf-8")
     flags = ["--config", "recipe.yaml", "--work_dir", "work"]
     distill = run([*LAUNCH, SCRIPTS / "distill.py", *flags], folder)
     assert distill.returncode == 0, distill.stdout[-3000:] + distill.stderr[-3000:]
-    rest = run([sys.executable, SCRIPTS / "reproduce.py", *flags], folder)
+    with pytest.MonkeyPatch.context() as patch:
+        run_stages_here(patch, first_in_a_process=True)
+        rest = call_entry(reproduce, *flags, cwd=folder)
     assert rest.returncode == 0, rest.stdout[-3000:] + rest.stderr[-3000:]
     return {"folder": folder, "work": folder / "work", "distill": distill.stdout, "rest": rest.stdout, "flags": flags}
 
@@ -128,9 +136,7 @@ def test_finished_stage_is_passed_over_and_other_settings_are_refused(road):
 
 
 def test_the_vocabulary_is_measured(road):
-    command = [
-        sys.executable,
-        SCRIPTS / "measure.py",
+    arguments = [
         "tokenizer",
         *road["flags"],
         "--sentences",
@@ -142,7 +148,7 @@ def test_the_vocabulary_is_measured(road):
         "--records_dir",
         "quality-records",
     ]
-    done = run(command, road["folder"])
+    done = call_entry(measure, *arguments, cwd=road["folder"])
     assert done.returncode == 0, done.stderr[-2000:]
     metrics = json.loads((road["folder"] / "quality-records" / "tokenizer_quality.json").read_text())["metrics"]
     assert metrics["compared_sentences"] == 300 and metrics["different_sentences"] == 0
@@ -159,39 +165,31 @@ def test_an_existing_tokenizer_is_taken(road):
     assert first.read_bytes() == second.read_bytes()
 
 
-def pretrain(road: dict, output: str, *extra: str) -> list:
-    return [
-        sys.executable,
-        SCRIPTS / "pretrain.py",
-        *road["flags"],
-        "--model",
-        "student",
-        "--max_steps",
-        "40",
-        "--per_device_train_batch_size",
-        "8",
-        "--logging_steps",
-        "1",
-        "--output_dir",
-        output,
-        "--records_dir",
-        output + "-records",
-        *extra,
-    ]
+def flags_of(road: dict, output: str, *extra: object) -> list:
+    """Flags of pretrain.py for a student in the road's folder, trained for 40 steps."""
+    sizes = ["--max_steps", "40", "--per_device_train_batch_size", "8", "--logging_steps", "1"]
+    places = ["--output_dir", output, "--records_dir", output + "-records"]
+    return [*road["flags"], "--model", "student", *sizes, *places, *extra]
+
+
+def pretrained(road: dict, output: str, *extra: object) -> subprocess.CompletedProcess[str]:
+    """pretrain.py with these flags, in this process."""
+    return call_entry(pretrain, *flags_of(road, output, *extra), cwd=road["folder"])
 
 
 def test_killed_and_started_again_it_is_the_undisturbed_run(road):
     folder = road["folder"]
-    whole = run(pretrain(road, "whole"), folder)
+    whole = pretrained(road, "whole")
     assert whole.returncode == 0, whole.stderr[-2000:]
-    command = [str(part) for part in pretrain(road, "killed", "--save_seconds", "0.2")]
+    flags = flags_of(road, "killed", "--save_seconds", "0.2")
+    command = [str(part) for part in (sys.executable, SCRIPTS / "pretrain.py", *flags)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     latest = folder / "killed.partial" / "checkpoints" / "latest.json"
     wait_until(latest.exists, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "killed").exists(), "it finished before it could be killed"
-    resumed = run(command, folder)
+    resumed = call_entry(pretrain, *flags, cwd=folder)
     assert resumed.returncode == 0 and "goes on from step" in resumed.stdout, resumed.stderr[-2000:]
     first, second = (load_file(folder / name / "model.safetensors") for name in ("whole", "killed"))
     assert first.keys() == second.keys() and all(first[key].equal(second[key]) for key in first)
@@ -199,11 +197,11 @@ def test_killed_and_started_again_it_is_the_undisturbed_run(road):
 
 def test_a_shallow_student_is_grown_and_trained_on(road):
     folder, work = road["folder"], road["work"]
-    shallow = pretrain(road, "shallow", "--model", "shallow", "--num_hidden_layers", "2", "--model_name_or_path", "")
-    done = run([*shallow, "--output_dir", work / "shallow", "--lr_scheduler_type", "constant"], folder)
+    begun = ("--model", "shallow", "--num_hidden_layers", "2", "--model_name_or_path", "")
+    done = pretrained(road, "shallow", *begun, "--output_dir", work / "shallow", "--lr_scheduler_type", "constant")
     assert done.returncode == 0, done.stderr[-2000:]
-    grown = pretrain(road, "grown", "--model_name_or_path", "shallow", "--num_hidden_layers", "6")
-    done = run([*grown, "--learning_rate", "1e-4"], folder)
+    grow = ("--model_name_or_path", "shallow", "--num_hidden_layers")
+    done = pretrained(road, "grown", *grow, "6", "--learning_rate", "1e-4", "--max_steps", "4")
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((folder / "grown" / "config.json").read_text())["num_hidden_layers"] == 6
     first = json.loads((work / "shallow" / "record.json").read_text())
@@ -212,7 +210,7 @@ def test_a_shallow_student_is_grown_and_trained_on(road):
     assert first["metrics"]["history"][-1]["learning_rate"] == first["settings"]["learning_rate"]
     start, end = (first["metrics"][when]["mlm_loss"] for when in ("before", "after"))
     assert second["before"]["mlm_loss"] < (start + end) / 2  # what was learned is not lost
-    refused = run(pretrain(road, "odd", "--model_name_or_path", "shallow", "--num_hidden_layers", "3"), folder)
+    refused = pretrained(road, "odd", *grow, "3")
     assert refused.returncode == 1 and "grows to a multiple of 2" in refused.stderr
 
 
@@ -242,10 +240,10 @@ def test_compiled_blocks_and_a_tracker_through_accelerate(road):
     """Every block compiled once, by accelerate's own setting, and the curve in TensorBoard: the same losses."""
     changes = ("--max_steps", "4", "--mlm_probability", "0.3", "--final_mlm_probability", "0.15")
     changes += ("--mlm_probability_steps", "4")  # the head's input changes its shape, the blocks' does not
-    eager = run(pretrain(road, "eager", *changes), road["folder"])
+    eager = pretrained(road, "eager", *changes)
     assert eager.returncode == 0, eager.stderr[-2000:]
     compiled = run(
-        pretrain(road, "compiled", *changes, "--report_to", "tensorboard"),
+        [sys.executable, SCRIPTS / "pretrain.py", *flags_of(road, "compiled", *changes, "--report_to", "tensorboard")],
         road["folder"],
         env={
             **os.environ,
@@ -263,7 +261,7 @@ def test_compiled_blocks_and_a_tracker_through_accelerate(road):
     )
     assert 0 <= second["data_wait_share"] < 1 and 0 < first["flop_utilisation"] < 1
     assert list((road["work"] / "logs").glob("**/events.out.tfevents*"))
-    unknown = run(pretrain(road, "untracked", "--report_to", "no_such_tracker"), road["folder"])
+    unknown = pretrained(road, "untracked", "--report_to", "no_such_tracker")
     assert unknown.returncode == 1 and "accelerate knows no such tracker" in unknown.stderr
 
 
@@ -271,9 +269,11 @@ def test_the_same_student_goes_on_with_longer_rows(road):
     """128 tokens first, 512 later; here 64 and 128."""
     folder, work = road["folder"], road["work"]
     sizes = ("--num_hidden_layers", "2", "--max_seq_length", "64")  # the recipe has no section for this part
-    short = pretrain(road, "short", "--model", "short", "--model_name_or_path", "", *sizes)
-    assert run([*short, "--output_dir", work / "short"], folder).returncode == 0
-    longer = run(pretrain(road, "longer", "--model_name_or_path", "short", "--max_seq_length", "128"), folder)
+    begun = ("--model", "short", "--model_name_or_path", "", *sizes)
+    short = pretrained(road, "short", *begun, "--output_dir", work / "short")
+    assert short.returncode == 0, short.stderr[-2000:]
+    going_on = ("--model_name_or_path", "short", "--max_seq_length", "128", "--max_steps", "4")
+    longer = pretrained(road, "longer", *going_on)
     assert longer.returncode == 0, longer.stderr[-2000:]
     first = json.loads((work / "short" / "record.json").read_text())
     second = json.loads((folder / "longer" / "record.json").read_text())
@@ -289,14 +289,15 @@ def test_two_processes(road):
         "torch.distributed.run",
         "--nproc_per_node",
         "2",
-        *pretrain(road, "two", "--max_steps", "4")[1:],
+        SCRIPTS / "pretrain.py",
+        *flags_of(road, "two", "--max_steps", "4"),
     ]
     done = run(command, road["folder"], env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((road["folder"] / "two" / "record.json").read_text())["metrics"]
     assert metrics["num_processes"] == 2 and metrics["tokens_seen"] == 4 * 2 * 8 * 64
     # One process that takes the same rows in two micro-batches a step sees the same losses.
-    one = run(pretrain(road, "one", "--max_steps", "4", "--gradient_accumulation_steps", "2"), road["folder"])
+    one = pretrained(road, "one", "--max_steps", "4", "--gradient_accumulation_steps", "2")
     assert one.returncode == 0, one.stderr[-2000:]
     alone = json.loads((road["folder"] / "one" / "record.json").read_text())["metrics"]
     for first, second in zip(metrics["history"], alone["history"], strict=True):

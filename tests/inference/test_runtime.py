@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-import predict
+import predict as predict_script
 from helpers.fast_models import tiny_model
 from helpers.paths import SCRIPTS
 from helpers.processes import WITHOUT_TORCH, call_entry, one_sentence, run, with_package
@@ -369,4 +369,4 @@ def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
 
 
 def test_predict_without_a_folder_is_one_sentence():
-    assert "arguments are required: folder" in one_sentence(call_entry(predict))
+    assert "arguments are required: folder" in one_sentence(call_entry(predict_script))

@@ -201,6 +201,7 @@ class Fails(PipelineStep):
         raise UserError(f"task {rank} met bad input")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_task_that_fails_ends_the_pass(tmp_path, workers):
     def executor(logs: Path):

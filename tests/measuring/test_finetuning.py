@@ -63,6 +63,7 @@ def test_shares_that_are_none(measured, shares, words):
     assert words in measured("learning_curve", "--shares", shares).error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["livedoor", "ner"])
 def test_this_loop_and_the_trainer_take_turns(work, measured, task):
     done = measured("finetuning", "--task", task, "--examples", "24", "--repetitions", "2")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from helpers.measurements import run_measurement
 from helpers.random_shards import write_random_shards
 from mobilebert_ja.common.files import read_json
@@ -21,6 +23,7 @@ SECTION = {
 }
 
 
+@pytest.mark.slow
 def test_this_loop_and_the_trainer_take_turns(tmp_path, capsys):
     write_random_shards(tmp_path)
     (tmp_path / "recipe.yaml").write_text(json.dumps({"pretrain_student": SECTION}), encoding="utf-8")

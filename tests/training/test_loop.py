@@ -22,6 +22,8 @@ from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_adamw, make_optimizers
 from mobilebert_ja.training.pace import constant_schedule, linear_schedule
 
+pytestmark = pytest.mark.slow  # every test here trains
+
 
 def small_model() -> nn.Module:
     torch.manual_seed(7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -88,8 +89,9 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _render(template: str, records: dict[str, Any], page: Page) -> str:
-    environment = Environment(
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -98,31 +100,37 @@ def _render(template: str, records: dict[str, Any], page: Page) -> str:
         autoescape=False,
     )
 
+
+def _render(template: str, records: dict[str, Any], page: Page) -> str:
     def bound(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments: function(records, *arguments)
 
-    return environment.get_template(template).render(
-        metadata=metadata(records),
-        practice=checkpoint.is_practice(records),
-        page=page,
-        figures=page.figures,
-        picture=picture,
-        table=table,
-        tasks=TASKS,
-        find=bound(find),
-        percent=percent,
-        number=number,
-        megabytes=megabytes,
-        minutes=minutes,
-        myriads=myriads,
-        ablation_tables=ablation_tables(records),
-        in_japanese=in_japanese,
-        scores=scores,
-        checkpoint=checkpoint,
-        speed=speed,
-        summary=summary,
-        records=records,
-        missing=MISSING,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            metadata=metadata(records),
+            practice=checkpoint.is_practice(records),
+            page=page,
+            figures=page.figures,
+            picture=picture,
+            table=table,
+            tasks=TASKS,
+            find=bound(find),
+            percent=percent,
+            number=number,
+            megabytes=megabytes,
+            minutes=minutes,
+            myriads=myriads,
+            ablation_tables=ablation_tables(records),
+            in_japanese=in_japanese,
+            scores=scores,
+            checkpoint=checkpoint,
+            speed=speed,
+            summary=summary,
+            records=records,
+            missing=MISSING,
+        )
     )
 
 

@@ -115,9 +115,9 @@ def costs(settings: CostSettings) -> dict[str, Any]:
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
 
 
-def table(settings: CostSettings) -> str:
-    """The Markdown table over both recipes, and under it what it assumes."""
-    found = costs(settings)
+def table(found: dict[str, Any]) -> str:
+    """The Markdown table over both recipes of what `costs` found, and under it what is assumed."""
+    assumed = found["assumed"]
     lines = [
         "| recipe | stage | tokens | GFLOP per token | one H100 | eight H100 | two CPU cores |",
         "|---|---|---|---|---|---|---|",
@@ -136,10 +136,10 @@ def table(settings: CostSettings) -> str:
         [
             *lines,
             "",
-            f"Assumed: an H100 does {settings.teacher_utilisation:.0%} of its data sheet's 989 TFLOP/s in the "
-            f"teacher's products and {settings.student_utilisation:.0%} in the student's, eight of them "
-            f"{settings.scaling_of_eight:.0%} of eight times that; ${settings.dollars_per_gpu_hour:.2f} an hour for "
-            f"an H100, ${settings.dollars_per_cpu_hour:.2f} for two cores. Measured: "
+            f"Assumed: an H100 does {assumed['teacher_utilisation']:.0%} of its data sheet's 989 TFLOP/s in the "
+            f"teacher's products and {assumed['student_utilisation']:.0%} in the student's, eight of them "
+            f"{assumed['scaling_of_eight']:.0%} of eight times that; ${assumed['dollars_per_gpu_hour']:.2f} an hour "
+            f"for an H100, ${assumed['dollars_per_cpu_hour']:.2f} for two cores. Measured: "
             f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "
             "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: any GPU.",
         ]
@@ -148,6 +148,7 @@ def table(settings: CostSettings) -> str:
 
 def main() -> None:
     settings = parse_settings(CostSettings, __doc__)  # type: ignore[type-var]  # no stage: it has no folders
+    found = costs(settings)
     if settings.record_file:
-        write_json(Path(settings.record_file), {"command": same_command_line(), "metrics": costs(settings)})
-    print(table(settings))
+        write_json(Path(settings.record_file), {"command": same_command_line(), "metrics": found})
+    print(table(found))

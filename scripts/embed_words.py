@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.paths import WORD_EMBEDDINGS_NAME
 from mobilebert_ja.plans import word_vector_stage
 from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
-from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.pretraining.shards import Shards, vocabulary_of
 from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, nearest, word_vectors
 from mobilebert_ja.settings import WordVectorSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 SHOWN_WORDS = 12  # words whose neighbours the record holds, so that a reader can judge the vectors
 SHOWN_NEIGHBOURS = 5
@@ -32,12 +31,7 @@ def main() -> None:
     if stage.is_done(settings.overwrite):
         return
     shards = Shards(stage.inputs["shards_dir"], "train")
-    vocabulary = list(read_vocabulary(stage.inputs["tokenizer"]))
-    if len(vocabulary) != shards.index["vocab_size"]:
-        raise UserError(
-            f"{stage.inputs['tokenizer']} has {len(vocabulary)} entries, the shards were packed with "
-            f"{shards.index['vocab_size']}."
-        )
+    vocabulary = vocabulary_of(shards, stage.inputs["tokenizer"])
     stage.begin()
     counts, frequencies = cooccurrence_counts(shards, settings.window, settings.mixture)
     vectors = word_vectors(counts, settings.embedding_size, settings.seed)

@@ -13,12 +13,11 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.plans import guide_stage
 from mobilebert_ja.pretraining.guide import Guide, write_guide
-from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.pretraining.shards import Shards, vocabulary_of
 from mobilebert_ja.settings import GuideSettings, parse_settings
-from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 
 @exit_on_user_error
@@ -28,12 +27,7 @@ def main() -> None:
     if stage.is_done(settings.overwrite):
         return
     shards = Shards(stage.inputs["shards_dir"], "train")
-    vocabulary = list(read_vocabulary(stage.inputs["tokenizer"]))
-    if len(vocabulary) != shards.index["vocab_size"]:
-        raise UserError(
-            f"{settings.tokenizer} has {len(vocabulary)} entries, the shards were packed with "
-            f"{shards.index['vocab_size']}."
-        )
+    vocabulary = vocabulary_of(shards, stage.inputs["tokenizer"])
     accelerator = Accelerator()
     guide = Guide(
         str(settings.guide_model_name_or_path),

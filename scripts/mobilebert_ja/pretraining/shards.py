@@ -19,6 +19,7 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
+from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 INDEX_NAME = "index.json"
 PARTS = ("tokens", "sentences", "documents")
@@ -103,6 +104,16 @@ class Shards:
     @property
     def total_tokens(self) -> int:
         return sum(len(source.tokens) for source in self.sources)
+
+
+def vocabulary_of(shards: Shards, path: Path) -> list[str]:
+    """The entries of a vocab.txt in their order. Raises `UserError` unless the shards were packed with as many."""
+    vocabulary = list(read_vocabulary(path))
+    if len(vocabulary) != shards.index["vocab_size"]:
+        raise UserError(
+            f"{path} has {len(vocabulary)} entries, the shards were packed with {shards.index['vocab_size']}."
+        )
+    return vocabulary
 
 
 def parse_mixture(text: str) -> list[tuple[str, float]]:

@@ -99,9 +99,10 @@ def test_bytes_keep_what_varies():
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(500, 3)) * [5, 2, 0.01]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:3] + 7
     reduction = Reduction.fitted(states.astype(np.float32), 2)
-    kept = reduction.to_bytes(states) * reduction.scale @ reduction.components.T + reduction.mean
+    kept = reduction.from_bytes(reduction.to_bytes(states))
     unexplained = np.square(kept - states).sum() / np.square(states - states.mean(0)).sum()
     assert unexplained < 1e-3  # the third direction, what was clipped, and rounding
+    assert reduction.unexplained == pytest.approx(unexplained, rel=1e-3)
     with pytest.raises(UserError, match="--guide_dimensions 9"):
         Reduction.fitted(states.astype(np.float32), 9)
 
@@ -129,7 +130,7 @@ def test_a_run_that_was_cut_off_goes_on(encoder, tmp_path, monkeypatch):
         write_guide(resumed, shards, ENTRIES, guide, SETTINGS)
     assert (resumed / "news.npy").is_file() and not (resumed / "wiki.npy").exists()
     monkeypatch.undo()
-    write_guide(resumed, shards, ENTRIES, guide_of(encoder), SETTINGS)
+    assert write_guide(resumed, shards, ENTRIES, guide_of(encoder), SETTINGS) == counts
     assert sorted(path.name for path in resumed.iterdir()) == sorted(path.name for path in whole.iterdir())
     for path in whole.glob("*.npy"):
         assert path.read_bytes() == (resumed / path.name).read_bytes()

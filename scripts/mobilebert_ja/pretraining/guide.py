@@ -9,6 +9,7 @@ principal components and stored in 8 bits.
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,11 +164,13 @@ class Reduction:
 
     Attributes:
         mean: [width]. components: [width, dimensions]. scale: [dimensions], the size of one step.
+        unexplained: the share of the sample's variance that the bytes leave out.
     """
 
     mean: np.ndarray
     components: np.ndarray
     scale: np.ndarray
+    unexplained: float = 0.0
 
     @classmethod
     def fitted(cls, states: np.ndarray, dimensions: int) -> Reduction:
@@ -181,11 +184,18 @@ class Reduction:
         values, directions = np.linalg.eigh(centred.T @ centred / len(centred))
         chosen = directions[:, ::-1][:, :dimensions]
         spread = np.sqrt(np.maximum(values[::-1][:dimensions], 1e-12))
-        return cls(mean.astype(np.float32), chosen.astype(np.float32), (spread * _CLIPPED / _STEPS).astype(np.float32))
+        scale = spread * _CLIPPED / _STEPS
+        made = cls(mean.astype(np.float32), chosen.astype(np.float32), scale.astype(np.float32))
+        left_out = np.square(made.from_bytes(made.to_bytes(states)) - states).sum()
+        return dataclasses.replace(made, unexplained=float(left_out / max(np.square(centred).sum(), 1e-12)))
 
     def to_bytes(self, states: np.ndarray) -> np.ndarray:
         """int8 [tokens, dimensions] of float [tokens, width]."""
         return np.clip(np.rint((states - self.mean) @ self.components / self.scale), -_STEPS, _STEPS).astype(np.int8)
+
+    def from_bytes(self, answers: np.ndarray) -> np.ndarray:
+        """float32 [tokens, width], as near to the states as the bytes [tokens, dimensions] know."""
+        return (answers * self.scale) @ self.components.T + self.mean
 
 
 def write_guide(
@@ -202,7 +212,6 @@ def write_guide(
         names = ", ".join(sorted({source.part for source in shards.sources}))
         raise UserError(f"--sources {settings.sources}: no source matches; there are {names}.")
     reduction = _reduction(folder, chosen, vocabulary, guide, settings)
-    error = total = 0.0
     tokens = 0
     bar = progress_bar(total=sum(len(each.tokens) for each in chosen), desc="asking the guide", unit="token")
     for source in chosen:
@@ -216,9 +225,6 @@ def write_guide(
                 here = slice(stretch.first, stretch.first + len(states))
                 known = states.any(axis=1)
                 answers[here][known] = reduction.to_bytes(states[known])
-                kept = answers[here][known] * reduction.scale @ reduction.components.T + reduction.mean
-                error += float(np.square(kept - states[known]).sum())
-                total += float(np.square(states[known] - reduction.mean).sum())
                 bar.update(len(states))
             partial = target.with_suffix(".partial")
             with open(partial, "wb") as stream:
@@ -236,7 +242,7 @@ def write_guide(
         "tokens": tokens,
         "sources": len(chosen),
         "dimensions": settings.guide_dimensions,
-        "unexplained": error / max(total, 1e-12),
+        "unexplained": reduction.unexplained,
     }
 
 
@@ -247,7 +253,7 @@ def _reduction(
     path = folder / "reduction.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as stored:
-            return Reduction(stored["mean"], stored["components"], stored["scale"])
+            return Reduction(stored["mean"], stored["components"], stored["scale"], float(stored["unexplained"]))
     pool = [each for source in chosen for each in stretches(source, vocabulary, settings.max_tokens)]
     wanted = max(
         1, round(len(pool) * min(1.0, settings.sample_tokens / max(1, sum(len(each.spans) for each in pool))))
@@ -256,7 +262,7 @@ def _reduction(
     states = np.concatenate([states[states.any(axis=1)] for _, states in guide.ask(sample, settings.batch_size)])
     fitted = Reduction.fitted(states, settings.guide_dimensions)
     with open(path.with_suffix(".partial"), "wb") as stream:
-        np.savez(stream, mean=fitted.mean, components=fitted.components, scale=fitted.scale)
+        np.savez(stream, **vars(fitted))
     path.with_suffix(".partial").rename(path)
     return fitted
 

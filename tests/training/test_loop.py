@@ -254,15 +254,16 @@ def test_a_step_of_lamb_by_hand():
     assert torch.allclose(model.weight, before - 0.01 * before.norm() / update.norm() * update, atol=1e-6)
 
 
-def test_lamb_resumes_too(tmp_path):
+def assert_it_resumes(tmp_path, make_model, optimizer):
+    """Interrupted at the fifth step and started again, training ends with the weights of an undisturbed run."""
+
     def run(folder, stop=None):
         settings = TrainingSettings(learning_rate=1e-2)
-        model = small_model()
-
+        model = make_model()
         run_training(
             Accelerator(),
             model,
-            make_optimizers(model, settings, "lamb"),
+            make_optimizers(model, settings, optimizer),
             batch,
             loss_function,
             settings,
@@ -276,6 +277,10 @@ def test_lamb_resumes_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", stop=4)
     assert equal(undisturbed, run(tmp_path / "b"))
+
+
+def test_lamb_resumes_too(tmp_path):
+    assert_it_resumes(tmp_path, small_model, "lamb")
 
 
 def test_muon_resumes_too(tmp_path):
@@ -295,32 +300,16 @@ def test_muon_resumes_too(tmp_path):
         def forward(self, x):
             return self.body(x)
 
-    def run(folder, stop=None):
-        settings = TrainingSettings(learning_rate=1e-2)
+    def seeded() -> Model:
         torch.manual_seed(1)
-        model = Model()
-        optimizers = make_optimizers(model, settings, "muon")
-        assert [type(each).__name__ for each in optimizers] == ["Muon", "AdamW"]
-        covered = sum(p.numel() for each in optimizers for group in each.param_groups for p in group["params"])
-        assert covered == sum(p.numel() for p in model.parameters())
+        return Model()
 
-        run_training(
-            Accelerator(),
-            model,
-            optimizers,
-            batch,
-            loss_function,
-            settings,
-            max_steps=10,
-            folder=folder,
-            before_step=interrupt_at(stop),
-        )
-        return model.state_dict()
-
-    undisturbed = run(tmp_path / "a")
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "b", stop=4)
-    assert equal(undisturbed, run(tmp_path / "b"))
+    model = seeded()
+    optimizers = make_optimizers(model, TrainingSettings(), "muon")
+    assert [type(each).__name__ for each in optimizers] == ["Muon", "AdamW"]
+    covered = sum(p.numel() for each in optimizers for group in each.param_groups for p in group["params"])
+    assert covered == sum(p.numel() for p in model.parameters())
+    assert_it_resumes(tmp_path, seeded, "muon")
 
 
 def test_divergence_stops_with_a_sentence(tmp_path):

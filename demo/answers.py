@@ -47,7 +47,7 @@ class Models:
 
 def work_dirs() -> list[Path]:
     """Folders in which the road may have left models, the real ones before the tiny ones."""
-    known = [ROOT / "work" / name for name in ("gpu30", "cpu")] + [ROOT / "work", ROOT / "work" / "tiny"]
+    known = [ROOT / "work" / name for name in ("gpu", "cpu")] + [ROOT / "work", ROOT / "work" / "tiny"]
     return [folder for folder in known if folder.is_dir()]
 
 

@@ -11,13 +11,13 @@ the files that are missing.
 from __future__ import annotations
 
 import torch
-from accelerate import Accelerator
 
 from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.plans import guide_stage
 from mobilebert_ja.pretraining.guide import Guide, write_guide
 from mobilebert_ja.pretraining.shards import Shards, vocabulary_of
 from mobilebert_ja.settings import GuideSettings, parse_settings
+from mobilebert_ja.training.accelerator import make_accelerator
 
 
 @exit_on_user_error
@@ -28,7 +28,7 @@ def main() -> None:
         return
     shards = Shards(stage.inputs["shards_dir"], "train")
     vocabulary = vocabulary_of(shards, stage.inputs["tokenizer"])
-    accelerator = Accelerator()
+    accelerator = make_accelerator()
     guide = Guide(
         str(settings.guide_model_name_or_path),
         settings.guide_layer,

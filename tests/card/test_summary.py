@@ -177,7 +177,7 @@ def test_recipes_with_time_and_cost(records):
     records["cost"] = {
         "metrics": {
             "recipes": {
-                "gpu30": {
+                "gpu": {
                     "seconds": {"one_h100": 1740.0, "eight_h100": 240.0},
                     "dollars": {"one_h100": 1.3, "eight_h100": 2.4},
                 },
@@ -207,7 +207,7 @@ def test_recipes_with_time_and_cost(records):
         ["H100 1基で 13 日、8基で 41 時間(見積もり、学習のみ)", "$936、$987 |"],
     ]
     assert "1時間 $3.10" in text and "教師モデルで 43.0 %、生徒モデルで 17.0 %" in text
-    records["pretraining"]["command"] = "scripts/pretrain.py --config recipes/gpu30.yaml"
+    records["pretraining"]["command"] = "scripts/pretrain.py --config recipes/gpu.yaml"
     records["pretraining"]["hardware"]["accelerator"] = "A GPU"
     assert "| A GPU で 60 分(実測、学習のみ) | $3.10 |" in rendered(records)
 

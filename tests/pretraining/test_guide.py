@@ -1,5 +1,6 @@
 """A guide: the packed corpus as stretches of text, an encoder's states per token, kept as bytes, and learned."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,7 +14,7 @@ import pretrain
 from helpers.encoders import PIECES, make_encoder
 from helpers.processes import call_entry
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.pretraining.guide import Guide, GuideHead, GuideVectors, Reduction, Stretch, stretches, write_guide
+from mobilebert_ja.pretraining.guide import Guide, GuideHead, GuideVectors, Reduction, Stretch, Stretches, write_guide
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
 from mobilebert_ja.settings import GuideSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
@@ -48,19 +49,19 @@ NEWS = [
 
 def test_stretches_hold_every_token_once_and_keep_documents_apart(tmp_path):
     (source,) = make_shards(tmp_path / "s", news=NEWS).sources
-    found = list(stretches(source, ENTRIES, 4))
+    found = list(Stretches([source], ENTRIES, 4))
     assert [each.text for each in found] == ["犬走る猫寝る", "東京大阪行く", "犬猫走る寝る", "住む"]
     assert [each.first for each in found] == [0, 4, 7, 11]
     assert [len(each.spans) for each in found] == [4, 3, 4, 1]
     assert found[1].spans.tolist() == [[0, 2], [2, 4], [4, 6]]
     # A sentence that does not fit beside the one before begins a stretch of its own.
-    assert [each.text for each in stretches(source, ENTRIES, 3)][:3] == ["犬走る", "猫寝る", "東京大阪行く"]
+    assert [each.text for each in Stretches([source], ENTRIES, 3)][:3] == ["犬走る", "猫寝る", "東京大阪行く"]
 
 
 def test_latin_words_get_their_space_back_and_unknown_tokens_have_no_text(tmp_path):
     documents = [[[*ids("New", "York", "##er"), UNKNOWN, *ids("犬")]]]
     (source,) = make_shards(tmp_path / "s", news=documents).sources
-    (found,) = stretches(source, ENTRIES, 10)
+    (found,) = Stretches([source], ENTRIES, 10)
     assert found.text == "New Yorker犬"
     assert found.spans.tolist() == [[0, 3], [4, 8], [8, 10], [10, 10], [10, 11]]
 
@@ -77,7 +78,9 @@ def guide_of(encoder, layer=1):
 def test_states_are_means_over_characters(encoder):
     stretch = Stretch(0, "東京大阪行く", np.array([[0, 2], [2, 3], [3, 3], [3, 6]]))
     short = Stretch(0, "犬", np.array([[0, 1]]))
-    states, _ = guide_of(encoder).states([stretch, short])  # the shorter one is padded
+    guide = guide_of(encoder)
+    states = guide.states(guide.question([stretch, short])).numpy()  # the shorter one is padded
+    assert len(states) == 5
     model = BertModel.from_pretrained(encoder, add_pooling_layer=False).eval()
     pieces = [PIECES.index(piece) for piece in ("<s>", "▁query:", "▁", *"東京大阪行く", "</s>")]
     with torch.inference_mode():
@@ -99,7 +102,7 @@ def test_bytes_keep_what_varies():
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(500, 3)) * [5, 2, 0.01]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:3] + 7
     reduction = Reduction.fitted(states.astype(np.float32), 2)
-    kept = reduction.from_bytes(reduction.to_bytes(states))
+    kept = reduction.from_bytes(reduction.to_bytes(torch.from_numpy(states)))
     unexplained = np.square(kept - states).sum() / np.square(states - states.mean(0)).sum()
     assert unexplained < 1e-3  # the third direction, what was clipped, and rounding
     assert reduction.unexplained == pytest.approx(unexplained, rel=1e-3)
@@ -119,18 +122,19 @@ def test_a_run_that_was_cut_off_goes_on(encoder, tmp_path, monkeypatch):
     guide = guide_of(encoder)
     ask, asked = guide.ask, []
 
-    def stops(source, batch_size):
-        asked.append(source)
+    def stops(*question):
+        asked.append(question)
         if len(asked) == 3:  # after the sample and the first source
             raise KeyboardInterrupt
-        return ask(source, batch_size)
+        return ask(*question)
 
     monkeypatch.setattr(guide, "ask", stops)
     with pytest.raises(KeyboardInterrupt):
         write_guide(resumed, shards, ENTRIES, guide, SETTINGS)
     assert (resumed / "news.npy").is_file() and not (resumed / "wiki.npy").exists()
     monkeypatch.undo()
-    assert write_guide(resumed, shards, ENTRIES, guide_of(encoder), SETTINGS) == counts
+    others = dataclasses.replace(SETTINGS, dataloader_num_workers=2)  # who makes the texts changes nothing
+    assert write_guide(resumed, shards, ENTRIES, guide_of(encoder), others) == counts
     assert sorted(path.name for path in resumed.iterdir()) == sorted(path.name for path in whole.iterdir())
     for path in whole.glob("*.npy"):
         assert path.read_bytes() == (resumed / path.name).read_bytes()

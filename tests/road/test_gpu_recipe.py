@@ -1,5 +1,6 @@
-"""recipes/gpu30.yaml as it stands, rehearsed on a CPU: on a machine with packed shards, word vectors and little else
-it is killed and goes on, and the rest of the road takes what it leaves. Only sizes are given on the command line."""
+"""recipes/gpu.yaml as it stands, rehearsed on a CPU: on a machine with packed shards, word vectors, an encoder and
+little else a guide is asked, the first part is killed and goes on, the second follows, and the rest of the road takes
+what they leave. Only sizes are given on the command line."""
 
 import json
 import os
@@ -17,6 +18,7 @@ from transformers import AutoModel, MobileBertForPreTraining
 
 import export_checkpoint
 import pretrain
+from helpers.encoders import make_encoder
 from helpers.paths import ROOT, SCRIPTS
 from helpers.processes import call_entry, run, wait_until
 from mobilebert_ja.common.files import sha256_of
@@ -27,7 +29,7 @@ from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, word_vec
 from mobilebert_ja.settings import PretrainSettings, from_recipe
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS, read_vocabulary, save_tokenizer
 
-RECIPE = ROOT / "recipes" / "gpu30.yaml"
+RECIPE = ROOT / "recipes" / "gpu.yaml"
 PARTS = ("wikipedia_made", "aozora", "japan_law", "msdocs_made")  # those that the recipe's mixture names
 LACKING = (
     "fugashi unidic_lite datasets datatrove evaluate orjson xxhash backports.zstd pytorch_optimizer matplotlib jinja2 "
@@ -44,7 +46,8 @@ SIZES = {
     "max_seq_length": 32,
     "eval_rows": 8,
     "max_steps": STEPS,
-    "eval_seconds": 0.2,
+    "dataloader_num_workers": 2,
+    "logging_steps": 20,
     "max_shard_size": f"{LIMIT // 1000}KB",
 }
 pytestmark = pytest.mark.slow
@@ -52,7 +55,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory) -> Path:
-    """A folder with work/{shards,tokenizer,embeddings} and nothing else."""
+    """A folder with work/{shards,tokenizer,embeddings}, an encoder and nothing else."""
     folder = tmp_path_factory.mktemp("gpu")
     work = folder / "work"
     save_tokenizer(SPECIAL_TOKENS + UNUSED_TOKENS + [f"w{number}" for number in range(1985)], work / "tokenizer")
@@ -67,12 +70,13 @@ def machine(tmp_path_factory) -> Path:
     (work / "embeddings").mkdir()
     counted, _ = cooccurrence_counts(Shards(work / "shards", "train"), 5)
     np.save(work / "embeddings" / WORD_EMBEDDINGS_NAME, word_vectors(counted, SIZES["embedding_size"], 0))
+    make_encoder(folder / "encoder")
     return folder
 
 
 def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, tmp_path):
     sizes = [part for name, value in SIZES.items() for part in (f"--{name}", value)]
-    stage = [SCRIPTS / "pretrain.py", "--config", RECIPE, "--work_dir", "work", "--model", "student", *sizes]
+    places = ["--config", RECIPE, "--work_dir", "work"]
     # The file for one GPU as it stands, but for the compiler behind the compiled blocks, which may be missing here.
     launch = [
         sys.executable,
@@ -85,42 +89,58 @@ def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, 
     ]
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({LACKING.split()!r}))\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
-    command = [str(part) for part in (*launch, *stage)]
+
+    def command(script: str, *flags) -> list[str]:
+        return [str(part) for part in (*launch, SCRIPTS / script, *places, *flags)]
+
+    small = ("--guide_layer", 1, "--guide_dimensions", 4, "--dataloader_num_workers", 2)
+    done = run(command("guide_corpus.py", "--guide_model_name_or_path", "encoder", *small), machine, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    guided = {path.name for path in (machine / "work" / "guide").glob("*-*.npy")}
+    assert guided == {"wikipedia_made-00000.npy"}  # of the parts that there are, the only one that the recipe names
+
+    often = ("--save_seconds", 0.2, "--eval_seconds", 0.2)
     first = subprocess.Popen(
-        [*command, "--save_seconds", "0.2"],
+        command("pretrain.py", "--model", "short", *sizes, *often),
         cwd=machine,
         env=environment,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    partial = machine / "work" / "student.partial"
+    partial = machine / "work" / "short.partial"
     wait_until((partial / "checkpoints" / "latest.json").exists, first)
     os.killpg(first.pid, signal.SIGKILL)  # accelerate's launcher and the training that it started
     first.wait()
-    assert partial.exists() and not (machine / "work" / "student").exists(), "it ended before it could be killed"
+    assert partial.exists() and not (machine / "work" / "short").exists(), "it ended before it could be killed"
 
-    done = run(command, machine, env=environment)
+    done = run(command("pretrain.py", "--model", "short", *sizes, *often), machine, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "goes on from step" in done.stdout and f"step {STEPS}/{STEPS} (100%)" in done.stdout
     assert "held-out at step" in done.stdout
-    student = machine / "work" / "student"
-    record = json.loads((student / "record.json").read_text())
+    record = json.loads((machine / "work" / "short" / "record.json").read_text())
     metrics, settings = record["metrics"], record["settings"]
     assert metrics["steps"] == STEPS and metrics["precision"] == "bf16" and metrics["history"][-1]["step"] == STEPS
     assert [point["step"] for point in metrics["history"]] == sorted({point["step"] for point in metrics["history"]})
     assert all(point["tokens"] == point["step"] * 4 * 32 for point in metrics["heldout_history"])
+    assert all("guide_loss" in point for point in metrics["history"])
     assert settings["word_embeddings"] == "embeddings" and settings["optimizer"] == "muon"  # the recipe's
+
+    stage = ("--model", "student", *sizes, "--max_seq_length", 64)
+    done = run(command("pretrain.py", *stage), machine, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    student = machine / "work" / "student"
+    settings = json.loads((student / "record.json").read_text())["settings"]
+    assert settings["model_name_or_path"] == "short" and settings["lr_scheduler_type"] == "linear"
     files = sorted(student.glob("*.safetensors"))
     assert len(files) > 2 and all(file.stat().st_size <= LIMIT + 20_000 for file in files)  # and a header
     assert {each.dtype for file in files for each in load_file(file).values()} == {torch.float16}
     assert load_pretrained(student).dtype == AutoModel.from_pretrained(student).dtype == torch.float32
 
     # Back on a machine that has everything, the walk passes over the training and goes on with what it made.
-    again = call_entry(pretrain, *stage[1:], "--data_dir", machine, cwd=machine)
+    again = call_entry(pretrain, *places, *stage, "--data_dir", machine, cwd=machine)
     assert again.returncode == 0 and "nothing to do" in again.stdout, again.stderr[-2000:]
-    places = ["--config", RECIPE, "--work_dir", "work", "--data_dir", machine]
-    done = call_entry(export_checkpoint, *places, cwd=machine)
+    done = call_entry(export_checkpoint, *places, "--data_dir", machine, cwd=machine)
     assert done.returncode == 0, done.stderr[-2000:]
     released = json.loads((machine / "work" / "records" / "checkpoint.json").read_text())
     assert {"git_commit", "files"} <= released.keys() and "pytorch_model.bin" in released["files"]
@@ -132,7 +152,8 @@ def test_cut_off_and_gone_on_it_leaves_small_files_that_the_road_takes(machine, 
 def test_files_of_the_full_size_are_small_but_for_one_tensor():
     """The recipe's own limit, on the model that it trains: a file holds at least a tensor."""
     wanted = from_recipe("pretrain_student", PretrainSettings, str(RECIPE))
-    assert wanted.save_dtype == "float16" and wanted.next_sentence_prediction is False and wanted.eval_seconds > 0
+    assert wanted.save_dtype == "float16" and wanted.next_sentence_prediction is False
+    assert from_recipe("pretrain_short", PretrainSettings, str(RECIPE)).eval_seconds > 0
     with torch.device("meta"):
         tensors = MobileBertForPreTraining(mobilebert_config(32768)).half().state_dict()
     tensors = {name: each for name, each in tensors.items() if "predictions.decoder" not in name}  # tied

@@ -19,7 +19,7 @@ from mobilebert_ja.settings import TrainingSettings
 from mobilebert_ja.training.checkpoints import Checkpoints
 from mobilebert_ja.training.curve import fingerprint_of
 from mobilebert_ja.training.loop import run_training
-from mobilebert_ja.training.optimizers import make_adamw, make_optimizers
+from mobilebert_ja.training.optimizers import Muon, make_adamw, make_optimizers
 from mobilebert_ja.training.pace import constant_schedule, linear_schedule
 
 pytestmark = pytest.mark.slow  # every test here trains
@@ -93,7 +93,8 @@ def test_resume_equals_uninterrupted(tmp_path, accumulation):
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "b", before_step=stop_at_7, gradient_accumulation_steps=accumulation)
-    resumed, state = train(tmp_path / "b", gradient_accumulation_steps=accumulation)
+    # Who makes the batches changes nothing.
+    resumed, state = train(tmp_path / "b", gradient_accumulation_steps=accumulation, dataloader_num_workers=2)
     assert equal(undisturbed, resumed)
     assert state.history[-1]["loss"] == whole.history[-1]["loss"]
     fresh, _ = train(tmp_path / "b", resume="none", gradient_accumulation_steps=accumulation)
@@ -277,6 +278,27 @@ def assert_it_resumes(tmp_path, make_model, optimizer):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", stop=4)
     assert equal(undisturbed, run(tmp_path / "b"))
+
+
+def test_muon_takes_the_steps_of_torchs_own():
+    torch.manual_seed(0)
+    matrices = [torch.randn(shape) for shape in ((6, 4), (4, 6), (6, 4), (5, 5), (6, 4))]
+    ours, theirs = ([nn.Parameter(each.clone()) for each in matrices] for _ in range(2))
+    settings = {"lr": 1e-2, "weight_decay": 0.1}
+    pairs = (
+        (ours, Muon(ours, **settings)),
+        (theirs, torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **settings)),
+    )
+    for step in range(4):
+        for parameters, optimizer in pairs:
+            torch.manual_seed(step)
+            for number, each in enumerate(parameters):
+                each.grad = None if number == 2 and step == 1 else torch.randn_like(each)
+            optimizer.step()
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(ours, theirs, strict=True))
+    assert not any(torch.allclose(one, start, atol=1e-2) for one, start in zip(ours, matrices, strict=True))
+    states = [optimizer.state_dict()["state"] for _, optimizer in pairs]
+    assert all(torch.allclose(states[0][n]["momentum_buffer"], states[1][n]["momentum_buffer"]) for n in states[1])
 
 
 def test_lamb_resumes_too(tmp_path):

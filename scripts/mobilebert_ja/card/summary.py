@@ -15,7 +15,7 @@ from mobilebert_ja.card.values import megabytes, metrics_of, percent
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tiny": ("見本の文章で、全工程を小さく動かす", ()),
     "cpu": ("実際の文章で、2コアの CPU で学習する", ()),
-    "gpu30": ("同じ構造を、GPU 1基で学習する", ("one_h100",)),
+    "gpu": ("同じ構造を、GPU 1基で学習する", ("one_h100",)),
     "paper": ("元のモデルと同じ量を、教師モデルから学習する", ("one_h100", "eight_h100")),
 }
 MACHINES = {"one_h100": "H100 1基で", "eight_h100": "8基で"}

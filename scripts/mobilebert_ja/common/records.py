@@ -42,7 +42,8 @@ _PACKAGES = (
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}
-_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "executor", "executor_options"}
+_RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "dataloader_num_workers"}
+_RUN_ONLY |= {"executor", "executor_options"}
 _RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
 
 

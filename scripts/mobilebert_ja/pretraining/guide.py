@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
@@ -54,23 +55,42 @@ def _pieces(vocabulary: list[str]) -> list[str]:
     return ["" if entry in without_text else entry.removeprefix("##") for entry in vocabulary]
 
 
-def stretches(source: Source, vocabulary: list[str], max_tokens: int) -> Iterator[Stretch]:
-    """A source in stretches of whole sentences of one document, each of at most `max_tokens` tokens if its sentences
-    allow it; a longer sentence is split."""
-    pieces = _pieces(vocabulary)
-    continues = [entry.startswith("##") for entry in vocabulary]
-    borders = np.union1d(source.sentences, source.documents)
+class Stretches:
+    """The tokens of some sources in stretches of whole sentences of one document, each of at most `max_tokens` tokens
+    if its sentences allow it; a longer sentence is split. A sequence whose texts are made when they are asked for.
+
+    Attributes:
+        places: [stretches, 3], the number of its source, its first token there and the one behind its last.
+    """
+
+    def __init__(self, sources: list[Source], vocabulary: list[str], max_tokens: int):
+        self.sources = sources
+        self._pieces = _pieces(vocabulary)
+        self._continues = [entry.startswith("##") for entry in vocabulary]
+        places = [(number, *each) for number, source in enumerate(sources) for each in _places(source, max_tokens)]
+        self.places = np.array(places, np.int64).reshape(-1, 3)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Stretch:
+        number, begin, end = self.places[index].tolist()
+        return _stretch(self.sources[number].tokens, begin, end, self._pieces, self._continues)
+
+
+def _places(source: Source, max_tokens: int) -> Iterator[tuple[int, int]]:
+    """First token and the one behind the last of each stretch of a source."""
+    borders = np.union1d(source.sentences, source.documents).tolist()
     documents = set(source.documents.tolist())
     begin = 0
     for sentence_end, following in zip(borders[1:], [*borders[2:], None], strict=True):
         while sentence_end - begin > max_tokens:
-            yield _stretch(source.tokens, begin, begin + max_tokens, pieces, continues)
+            yield begin, begin + max_tokens
             begin += max_tokens
-        ends_document = int(sentence_end) in documents
-        if ends_document or following is None or following - begin > max_tokens:
+        if sentence_end in documents or following is None or following - begin > max_tokens:
             if sentence_end > begin:
-                yield _stretch(source.tokens, begin, int(sentence_end), pieces, continues)
-            begin = int(sentence_end)
+                yield begin, sentence_end
+            begin = sentence_end
 
 
 def _needs_space(previous: str, piece: str) -> bool:
@@ -94,6 +114,23 @@ def _stretch(tokens: np.ndarray, begin: int, end: int, pieces: list[str], contin
         length += len(piece)
         previous = piece or previous
     return Stretch(begin, "".join(text), spans)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A batch of stretches as an encoder is asked about it.
+
+    Attributes:
+        inputs: the encoder's own, [stretches, its tokens].
+        owner, holder: for each character that both know, the number of the token that it belongs to, counted through
+            the batch, and the number of the encoder's token that holds it, counted through [stretches, its tokens].
+        tokens: how many tokens the batch has.
+    """
+
+    inputs: dict[str, Tensor]
+    owner: Tensor
+    holder: Tensor
+    tokens: int
 
 
 class Guide:
@@ -122,40 +159,78 @@ class Guide:
         self.layer, self.prefix, self.device, self.bf16 = layer, prefix, device, precision == "bf16"
         self.width = int(self.model.config.hidden_size)
 
-    @torch.inference_mode()
-    def states(self, batch: list[Stretch]) -> list[np.ndarray]:
-        """For each stretch float32 [tokens, width]: the mean over a token's characters of the states of the encoder's
-        tokens that hold them; zero for a token without text, or beyond what the encoder reads."""
+    def question(self, batch: list[Stretch]) -> Question:
+        """What `states` is to be asked, made without the model."""
         texts = [self.prefix + each.text for each in batch]
-        asked = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt", return_offsets_mapping=True)
-        offsets = asked.pop("offset_mapping").numpy()
-        asked = {name: value.to(self.device) for name, value in asked.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            states = self.model(**asked, output_hidden_states=True).hidden_states[self.layer].float().cpu()
-        answers = []
+        asked = self.tokenizer(texts, padding=True, truncation=True, return_tensors="np", return_offsets_mapping=True)
+        offsets = asked.pop("offset_mapping")
+        width = offsets.shape[1]
+        owners, holders, first = [], [], 0
         for index, stretch in enumerate(batch):
+            begins, ends = offsets[index, :, 0], offsets[index, :, 1]
+            held = np.repeat(np.arange(width), ends - begins)
             holder = np.full(len(texts[index]) + 1, -1)
-            for token, (start, end) in enumerate(offsets[index]):
-                holder[start:end] = token
+            holder[_ranges(begins, ends)] = held
             lengths = stretch.spans[:, 1] - stretch.spans[:, 0]
+            characters = _ranges(stretch.spans[:, 0], stretch.spans[:, 1]) + len(self.prefix)
             owner = np.repeat(np.arange(len(lengths)), lengths)
-            characters = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-            characters = characters + np.repeat(stretch.spans[:, 0], lengths) + len(self.prefix)
-            held = holder[characters] >= 0
-            sums = torch.zeros(len(lengths), self.width)
-            sums.index_add_(
-                0, torch.from_numpy(owner[held]), states[index][torch.from_numpy(holder[characters][held])]
-            )
-            counts = np.bincount(owner[held], minlength=len(lengths))
-            answers.append((sums / torch.from_numpy(np.maximum(counts, 1))[:, None]).numpy())
-        return answers
+            known = holder[characters] >= 0
+            owners.append(owner[known] + first)
+            holders.append(holder[characters][known] + index * width)
+            first += len(lengths)
+        inputs = {name: torch.from_numpy(value) for name, value in asked.items()}
+        return Question(
+            inputs, torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(holders)), first
+        )
 
-    def ask(self, source: list[Stretch], batch_size: int) -> Iterator[tuple[Stretch, np.ndarray]]:
-        """Stretches with their states; those of like length share a batch."""
-        order = sorted(source, key=lambda each: len(each.text))
-        for first in range(0, len(order), batch_size):
-            batch = order[first : first + batch_size]
-            yield from zip(batch, self.states(batch), strict=True)
+    @torch.inference_mode()
+    def states(self, question: Question) -> Tensor:
+        """float32 [tokens, width] on the model's device: the mean over a token's characters of the states of the
+        encoder's tokens that hold them; zero for a token without text, or beyond what the encoder reads."""
+        asked = {name: value.to(self.device) for name, value in question.inputs.items()}
+        owner, holder = question.owner.to(self.device), question.holder.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.model(**asked, output_hidden_states=True).hidden_states[self.layer]
+        states = states.float().flatten(0, 1)
+        sums = states.new_zeros(question.tokens, self.width).index_add_(0, owner, states[holder])
+        counts = torch.bincount(owner, minlength=question.tokens).clamp(min=1)
+        return sums / counts[:, None]
+
+    def ask(
+        self, source: Stretches, chosen: np.ndarray, batch_size: int, num_workers: int = 0
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """The chosen stretches in batches of like length: their indices, and the states of all their tokens."""
+        lengths = source.places[chosen, 2] - source.places[chosen, 1]
+        order = np.asarray(chosen)[np.argsort(lengths, kind="stable")].tolist()
+        batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+        loader = DataLoader(
+            _Questions(self, source, batches),
+            batch_size=None,
+            collate_fn=lambda each: each,
+            num_workers=num_workers,
+            multiprocessing_context="fork" if num_workers else None,
+        )
+        for batch, question in zip(batches, loader, strict=True):
+            yield batch, self.states(question)
+
+
+class _Questions(Dataset[Question]):
+    """Batches of stretches as questions to a guide; the texts are made and split into its tokens by whoever asks."""
+
+    def __init__(self, guide: Guide, source: Stretches, batches: list[list[int]]):
+        self._guide, self._source, self._batches = guide, source, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Question:
+        return self._guide.question([self._source[each] for each in self._batches[index]])
+
+
+def _ranges(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """begins[0], ..., ends[0] - 1, begins[1], ..."""
+    lengths = ends - begins
+    return np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
 
 
 @dataclass(frozen=True)
@@ -186,12 +261,16 @@ class Reduction:
         spread = np.sqrt(np.maximum(values[::-1][:dimensions], 1e-12))
         scale = spread * _CLIPPED / _STEPS
         made = cls(mean.astype(np.float32), chosen.astype(np.float32), scale.astype(np.float32))
-        left_out = np.square(made.from_bytes(made.to_bytes(states)) - states).sum()
+        left_out = np.square(made.from_bytes(made.to_bytes(torch.from_numpy(states))) - states).sum()
         return dataclasses.replace(made, unexplained=float(left_out / max(np.square(centred).sum(), 1e-12)))
 
-    def to_bytes(self, states: np.ndarray) -> np.ndarray:
-        """int8 [tokens, dimensions] of float [tokens, width]."""
-        return np.clip(np.rint((states - self.mean) @ self.components / self.scale), -_STEPS, _STEPS).astype(np.int8)
+    def to_bytes(self, states: Tensor) -> np.ndarray:
+        """int8 [tokens, dimensions] of float [tokens, width], computed where the states are."""
+        mean, components, scale = (
+            torch.from_numpy(each).to(states) for each in (self.mean, self.components, self.scale)
+        )
+        steps = ((states - mean) @ components / scale).round().clamp(-_STEPS, _STEPS)
+        return steps.to(torch.int8).cpu().numpy()
 
     def from_bytes(self, answers: np.ndarray) -> np.ndarray:
         """float32 [tokens, width], as near to the states as the bytes [tokens, dimensions] know."""
@@ -219,13 +298,13 @@ def write_guide(
         tokens += len(source.tokens)
         if not target.is_file():
             answers = np.zeros((len(source.tokens), settings.guide_dimensions), np.int8)
-            for stretch, states in guide.ask(
-                list(stretches(source, vocabulary, settings.max_tokens)), settings.batch_size
-            ):
-                here = slice(stretch.first, stretch.first + len(states))
-                known = states.any(axis=1)
-                answers[here][known] = reduction.to_bytes(states[known])
-                bar.update(len(states))
+            found = Stretches([source], vocabulary, settings.max_tokens)
+            everything = np.arange(len(found))
+            for batch, states in guide.ask(found, everything, settings.batch_size, settings.dataloader_num_workers):
+                here = _ranges(found.places[batch, 1], found.places[batch, 2])
+                known = states.any(dim=1).cpu().numpy()
+                answers[here[known]] = reduction.to_bytes(states)[known]
+                bar.update(len(here))
             partial = target.with_suffix(".partial")
             with open(partial, "wb") as stream:
                 np.save(stream, answers)
@@ -254,12 +333,12 @@ def _reduction(
     if path.is_file():
         with np.load(path, allow_pickle=False) as stored:
             return Reduction(stored["mean"], stored["components"], stored["scale"], float(stored["unexplained"]))
-    pool = [each for source in chosen for each in stretches(source, vocabulary, settings.max_tokens)]
-    wanted = max(
-        1, round(len(pool) * min(1.0, settings.sample_tokens / max(1, sum(len(each.spans) for each in pool))))
-    )
-    sample = [pool[index] for index in np.random.default_rng(settings.seed).permutation(len(pool))[:wanted]]
-    states = np.concatenate([states[states.any(axis=1)] for _, states in guide.ask(sample, settings.batch_size)])
+    pool = Stretches(chosen, vocabulary, settings.max_tokens)
+    tokens = int((pool.places[:, 2] - pool.places[:, 1]).sum())
+    wanted = max(1, round(len(pool) * min(1.0, settings.sample_tokens / max(1, tokens))))
+    sample = np.random.default_rng(settings.seed).permutation(len(pool))[:wanted]
+    asked = guide.ask(pool, sample, settings.batch_size, settings.dataloader_num_workers)
+    states = np.concatenate([states[states.any(dim=1)].cpu().numpy() for _, states in asked])
     fitted = Reduction.fitted(states, settings.guide_dimensions)
     with open(path.with_suffix(".partial"), "wb") as stream:
         np.savez(stream, **vars(fitted))
@@ -311,7 +390,8 @@ class GuideHead(nn.Module):
     def forward(self, hidden: Tensor, answers: Tensor) -> Tensor:
         """The share of the guide's variance that the projection leaves unexplained: 1 for a projection to its mean, 0
         for a perfect one. `answers`: int8 [.., dimensions], of which rows of zeros are left out."""
-        known = (answers != 0).any(dim=-1)
-        wanted = answers[known].float() * self.scale
-        found = self.project(hidden[known]).float()
-        return (found - wanted).square().sum() / wanted.square().sum().clamp(min=1e-6)
+        # Multiplied by 0 and not picked out: a GPU would have to be waited for to know how many there are.
+        known = (answers != 0).any(dim=-1, keepdim=True)
+        wanted = answers.float() * self.scale
+        error = (self.project(hidden).float() - wanted) * known
+        return error.square().sum() / wanted.square().sum().clamp(min=1e-6)

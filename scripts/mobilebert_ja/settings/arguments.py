@@ -30,8 +30,8 @@ GROUPS = {
         "record_file"
     ),
     "how it runs": (
-        "seed num_workers executor executor_options resume_from_checkpoint logging_steps save_seconds eval_seconds "
-        "eval_rows eval_seq_length per_device_eval_batch_size report_to"
+        "seed num_workers dataloader_num_workers executor executor_options resume_from_checkpoint logging_steps "
+        "save_seconds eval_seconds eval_rows eval_seq_length per_device_eval_batch_size report_to"
     ),
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names.split()}

@@ -111,4 +111,7 @@ class GuideSettings(StageSettings):
         126, "Tokens given to the encoder at a time: whole sentences of one document.", minimum=1
     )
     batch_size: int = setting(32, "Stretches per batch.", minimum=1)
+    dataloader_num_workers: int = setting(
+        0, "Processes that make batches; 0: the asking one, which is enough for a CPU.", minimum=0
+    )
     sample_tokens: int = setting(200_000, "Tokens that the principal components are taken from.", minimum=1)

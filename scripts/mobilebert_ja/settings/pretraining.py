@@ -21,6 +21,9 @@ class TrainingSettings(StageSettings):
     adam_beta1: float = setting(0.9, "AdamW beta 1.", minimum=0, below=1)
     adam_beta2: float = setting(0.98, "AdamW beta 2.", minimum=0, below=1)
     adam_epsilon: float = setting(1e-8, "AdamW epsilon.", minimum=0)
+    dataloader_num_workers: int = setting(
+        0, "Processes that make batches; 0: a thread of the training's own, which is enough for a CPU.", minimum=0
+    )
     logging_steps: int = setting(20, "Steps between two lines of progress and points of the curve.", minimum=1)
     save_seconds: float = setting(300.0, "Seconds between two checkpoints.", minimum=0)
     resume_from_checkpoint: str = setting(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
 from mobilebert_ja.common.progress import Progress
@@ -85,7 +86,11 @@ def run_training(
     step_of = Steps(accelerator, shell, prepared, loss_function, settings, curve)
     heldout = HeldOut(accelerator, clock, progress, describe, evaluate, eval_seconds)
     saving = Saving(checkpoints, settings.save_seconds, found)
-    stream = _prefetched(batch, step_of.indices(state.step, max_steps))
+    indices = step_of.indices(state.step, max_steps)
+    if settings.dataloader_num_workers:
+        stream = _made_by_workers(batch, indices, settings.dataloader_num_workers, accelerator.device)
+    else:
+        stream = _prefetched(batch, indices)
     with _stop_requests() as stop, _attention_for_training(model, accelerator.device):
         while not budget.is_spent(state):
             if before_step is not None:
@@ -248,6 +253,32 @@ def _prefetched(batch: BatchFunction, indices: Iterator[int]) -> Iterator[tuple[
             pending = following
         if pending is not None:
             yield pending[0], pending[1].result()
+
+
+class _Batches(Dataset[tuple[int, Batch]]):
+    """A batch function as a dataset of its indices."""
+
+    def __init__(self, batch: BatchFunction):
+        self._batch = batch
+
+    def __getitem__(self, index: int) -> tuple[int, Batch]:
+        return index, {key: torch.as_tensor(value) for key, value in self._batch(index).items()}
+
+
+def _made_by_workers(
+    batch: BatchFunction, indices: Iterator[int], workers: int, device: torch.device
+) -> Iterator[tuple[int, Batch]]:
+    """Batches in order, made by other processes: for devices that are faster than one process makes them."""
+    loader = DataLoader(
+        _Batches(batch),
+        batch_size=None,
+        sampler=indices,  # type: ignore[arg-type]  # any iterable of indices
+        num_workers=workers,
+        prefetch_factor=4,
+        pin_memory=device.type == "cuda",
+        multiprocessing_context="fork",  # a batch function holds memory maps, and need not be one that can be pickled
+    )
+    return iter(loader)
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:

@@ -101,7 +101,7 @@ def costs(settings: CostSettings) -> dict[str, Any]:
         "two_cores": settings.dollars_per_cpu_hour,
     }
     recipes = {}
-    for name in ("gpu30", "paper"):
+    for name in ("gpu", "paper"):
         stages: list[dict[str, Any]] = []
         for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
             operations = work.tokens * work.flops

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import unidic_lite
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mobilebert_ja.common.errors import UserError
@@ -122,6 +122,7 @@ LIKELY_TO_DIFFER = st.text(alphabet=[*SPACE, *"東京a,。ｶﾞ\u0301\u200b\x00
 @given(st.text(alphabet=st.characters(codec=None), max_size=40) | LIKELY_TO_DIFFER)
 def test_any_text_gives_the_librarys_ids(of_the_root, text):
     theirs, ours = of_the_root
+    assume(not any(token in text for token in parts.SPECIAL_TOKENS))  # the one difference that is meant, see below
     handed = mecab.without_surrogates(text)  # the library refuses lone surrogates
     assert ours.ids(text) == ours.encode(text).ids == theirs.encode(handed, add_special_tokens=False)
 

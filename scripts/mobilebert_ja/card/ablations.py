@@ -6,7 +6,10 @@ import re
 from typing import Any
 
 from mobilebert_ja.card.names import ABLATIONS, in_japanese
-from mobilebert_ja.card.values import metrics_of
+from mobilebert_ja.card.values import metrics_of, percent
+
+_LOSS, _ACCURACY, _TOKENS = "損失", "正解率", "トークン"
+_ENTITIES = "固有表現の F1(訓練データの一部で)"
 
 
 def variant_of(run: str) -> str:
@@ -34,15 +37,21 @@ def shared_settings(runs: list[dict[str, Any]]) -> str:
     return "、".join([*shown, f"{tokens:,}トークン"])
 
 
-def result_cells(seeds: list[dict[str, Any]], timed: bool) -> list[str]:
-    """Loss, accuracy and, if `timed`, tokens seen of a variant's runs, those of several seeds side by side."""
+def result_cells(seeds: list[dict[str, Any]], columns: list[str]) -> list[str]:
+    """The columns of a variant's row, of several seeds side by side; a run that diverged has its step in the first."""
+    forms = {
+        _LOSS: lambda run: f"{run['mlm_loss']:.3f}",
+        _ACCURACY: lambda run: percent(run["mlm_accuracy"]),
+        _TOKENS: lambda run: f"{run['tokens_seen']:,}",
+        _ENTITIES: lambda run: percent(run["entities_f1"]),
+    }
     cells = [
-        [f"{each['mlm_loss']:.3f}", f"{each['mlm_accuracy'] * 100:.1f} %", f"{each['tokens_seen']:,}"]
+        [forms[column](each) for column in columns]
         if each["finished"]
-        else [f"発散({each['diverged_at_step']}ステップ)", "-", "-"]
+        else [f"発散({each['diverged_at_step']}ステップ)", *["-"] * (len(columns) - 1)]
         for each in seeds
     ]
-    return [" / ".join(column) for column in zip(*cells, strict=True)][: 3 if timed else 2]
+    return [" / ".join(column) for column in zip(*cells, strict=True)]
 
 
 def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
@@ -60,13 +69,15 @@ def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
         if not rows:
             continue
         every = list(runs.values())
-        timed = seconds_of(every) is not None
+        columns = [_LOSS, _ACCURACY]
+        columns += [_TOKENS] if seconds_of(every) is not None else []
+        columns += [_ENTITIES] if all("entities_f1" in each for each in every) else []
         tables.append(
             {
                 "title": title,
                 "shared": shared_settings(every),
-                "columns": ["設定", "損失", "正解率", *(["トークン"] if timed else [])],
-                "rows": [[in_japanese(variant), *result_cells(seeds, timed)] for variant, seeds in rows.items()],
+                "columns": ["設定", *columns],
+                "rows": [[in_japanese(variant), *result_cells(seeds, columns)] for variant, seeds in rows.items()],
             }
         )
     return tables

@@ -75,21 +75,21 @@ def training_parts(records: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def training_cost(records: dict[str, Any]) -> dict[str, Any] | None:
-    """Hours of pretraining, on what, and an estimate of its energy (kWh) and emissions (g of CO2); None if unknown."""
+    """Seconds of pretraining, on what, and an estimate of its energy (kWh) and emissions (g of CO2); None if unknown."""
     phases = training_parts(records)
     if not phases or "hardware" not in phases[-1]:
         return None
-    hours = energy = 0.0
+    total = energy = 0.0
     devices = set()
     for phase in phases:
         hardware, seconds = phase["hardware"], phase["metrics"]["train_seconds"]
         gpu, processes = hardware.get("accelerator"), phase["metrics"].get("num_processes", 1)
         watts = WATTS_PER_GPU * processes if gpu else WATTS_PER_CORE * hardware["cores"]
         devices.add(f"{processes} x {gpu}" if gpu else f"{hardware['processor']}, {hardware['cores']} cores")
-        hours += seconds / 3600
+        total += seconds
         energy += watts * seconds / 3.6e6
     return {
-        "hours": hours,
+        "seconds": total,
         "kilowatt_hours": energy,
         "grams": energy * GRAMS_PER_KILOWATT_HOUR,
         "device": "; ".join(sorted(devices)),

@@ -91,7 +91,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -99,6 +99,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
+    environment.filters["percent"] = percent
+    return environment
 
 
 def _render(template: str, records: dict[str, Any], page: Page) -> str:

@@ -3,8 +3,8 @@
     python scripts/measure.py cost --record_file records/cost.json
 
 Tokens follow from the recipes, operations per token from the structures. The rate of two CPU cores is measured
-(records/training_speed.json); that of an H100 is not: it is the share of its data sheet that --teacher_utilisation and
---student_utilisation assume, MobileBERT's narrow products being bound by memory and not by arithmetic.
+(records/training_speed.json), and that of an H100 at the student (records/short_pretraining.json: MobileBERT's narrow
+products are bound by memory and launches, not by arithmetic); at the teacher it is what --teacher_utilisation assumes.
 """
 
 from __future__ import annotations
@@ -115,6 +115,11 @@ def costs(settings: CostSettings) -> dict[str, Any]:
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
 
 
+def _rounded(value: float) -> str:
+    """With the more decimals the smaller it is."""
+    return f"{value:,.{2 if value < 10 else 1 if value < 1000 else 0}f}"
+
+
 def table(found: dict[str, Any]) -> str:
     """The Markdown table over both recipes of what `costs` found, and under it what is assumed."""
     assumed = found["assumed"]
@@ -125,11 +130,11 @@ def table(found: dict[str, Any]) -> str:
     for name, recipe in found["recipes"].items():
         for stage in recipe["stages"]:
             lines.append(
-                f"| {name} | {stage['stage']} | {stage['tokens'] / 1e9:,.1f} G | {stage['flops'] / 1e9:.2f} | "
+                f"| {name} | {stage['stage']} | {_rounded(stage['tokens'] / 1e9)} G | {stage['flops'] / 1e9:.2f} | "
                 f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
         money = [
-            f"{duration(recipe['seconds'][machine])}, ${price:,.0f}" for machine, price in recipe["dollars"].items()
+            f"{duration(recipe['seconds'][machine])}, ${_rounded(price)}" for machine, price in recipe["dollars"].items()
         ]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(
@@ -137,11 +142,13 @@ def table(found: dict[str, Any]) -> str:
             *lines,
             "",
             f"Assumed: an H100 does {assumed['teacher_utilisation']:.0%} of its data sheet's 989 TFLOP/s in the "
-            f"teacher's products and {assumed['student_utilisation']:.0%} in the student's, eight of them "
+            f"teacher's products and {assumed['student_utilisation']:.0%} in the student's (this as in "
+            "`records/short_pretraining.json`), eight of them "
             f"{assumed['scaling_of_eight']:.0%} of eight times that; ${assumed['dollars_per_gpu_hour']:.2f} an hour "
             f"for an H100, ${assumed['dollars_per_cpu_hour']:.2f} for two cores. Measured: "
             f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "
-            "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: any GPU.",
+            "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: the teacher "
+            "on any GPU, several GPUs.",
         ]
     )
 

@@ -32,7 +32,7 @@ from mobilebert_ja.pretraining.transfer import (
     transfer_optimizers,
 )
 from mobilebert_ja.road import walk
-from mobilebert_ja.settings import DistillSettings, parse_settings
+from mobilebert_ja.settings import DistillSettings, from_recipe, load_recipe, parse_settings
 from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
 from mobilebert_ja.training.curve import BatchFunction
@@ -75,7 +75,11 @@ def main() -> None:
     missing = not all(Path(str(each)).is_dir() for each in (settings.teacher, settings.shards_dir))
     if missing and settings.data_dir is None and settings.config is not None:
         if accelerator.is_main_process:
-            walk(settings.config, {"work_dir": settings.work_dir, "records_dir": str(settings.records_dir)}, "distill")
+            flags = {"work_dir": settings.work_dir, "records_dir": str(settings.records_dir)}
+            recipes = from_recipe("distill", DistillSettings, settings.config).seed
+            if settings.seed != recipes:  # another one was given, as far from it as the others are to be from theirs
+                flags["seed"] = str(load_recipe(settings.config).get("seed", 0) + settings.seed - recipes)
+            walk(settings.config, flags, "distill")
         accelerator.wait_for_everyone()
     stage = transfer_stage(settings)
     if stage.is_done(settings.overwrite):

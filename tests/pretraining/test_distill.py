@@ -10,7 +10,10 @@ import torch
 from accelerate import Accelerator
 from transformers import MobileBertForPreTraining
 
+import distill
 from distill import train
+from helpers.paths import ROOT
+from helpers.processes import call_entry
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function
@@ -78,3 +81,13 @@ def test_interrupted_it_is_the_undisturbed_run(tmp_path, shards, strategy):
     assert len(stopped) == 1 and stopped[0].name in ("step-2", "step-3")
     resumed = run(tmp_path / "stopped", shards, strategy=strategy)
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_given_is_the_one_of_the_stages_before_too(tmp_path, monkeypatch):
+    handed = []
+    monkeypatch.setattr(distill, "walk", lambda _recipe, flags, _before: handed.append(flags))
+    for seed in ([], ["--seed", "0"], ["--seed", "5"]):
+        done = call_entry(distill, "--config", ROOT / "recipes" / "tiny.yaml", "--work_dir", tmp_path, *seed)
+        assert done.returncode == 1 and "pack_corpus.py" in done.stderr  # nothing was walked
+    assert [flags.get("seed") for flags in handed] == [None, None, "5"]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from mobilebert_ja.card.names import ABLATIONS, in_japanese
-from mobilebert_ja.card.values import metrics_of, percent
+from mobilebert_ja.card.values import NONE, metrics_of, percent
 
 _LOSS, _ACCURACY, _TOKENS = "損失", "正解率", "トークン"
 _ENTITIES = "固有表現の F1(訓練データの一部で)"
@@ -48,7 +48,7 @@ def result_cells(seeds: list[dict[str, Any]], columns: list[str]) -> list[str]:
     cells = [
         [forms[column](each) for column in columns]
         if each["finished"]
-        else [f"発散({each['diverged_at_step']}ステップ)", *["-"] * (len(columns) - 1)]
+        else [f"発散({each['diverged_at_step']}ステップ)", *[NONE] * (len(columns) - 1)]
         for each in seeds
     ]
     return [" / ".join(column) for column in zip(*cells, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mobilebert_ja.card.names import REMOVED, TEXT_KINDS, VOCABULARIES
-from mobilebert_ja.card.values import find, metrics_of, myriads, number
+from mobilebert_ja.card.values import NONE, find, metrics_of, myriads, number
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
 
 KINDS = {
@@ -75,7 +75,7 @@ def training_parts(records: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def training_cost(records: dict[str, Any]) -> dict[str, Any] | None:
-    """Seconds of pretraining, on what, and an estimate of its energy (kWh) and emissions (g of CO2); None if unknown."""
+    """Seconds of pretraining, on what, and an estimate of energy (kWh) and emissions (g of CO2); None if unknown."""
     phases = training_parts(records)
     if not phases or "hardware" not in phases[-1]:
         return None
@@ -103,7 +103,7 @@ def group_rows(records: dict[str, Any]) -> list[list[str]]:
     for kind, starts, licence in GROUPS:
         group = [sources.pop(name) for name in list(sources) if name.startswith(starts)]
         groups.append((kind, group, licence))
-    groups += [(f"`{name}`", [facts], "-") for name, facts in sorted(sources.items())]  # of whoever walks the road
+    groups += [(f"`{name}`", [facts], NONE) for name, facts in sorted(sources.items())]  # of whoever walks the road
     return [
         [
             kind,

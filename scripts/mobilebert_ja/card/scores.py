@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobilebert_ja.card.names import CONTENDERS, DECODING, IN_ENGLISH, METHODS, OWN, RECORDS, TASKS, spaced
-from mobilebert_ja.card.values import metrics_of, percent
+from mobilebert_ja.card.values import NONE, metrics_of, percent
 
 
 def method_rows(records: dict[str, Any], task: str) -> list[list[str]]:
@@ -25,7 +25,7 @@ def method_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         row = [
             f"**{title}**" if title == OWN else title,
             percent(metrics["mean"]) + spread,
-            f"{interval[0] * 100:.1f} から {interval[1] * 100:.1f}" if interval else "-",
+            f"{interval[0] * 100:.1f} から {interval[1] * 100:.1f}" if interval else NONE,
             *([percent(statistics.fmean(macro))] if macro else []),
             str(len(runs)),
             f"{metrics['train_seconds']:,.0f} 秒",

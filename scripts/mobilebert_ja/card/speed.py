@@ -18,7 +18,7 @@ from mobilebert_ja.card.names import (
     TASKS,
     in_japanese,
 )
-from mobilebert_ja.card.values import MISSING, find, median, megabytes, metrics_of, number, percent
+from mobilebert_ja.card.values import MISSING, NONE, find, median, megabytes, metrics_of, number, percent
 from mobilebert_ja.common.records import recorded_fingerprint
 from mobilebert_ja.settings import UNCUT, CompressSettings
 
@@ -140,7 +140,7 @@ def cells(model: Measured, language: Language) -> list[str]:
     def cell(name: str, form: str, scale: float = 1.0) -> str:
         value = getattr(model, name)
         if name in model.inapplicable:
-            return "—"
+            return NONE
         return language.missing if value is None else form.format(value * scale)
 
     spread = "" if model.std is None else f" ± {model.std * 100:.1f}"
@@ -183,7 +183,7 @@ def published_rows(records: dict[str, Any], task: str) -> list[list[str]]:
             percent(facts["score"]),
             f"{facts['seconds']:.1f} 秒",
             f"{base / facts['seconds']:.2f} 倍",
-            "—" if facts["bytes"] is None else megabytes(facts["bytes"]),
+            NONE if facts["bytes"] is None else megabytes(facts["bytes"]),
         ]
         for title, facts in ((CONTENDERS[name], published["contenders"][name]) for name in CONTENDERS)
     ]
@@ -219,14 +219,14 @@ def speed_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         rows.append(
             [
                 title,
-                "-" if score is None else percent(score),
-                "-" if lost is None else f"{lost * 100:+.1f}",
+                NONE if score is None else percent(score),
+                NONE if lost is None else f"{lost * 100:+.1f}",
                 f"{facts['median_ms']:.1f} ({facts['p10_ms']:.1f} から {facts['p90_ms']:.1f}) ms",
                 f"{over_bert:.1f} 倍",
                 f"{over_int8:.1f} 倍",
                 megabytes(facts["bytes"]),
-                f"{statistics.median(start):.1f} 秒" if start else "-",
-                f"{statistics.median(peak):.0f} MiB" if peak else "-",
+                f"{statistics.median(start):.1f} 秒" if start else NONE,
+                f"{statistics.median(peak):.0f} MiB" if peak else NONE,
             ]
         )
     return rows

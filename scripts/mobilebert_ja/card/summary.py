@@ -9,7 +9,7 @@ from mobilebert_ja.card.checkpoint import training_parts
 from mobilebert_ja.card.names import METHODS, RECORDS, SPED_UP, TASKS
 from mobilebert_ja.card.scores import distance_to_best_other
 from mobilebert_ja.card.speed import sped_up
-from mobilebert_ja.card.values import megabytes, metrics_of, percent
+from mobilebert_ja.card.values import NONE, megabytes, metrics_of, percent
 
 # What each makes, and where its cost is told of: a budget of time is one of a GPU alone.
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -36,7 +36,7 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
         if form:
             value += f"(高速化後 {percent(metrics_of(records, RECORDS[form].format(task=task))['mean'])})"
         other = distance_to_best_other(records, task)
-        best = f"{METHODS[other[0]]} {percent(own - other[1])}" if other else "-"
+        best = f"{METHODS[other[0]]} {percent(own - other[1])}" if other else NONE
         rows.append([f"{names.short}の{names.metric_title}", value, best])
     pretraining = metrics_of(records, "pretraining")
     if "after" in pretraining:
@@ -95,7 +95,7 @@ def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
     walked = walked_recipe(records)
     rows = []
     for name, (words, machines) in RECIPES.items():
-        time, money = "2コアで数分" if name == "tiny" else "-", "-"
+        time, money = "2コアで数分" if name == "tiny" else NONE, NONE
         estimated = cost.get("recipes", {}).get(name)
         if name == walked and "hardware" in records["pretraining"]:
             hardware = records["pretraining"]["hardware"]
@@ -104,7 +104,7 @@ def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
             machine, part = (f"{gpu} ", "学習のみ") if gpu else (f"{hardware['cores']}コア", "全工程")
             time = f"{machine}で {duration(seconds)}(実測、{part})"
             price = cost.get("assumed", {}).get("dollars_per_gpu_hour" if gpu else "dollars_per_cpu_hour")
-            money = "-" if price is None else f"${seconds / 3600 * price:,.2f}"
+            money = NONE if price is None else f"${seconds / 3600 * price:,.2f}"
         elif estimated and machines:
             times = [f"{MACHINES[key]} {duration(estimated['seconds'][key])}" for key in machines]
             time = f"{'、'.join(times)}(見積もり、学習のみ)"

@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 MISSING = "未測定"
+NONE = "—"  # there is no such value
 
 
 def find(records: dict[str, Any], path: str) -> Any:

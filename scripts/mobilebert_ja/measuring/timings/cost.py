@@ -134,7 +134,8 @@ def table(found: dict[str, Any]) -> str:
                 f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
         money = [
-            f"{duration(recipe['seconds'][machine])}, ${_rounded(price)}" for machine, price in recipe["dollars"].items()
+            f"{duration(recipe['seconds'][machine])}, ${_rounded(price)}"
+            for machine, price in recipe["dollars"].items()
         ]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(
@@ -147,8 +148,8 @@ def table(found: dict[str, Any]) -> str:
             f"{assumed['scaling_of_eight']:.0%} of eight times that; ${assumed['dollars_per_gpu_hour']:.2f} an hour "
             f"for an H100, ${assumed['dollars_per_cpu_hour']:.2f} for two cores. Measured: "
             f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "
-            "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: the teacher "
-            "on any GPU, several GPUs.",
+            "student on two cores (`records/training_speed.json`), taken for the teacher too. Not measured: "
+            "the teacher on any GPU, several GPUs.",
         ]
     )
 

@@ -161,7 +161,7 @@ CLASS_MISTAKES = [
     ("my.csv", GOOD + "良い\0,本\n", {}, "line 22 holds a NUL byte"),
     ("my.csv", GOOD.encode() + "良い,本\n".encode("cp932"), {}, "line 22 is not UTF-8 (byte 1 of it is 0x97)"),
     ("my.csv", GOOD.encode("utf-16"), {}, "line 1 is not UTF-8"),
-    ("my.xlsx", b"PK", {}, "must end in .csv, .tsv, .jsonl"),
+    ("my.xlsx", b"PK", {}, "must end in .csv, .tsv, .txt, .jsonl"),
     ("my.csv", GOOD, {"test_share": 0.0}, "--test_share must be more than 0 and less than 1"),
     ("my.csv", GOOD, {"test_share": 1.0}, "--test_share must be more than 0 and less than 1"),
     ("my.jsonl", '{"text": "良い", "label": "本"}\n{"text": \n', {}, "line 2 is not valid JSON"),

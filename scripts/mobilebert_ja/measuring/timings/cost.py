@@ -134,8 +134,7 @@ def table(found: dict[str, Any]) -> str:
                 f"{' | '.join(map(duration, stage['seconds'].values()))} |"
             )
         money = [
-            f"{duration(recipe['seconds'][machine])}, ${_rounded(price)}"
-            for machine, price in recipe["dollars"].items()
+            f"{duration(recipe['seconds'][machine])}, ${_rounded(price)}" for machine, price in recipe["dollars"].items()
         ]
         lines.append(f"| {name} | **all** | | | {' | '.join(money)} |")
     return "\n".join(

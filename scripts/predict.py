@@ -2,10 +2,10 @@
 
     python scripts/predict.py work/compressed/livedoor < titles.txt
 
-Texts are UTF-8; a byte order mark at the beginning of a line is no part of it. Writes one line of JSON for each line,
-at once: {"label": ..., "probability": ..., "probabilities": {...}} or {"entities": [{"start": ..., "end": ...,
-"type": ..., "text": ...}]}, with positions in characters of the line. For classes "cut" is true where a line is longer
-than the model reads; entities are found in lines of any length.
+Texts are UTF-8, lines end in LF or CRLF, or all in CR; a byte order mark at the beginning of a line is no part of it.
+Writes one line of JSON for each, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
+{"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with positions in characters of the line. For
+classes "cut" is true where a line is longer than the model reads; entities are found in lines of any length.
 """
 
 from __future__ import annotations

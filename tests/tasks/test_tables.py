@@ -64,7 +64,7 @@ def test_a_tsv_of_quoted_columns_is_unquoted(tmp_path):
 
 def test_a_value_of_a_tsv_with_line_break_and_tab_is_refused(tmp_path):
     said = refused(tmp_path, "my.tsv", '"text"\t"label"\n"一"\t"本"\n"二\t本\n三"\t"本"\n')
-    assert "line 3: a quote that opens in this row takes in the 1 lines after it, tabs and all" in said
+    assert "line 3: a quote that opens in this row takes in what follows up to line 4, tabs and all" in said
     said = refused(tmp_path, "my.tsv", bare(ROWS) + "一\n二\t本\n")
     assert "line 38 has 1 fields, the header has 2; a text in TSV can hold no tab and no line break" in said
 
@@ -72,7 +72,7 @@ def test_a_value_of_a_tsv_with_line_break_and_tab_is_refused(tmp_path):
 @pytest.mark.parametrize("rows", ['本,一\n映画,二\n本,"三\n映画,四\n本,五"\n', '本,一\n映画,二\n本,"三\n映画,四"\n'])
 def test_a_quote_in_a_csv_that_takes_rows_in_is_refused(tmp_path, rows):
     said = refused(tmp_path, "my.csv", "label,text\n" + rows)
-    assert "line 4: a quote that opens in this row takes in what looks like the rows after it" in said
+    assert "line 4: a quote that opens in this row takes in what follows up to line " in said
     three = 'id,text,label\n1,良い,本\n2,悪い,映画\n3,"良い,本\n4,悪い,映画\n5,良い",本\n'
     assert "line 4: a quote that opens in this row" in refused(tmp_path, "three.csv", three)
     assert "line 2: a quote" in refused(tmp_path, "two.csv", 'text,label\n"良い,本\n悪い,本\n三",映画\n四,本\n')

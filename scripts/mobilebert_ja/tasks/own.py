@@ -99,8 +99,8 @@ class OwnData:
                 )
             order = np.random.default_rng(split_seed).permutation(len(read[0]))
             size = min(self._held_out(len(read[0])), len(read[0]) - 1)
-            parts = ([read[0][index] for index in part] for part in (order[size:], order[:size]))
-            train, test = self._equal_together(*parts, lambda _example: None)
+            train, test = ([read[0][index] for index in part] for part in (order[size:], order[:size]))
+            train, test = self._equal_together(train, test, lambda _example: None)
         return Task(self.task, Kind.ENTITIES, bio_labels(types), train, test)
 
     def _held_out(self, count: int) -> int:

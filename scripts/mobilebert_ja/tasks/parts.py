@@ -87,7 +87,7 @@ def tell_of_parts(task: Task) -> None:
         )
     several = sum(len(each) > 1 for each in answers.values())
     if several:
-        _warn(f"{several} different texts stand there with more than one answer; no model can give them all")
+        _warn(f"{several} texts have more than one answer; no model can give them all")
     learned, tested = (_names(task.kind, part) for part in (task.train, task.test))
     if tested - learned:  # nobody's mistake: a rare one fell to the test part, or --train_share left it out
         _warn(

@@ -12,7 +12,7 @@ from mobilebert_ja.common.errors import UserError
 TAB = "\t"
 Row = tuple[int, list[str]]
 _LINE_END = re.compile(r"\r\n?|\n")
-_EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_EXCEL_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?', re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"]++|"")*+)"(?=[\t\n]|\Z)')
 _PLAIN = re.compile(r"[^\t\n]*+")
 _NO_LIMIT = 2**31 - 1  # of characters in a field; the csv module's own is 131,072
@@ -75,12 +75,12 @@ def _tsv_rows(path: Path, lines: list[str]) -> list[Row]:
             break
         literal |= unquoted
     for start, cells, _ in rows:
-        for cell in cells:
-            if "\n" in cell and TAB in cell:
-                raise UserError(
-                    f"{path}, line {start}: a quote that opens in this row takes in the {cell.count(chr(10))} lines "
-                    "after it, tabs and all; a text in TSV cannot hold both line breaks and tabs."
-                )
+        if any("\n" in cell and TAB in cell for cell in cells):
+            last = start + sum(cell.count("\n") for cell in cells)
+            raise UserError(
+                f"{path}, line {start}: a quote that opens in this row takes in what follows up to line {last}, tabs "
+                "and all; a text in TSV cannot hold both line breaks and tabs."
+            )
     return [(start, cells) for start, cells, _ in rows]
 
 
@@ -130,8 +130,9 @@ def refuse_swallowed_rows(path: Path, rows: list[Row], label_column: int, delimi
                 and not (begin <= label_column < end and cells[label_column - begin].strip(' "') not in classes)
                 for cells, (begin, end) in zip(pieces, spans, strict=True)
             ):
+                last = start + sum(len(_LINE_END.findall(cell)) for cell in row)
                 raise UserError(
-                    f"{path}, line {start}: a quote that opens in this row takes in what looks like the rows after it "
-                    f"({len(pieces) - 1} lines); a text with a double quote in it must stand in double quotes, and "
-                    "each of its own be doubled."
+                    f"{path}, line {start}: a quote that opens in this row takes in what follows up to line {last}, "
+                    "which looks like rows; a text with a double quote in it must stand in double quotes, and each of "
+                    "its own be doubled."
                 )

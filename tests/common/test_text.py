@@ -56,9 +56,16 @@ def test_an_encoding_is_recognised(encoding):
     assert recognised(text.encode(encoding)[:-5]) == encoding  # within a character, maybe
 
 
+def test_kanji_alone_are_told_where_nothing_else_gives_them():
+    assert recognised("text,label\n東京都,関東\n大阪府,近畿\n".encode("cp932")) == "cp932"
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        "It’s “good”s,a\nthat’s,b\n".encode("cp1252"),
+        "text,label\n台北市,好\n".encode("big5"),
+        "text,label\n東京都,関東\n".encode("euc_jp"),  # GB 2312 as well
         "Café,crème\nfoo,é\n".encode("latin-1"),
         "中国的人民,好\n".encode("gbk"),
         "한국말,책\n".encode("euc_kr"),

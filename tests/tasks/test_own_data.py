@@ -253,7 +253,7 @@ def test_records_of_files_in_utf_8_stay_as_they_were():
     settings = {"task": "classification", "train_file": "my.csv", **DEFAULTS}
     for name in ("utf-8", "UTF8", "utf_8_sig"):
         assert own_data_settings_left_out({**settings, "encoding": name}) == settings
-    assert own_data_settings_left_out({**settings, "encoding": "cp932"}) == {**settings, "encoding": "cp932"}
+    assert own_data_settings_left_out({**settings, "encoding": "CP932"}) == {**settings, "encoding": "cp932"}
     for name in ("none", "base64", ""):
         with pytest.raises(UserError, match=f"--encoding knows no '{name}'; it takes utf-8, cp932"):
             own_data_settings_left_out({**settings, "encoding": name})

@@ -1,5 +1,6 @@
 """What stands in both parts of a task, and what one of them lacks."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -71,10 +72,16 @@ def test_texts_that_look_alike_to_a_model_are_equal(tmp_path):
     assert len({example.target for example in task.test}) == 1 and not texts_of(task.train) & texts_of(task.test)
 
 
+def test_a_text_of_60_000_combining_characters_is_compared_in_no_time():
+    started = time.process_time()
+    what_is_read(Example("か" + "\u0301\u0327\u0323\u1dce" * 15_000, "本"))
+    assert time.process_time() - started < 3  # 6 s in one piece
+
+
 def test_one_text_with_two_labels_is_told(tmp_path, capsys):
     rows = [(f"感想{number}", "本" if number % 2 else "映画") for number in range(20)]
     task = load(tmp_path, "my.csv", table([*rows, *[("感想0", "本"), ("感想1", "映画")]]))
-    assert "warning: 2 texts have more than one answer; no model" in capsys.readouterr().err
+    assert "warning: texts with more than one answer: 2; no model" in capsys.readouterr().err
     assert not texts_of(task.train) & texts_of(task.test)
 
 

@@ -95,7 +95,9 @@ def recognised(data: bytes) -> str | None:
         return "utf-8"
     shares = {name: _kana_share(data, name) for name in _JAPANESE}
     best = max(_JAPANESE, key=lambda name: shares[name])  # the plainest of those that are equal
-    return best if shares[best] >= 0.1 else None
+    if shares[best] >= 0.1:
+        return best
+    return "cp932" if _is_common_kanji(data) else None
 
 
 def _without_mark(data: bytes) -> str | None:
@@ -126,6 +128,19 @@ def _kana_share(data: bytes, encoding: str) -> float:
     if private or 2 * half_width > foreign:
         return 0
     return sum("\u3041" <= letter <= "\u30fe" for letter in text) / max(1, foreign)
+
+
+def _is_common_kanji(data: bytes) -> bool:
+    """Whether CP932 makes kanji of the first level of it, and many: text without kana, such as names and places.
+
+    The bytes of what is not Japanese, and of EUC-JP, give half-width kana; single ones between letters are accents.
+    """
+    try:
+        text = codecs.getincrementaldecoder("cp932")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    foreign = [letter for letter in text if letter >= "\x80"]
+    return 5 * len(foreign) >= len(text) and all(0x81 <= letter.encode("cp932")[0] <= 0x98 for letter in foreign)
 
 
 def what_it_is(data: bytes, remedy: str) -> str:

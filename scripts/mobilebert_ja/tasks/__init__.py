@@ -132,5 +132,6 @@ def own_data_settings_left_out(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     if settings["task"] not in OWN_TASKS:
         return {name: value for name, value in settings.items() if name not in SETTING_NAMES}
-    usual = encoding_of_name(settings.get("encoding", UTF8)) == UTF8
-    return {name: value for name, value in settings.items() if name != "encoding" or not usual}
+    encoding = encoding_of_name(settings.get("encoding", UTF8))
+    kept = {name: value for name, value in settings.items() if name != "encoding"}
+    return kept if encoding == UTF8 else {**kept, "encoding": encoding}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from mobilebert_ja.common.errors import UserError
@@ -131,16 +132,19 @@ def _kana_share(data: bytes, encoding: str) -> float:
 
 
 def _is_common_kanji(data: bytes) -> bool:
-    """Whether CP932 makes kanji of the first level of it, and many: text without kana, such as names and places.
+    """Whether CP932 makes words in kanji of the first level of it: text without kana, such as names and places.
 
-    The bytes of what is not Japanese, and of EUC-JP, give half-width kana; single ones between letters are accents.
+    The bytes of EUC-JP and of what is not Japanese give half-width kana, or kanji that stand alone between letters.
     """
     try:
         text = codecs.getincrementaldecoder("cp932")().decode(data)
     except UnicodeDecodeError:
         return False
-    foreign = [letter for letter in text if letter >= "\x80"]
-    return 5 * len(foreign) >= len(text) and all(0x81 <= letter.encode("cp932")[0] <= 0x98 for letter in foreign)
+    words = re.findall(r"[^\x00-\x7f]+", text)
+    in_words = sum(len(word) for word in words if len(word) > 1)
+    return 2 * in_words >= len("".join(words)) and all(
+        0x81 <= letter.encode("cp932")[0] <= 0x98 for word in words for letter in word
+    )
 
 
 def what_it_is(data: bytes, remedy: str) -> str:

@@ -2,7 +2,8 @@
 
     python scripts/predict.py work/compressed/livedoor < titles.txt
 
-Writes one line of JSON for each line, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
+Texts are UTF-8, lines end in LF or CRLF, or all in CR; a byte order mark at the beginning of a line is no part of it.
+Writes one line of JSON for each, at once: {"label": ..., "probability": ..., "probabilities": {...}} or
 {"entities": [{"start": ..., "end": ..., "type": ..., "text": ...}]}, with positions in characters of the line. For
 classes "cut" is true where a line is longer than the model reads; entities are found in lines of any length.
 """
@@ -16,17 +17,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from mobilebert_ja.common.errors import Parser, UserError, exit_on_user_error
+from mobilebert_ja.common.errors import Parser, exit_on_user_error
+from mobilebert_ja.common.text import utf8_lines
 from mobilebert_ja.runtime import load
 
 
 def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
     """The lines of a UTF-8 stream without their ends. Raises `UserError` naming the line that is not UTF-8."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.rstrip(b"\r\n").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"Line {number} of the input is not UTF-8 (byte {error.start}).") from None
+    return (line.rstrip("\r\n") for line in utf8_lines(stream, "standard input"))
 
 
 @exit_on_user_error

@@ -25,7 +25,7 @@ def test_read_lines(tmp_path, suffix, opener):
 
 def test_not_utf8(tmp_path):
     (tmp_path / "a.txt").write_bytes("一\n".encode() + b"abc\xff\n")
-    with pytest.raises(UserError, match=r"a\.txt is not UTF-8: byte 7 is 0xff"):
+    with pytest.raises(UserError, match=r"a\.txt, line 2 is not UTF-8 \(byte 4 of it is 0xff\)\. The rest of it is"):
         list(files.read_lines(tmp_path / "a.txt"))
 
 

@@ -274,11 +274,11 @@ def test_empty_corpus(tmp_path):
 
 
 @pytest.mark.slow
-def test_not_utf8_names_file_and_byte(tmp_path):
+def test_not_utf8_names_file_line_and_byte(tmp_path):
     good = "正しい行。\n".encode()
     (tmp_path / "sjis.txt").write_bytes(good + "日本語の文章です。".encode("shift_jis"))
     message = one_sentence(build(tmp_path, "--input", "sjis.txt"))
-    assert "sjis.txt is not UTF-8" in message and f"byte {len(good)} is 0x93" in message
+    assert "sjis.txt, line 2 is not UTF-8" in message and "(byte 1 of it is 0x93)" in message
 
 
 @pytest.mark.slow

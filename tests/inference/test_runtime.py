@@ -323,14 +323,19 @@ def test_every_line_is_answered_before_the_next_is_read(made):
 @pytest.mark.parametrize(
     ("folder", "content", "words"),
     [
-        (None, "東京\n".encode() + b"\xff\xfe\n", "error: Line 2 of the input is not UTF-8 (byte 0)."),
+        (
+            None,
+            "東京\n京都の\n".encode() + "大阪の\n".encode("cp932"),
+            "error: standard input, line 3 is not UTF-8 (byte 1 of it is 0x91). It looks like CP932: "
+            "iconv -f CP932 -t UTF-8 converts it.",
+        ),
         ("nowhere", b"", "error: nowhere does not exist. compress.py makes it."),
     ],
 )
 def test_mistakes_are_one_sentence(made, folder, content, words):
     done = predict(folder or made["livedoor"][0], content)
     assert (done.returncode, done.stderr.decode().strip()) == (1, words)
-    assert len(done.stdout.splitlines()) == (1 if folder is None else 0)
+    assert len(done.stdout.splitlines()) == (2 if folder is None else 0)
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ CLASS_MISTAKES = [
     ("my.csv", GOOD + "良い\0,本\n", {}, "line 22 holds a NUL byte"),
     ("my.csv", GOOD.encode() + "良い,本\n".encode("cp932"), {}, "line 22 is not UTF-8 (byte 1 of it is 0x97)"),
     ("my.csv", GOOD.encode("utf-16"), {}, "line 1 is not UTF-8"),
-    ("my.xlsx", b"PK", {}, "must end in .csv, .tsv, .jsonl"),
+    ("my.xlsx", b"PK", {}, "must end in .csv, .tsv, .txt, .jsonl"),
     ("my.csv", GOOD, {"test_share": 0.0}, "--test_share must be more than 0 and less than 1"),
     ("my.csv", GOOD, {"test_share": 1.0}, "--test_share must be more than 0 and less than 1"),
     ("my.jsonl", '{"text": "良い", "label": "本"}\n{"text": \n', {}, "line 2 is not valid JSON"),
@@ -247,3 +247,22 @@ def test_records_of_public_tasks_stay_as_they_were():
     settings = {"train_file": None, **DEFAULTS, "seed": 1}
     assert own_data_settings_left_out({"task": "ner", **settings}) == {"task": "ner", "seed": 1}
     assert own_data_settings_left_out({"task": "entities", **settings}) == {"task": "entities", **settings}
+
+
+def test_records_of_files_in_utf_8_stay_as_they_were():
+    settings = {"task": "classification", "train_file": "my.csv", **DEFAULTS}
+    for name in ("utf-8", "UTF8", "utf_8_sig"):
+        assert own_data_settings_left_out({**settings, "encoding": name}) == settings
+    assert own_data_settings_left_out({**settings, "encoding": "CP932"}) == {**settings, "encoding": "cp932"}
+    for name in ("none", "base64", ""):
+        with pytest.raises(UserError, match=f"--encoding knows no '{name}'; it takes utf-8, cp932"):
+            own_data_settings_left_out({**settings, "encoding": name})
+
+
+def test_both_files_are_read_by_their_encoding(tmp_path):
+    test = table([("新しい本", "本"), ("新しい映画", "映画")])
+    task = load(tmp_path, "classification", "my.csv", GOOD.encode("cp932"), test.encode("cp932"), encoding="cp932")
+    assert pairs(task.train) == ROWS and len(task.test) == 2
+    content = CONLL.encode("euc_jp")
+    task = load(tmp_path, "entities", "my.conll", content, CONLL, encoding="EUC-JP")
+    assert pairs(task.train) == pairs(task.test) == SENTENCES

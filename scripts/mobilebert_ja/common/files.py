@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.text import SAMPLE_BYTES, utf8_lines
 
 
 def _open_zstandard(path: Path, _mode: str) -> Any:
@@ -54,31 +55,26 @@ def require_folder(path: str | Path, hint: str = "") -> Path:
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file (plain, .gz, .xz, .bz2 or .zst) without their line ends.
+    """Yield the lines of a UTF-8 file (plain, .gz, .xz, .bz2 or .zst) without byte order marks and line ends.
 
-    Raises `UserError` naming the file and the byte where it stops being UTF-8, or where its compression is damaged.
+    Raises `UserError` naming the file and the line that is not UTF-8, or the byte where its compression is damaged.
     """
     path = require_file(path)
     opener = _OPENERS.get(path.suffix, open)
-    offset = 0
-    try:
+
+    def sample() -> bytes:
         with opener(path, "rb") as stream:
-            for raw in stream:
-                try:
-                    line = raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path} is not UTF-8: byte {offset + error.start} is 0x{raw[error.start]:02x}. "
-                        "Convert it first (for example: iconv -f SHIFT_JIS -t UTF-8)."
-                    ) from None
-                if offset == 0:
-                    line = line.removeprefix("\ufeff")
-                offset += len(raw)
+            return stream.read(SAMPLE_BYTES)
+
+    with opener(path, "rb") as stream:
+        try:
+            for line in utf8_lines(stream, str(path), sample):
                 yield line.rstrip("\r\n")
-    except (EOFError, lzma.LZMAError, zlib.error, _zstandard_error(), OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path} is damaged: it cannot be decompressed past byte {offset} of its text.") from None
+        except (EOFError, lzma.LZMAError, zlib.error, _zstandard_error(), OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            place = f"past byte {stream.tell()} of its text"
+            raise UserError(f"{path} is damaged: it cannot be decompressed {place}.") from None
 
 
 @contextmanager
@@ -109,7 +105,7 @@ def read_json(path: str | Path, hint: str = "") -> Any:
     """Read a JSON file; a missing or damaged one raises `UserError`."""
     path = require_file(path, hint)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from None
     except ValueError:  # Python's limit for digits

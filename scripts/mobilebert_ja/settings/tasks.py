@@ -20,8 +20,11 @@ class TaskSettings(StageSettings):
     task: str = setting(
         "livedoor", "classification and entities are of your own data.", choices=(*PUBLIC_TASKS, *OWN_TASKS)
     )
-    train_file: str | None = setting(None, "Your own data: .csv, .tsv, .jsonl; for entities .jsonl, .conll, .txt.")
+    train_file: str | None = setting(
+        None, "Your own data: .csv, .tsv, .txt, .jsonl; for entities .jsonl, .conll, .txt."
+    )
     test_file: str | None = setting(None, "The same for the test part; none: a share of --train_file is held out.")
+    encoding: str = setting("utf-8", "What these files are in if not UTF-8: cp932 (Excel), utf-16, euc_jp.")
     text_column: str = setting("text", "Column or key with the text, in --task classification.")
     label_column: str = setting("label", "Column or key with the class, in --task classification.")
     test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.", above=0, below=1)

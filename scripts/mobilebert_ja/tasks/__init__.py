@@ -20,6 +20,8 @@ from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
 from mobilebert_ja.tasks.livedoor import load_livedoor
 from mobilebert_ja.tasks.ner import NER_FILE, load_ner
 from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
+from mobilebert_ja.tasks.parts import tell_of_parts
+from mobilebert_ja.tasks.text_files import UTF8, encoding_of_name
 
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
 # Of every task by name, for what must be known before it is read.
@@ -77,7 +79,7 @@ class TaskSource:
 
     Attributes:
         files: by the setting that names them; their fingerprints go into the record.
-        load: split seed -> the task. Raises `UserError` for bad input.
+        load: split seed -> the task. Says what its parts lack and have in common; raises `UserError` for bad input.
     """
 
     files: dict[str, Path]
@@ -99,7 +101,13 @@ def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> Ta
     """
     whole = _whole_source(settings, data_dir)
     share = settings.get("train_share", 1.0)  # records made before there was one have none
-    return TaskSource(whole.files, lambda split_seed: whole.load(split_seed).with_train_share(share, split_seed))
+
+    def load(split_seed: int) -> Task:
+        task = whole.load(split_seed).with_train_share(share, split_seed)
+        tell_of_parts(task)
+        return task
+
+    return TaskSource(whole.files, load)
 
 
 def _whole_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> TaskSource:
@@ -118,7 +126,12 @@ def _whole_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> 
 
 
 def own_data_settings_left_out(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a record keeps them: those of own data say nothing about a public task."""
-    return {
-        name: value for name, value in settings.items() if settings["task"] in OWN_TASKS or name not in SETTING_NAMES
-    }
+    """Settings as a record keeps them: those of own data say nothing about a public task, nor an encoding of UTF-8.
+
+    Raises `UserError` for an encoding that is none.
+    """
+    if settings["task"] not in OWN_TASKS:
+        return {name: value for name, value in settings.items() if name not in SETTING_NAMES}
+    encoding = encoding_of_name(settings.get("encoding", UTF8))
+    kept = {name: value for name, value in settings.items() if name != "encoding"}
+    return kept if encoding == UTF8 else {**kept, "encoding": encoding}

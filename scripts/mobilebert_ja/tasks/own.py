@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,9 +19,11 @@ from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.livedoor import stratified_test_sizes
 from mobilebert_ja.tasks.own_classes import read_classes
 from mobilebert_ja.tasks.own_entities import read_entities
+from mobilebert_ja.tasks.parts import keep_equal_together, tell_of_repeated
+from mobilebert_ja.tasks.text_files import UTF8, encoding_of_name
 
 OWN_TASKS = {"classification": Kind.CLASSES, "entities": Kind.ENTITIES}
-SETTING_NAMES = ("train_file", "test_file", "text_column", "label_column", "test_share")
+SETTING_NAMES = ("train_file", "test_file", "text_column", "label_column", "test_share", "encoding")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class OwnData:
 
     Attributes:
         task: "classification" (a class per text) or "entities" (character spans in a text).
+        encoding: what files are in that are not UTF-8.
         test_share: part of `train_file` that is held out if there is no `test_file`, 0 < test_share < 1.
     """
 
@@ -40,6 +42,7 @@ class OwnData:
     text_column: str
     label_column: str
     test_share: float
+    encoding: str = UTF8
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> OwnData:
@@ -56,6 +59,7 @@ class OwnData:
             settings["text_column"],
             settings["label_column"],
             settings["test_share"],
+            encoding_of_name(settings.get("encoding", UTF8)),  # records made before there was one have none
         )
 
     @property
@@ -68,7 +72,7 @@ class OwnData:
         return _LOADERS[OWN_TASKS[self.task]](self, split_seed)
 
     def _classification(self, split_seed: int) -> Task:
-        read = [read_classes(path, self.text_column, self.label_column) for path in self.files.values()]
+        read = [read_classes(path, self.text_column, self.label_column, self.encoding) for path in self.files.values()]
         counts = Counter(example.target for example in read[0])
         labels = sorted(counts)
         if len(labels) < 2:
@@ -81,7 +85,7 @@ class OwnData:
         return Task(self.task, Kind.CLASSES, labels, train, test)
 
     def _entities(self, split_seed: int) -> Task:
-        read = [read_entities(path) for path in self.files.values()]
+        read = [read_entities(path, self.encoding) for path in self.files.values()]
         types = sorted(_types(read[0]))
         if not types:
             raise UserError(f"{self.train_file} has no entity in it; there is nothing to learn.")
@@ -96,13 +100,7 @@ class OwnData:
             order = np.random.default_rng(split_seed).permutation(len(read[0]))
             size = min(self._held_out(len(read[0])), len(read[0]) - 1)
             train, test = ([read[0][index] for index in part] for part in (order[size:], order[:size]))
-            unseen = sorted(_types(test).keys() - _types(train).keys())
-            if unseen:  # nobody's mistake: a rare type fell to the test part
-                print(
-                    f"warning: {', '.join(unseen)}: in the held-out part only, so it cannot be learned; "
-                    "another --split_seed or a --test_file splits otherwise",
-                    file=sys.stderr,
-                )
+            train, test = self._equal_together(train, test, lambda _example: None)
         return Task(self.task, Kind.ENTITIES, bio_labels(types), train, test)
 
     def _held_out(self, count: int) -> int:
@@ -129,6 +127,18 @@ class OwnData:
             size = min(sizes[name], len(members) - 1)
             test += shuffled[:size]
             train += shuffled[size:]
+        return self._equal_together(train, test, lambda example: example.target)
+
+    def _equal_together(
+        self, train: list[Example], test: list[Example], label_of: Callable[[Example], Hashable]
+    ) -> tuple[list[Example], list[Example]]:
+        tell_of_repeated(train + test, self.train_file)
+        train, test = keep_equal_together(train, test, label_of)
+        if not test:
+            raise UserError(
+                f"{self.train_file} has too few different texts to hold some out for the test and have "
+                "others to learn from; give it more, or a --test_file."
+            )
         return train, test
 
     def _require_known(self, found: Counter[str], known: list[str], what: str) -> None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.inference.decoding import OUTSIDE, Span
 from mobilebert_ja.tasks.base import Example
 from mobilebert_ja.tasks.ner import spans_of_item
-from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
+from mobilebert_ja.tasks.text_files import UTF8, json_lines, require_text, text_lines
 
 CONLL_ENDINGS = (".conll", ".txt")
 ENDINGS = (".jsonl", *CONLL_ENDINGS)
+DOCUMENT_MARK = "-DOCSTART-"
+# What ends a sentence: a blank line, CoNLL's line between two documents, of however many columns, MeCab's last line.
+_MARK = re.compile(rf"[ \t\r\n]*\Z|{DOCUMENT_MARK}(?![^ \t\r\n])|EOS[ \t\r\n]*\Z")
 
 
-def read_entities(path: Path) -> list[Example]:
+def read_entities(path: Path, encoding: str = UTF8) -> list[Example]:
     """Every sentence as an `Example` whose target is its spans (start, end, type), in characters and in order.
+
+    Args:
+        encoding: what the file is in if it is not UTF-8.
 
     Raises `UserError` naming file and line for whatever is no such sentence; no sentence is passed over.
     """
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"{path} must end in {', '.join(ENDINGS)}: its ending says how it is read.")
-    return _conll(path) if path.suffix.lower() in CONLL_ENDINGS else _json_lines(path)
+    read = _conll if path.suffix.lower() in CONLL_ENDINGS else _json_lines
+    return [example for example in read(path, encoding) if example.text.strip() != DOCUMENT_MARK]
 
 
-def _json_lines(path: Path) -> list[Example]:
+def _json_lines(path: Path, encoding: str) -> list[Example]:
     examples = []
-    for number, item in json_lines(path):
+    for number, item in json_lines(path, encoding):
         where = f"{path}, line {number}"
         try:
             spans = spans_of_item(item)
@@ -38,13 +46,15 @@ def _json_lines(path: Path) -> list[Example]:
     return examples
 
 
-def _conll(path: Path) -> list[Example]:
+def _conll(path: Path, encoding: str) -> list[Example]:
     """Tokens are joined without spaces, as Japanese is written."""
     examples: list[Example] = []
     text, spans = "", list[Span]()
     open_type = ""  # the type of the entity that the token before belongs to
-    for number, line in enumerate([*text_lines(path), ""], start=1):  # a blank line ends the last sentence too
-        if not line.strip(" \t\r\n"):
+    for number, line in enumerate(
+        [*text_lines(path, encoding), ""], start=1
+    ):  # a blank line ends the last sentence too
+        if _MARK.match(line):
             if text:
                 examples.append(Example(text, spans))
             text, spans, open_type = "", [], ""

@@ -1,0 +1,152 @@
+"""What stands in both parts of a task, and what one of them lacks."""
+
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.own_files import item, table
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.tasks import task_source
+from mobilebert_ja.tasks.base import Example
+from mobilebert_ja.tasks.parts import keep_equal_together, what_is_read
+
+SETTINGS = {"text_column": "text", "label_column": "label", "test_share": 0.2}
+
+
+def load(folder, name, content, test=None, **changed):
+    task = "entities" if "span" in content or name.endswith("conll") else "classification"
+    (folder / name).write_text(content, encoding="utf-8")
+    settings = {"task": task, "train_file": str(folder / name), **SETTINGS, **changed}
+    if test is not None:
+        (folder / f"test-{name}").write_text(test, encoding="utf-8")
+        settings["test_file"] = str(folder / f"test-{name}")
+    return task_source(settings, lambda: pytest.fail("public data were asked for")).load(0)
+
+
+def texts_of(part):
+    return {what_is_read(example) for example in part}
+
+
+def test_a_rare_class_that_the_test_part_lacks_is_named(tmp_path, capsys):
+    rows = [(f"良い{number}", "本") for number in range(200)] + [("悪い", "映画"), ("嫌い", "映画")]
+    task = load(tmp_path, "my.csv", table(rows))
+    assert Counter(example.target for example in task.test) == {"本": 41}  # the split is as it always was
+    said = capsys.readouterr().err
+    assert said.startswith("warning: 映画: no example in the test part, so the score says nothing about it; a larger")
+    assert said.count("\n") == 1
+
+
+def test_a_class_that_the_test_file_lacks_is_named(tmp_path, capsys):
+    load(tmp_path, "my.csv", table([("一", "本"), ("二", "映画")]), table([("三", "本")]))
+    assert "warning: 映画: no example in the test part" in capsys.readouterr().err
+    load(tmp_path, "my.jsonl", item("田中は京都へ", (0, 2, "人名"), (3, 5, "地名")), item("鈴木", (0, 2, "人名")))
+    assert "warning: 地名: no example in the test part" in capsys.readouterr().err
+
+
+def test_a_class_that_train_share_leaves_out_is_named(tmp_path, capsys):
+    rows = [(f"{label}{number}", label) for label in "あいう" for number in range(2)]
+    load(tmp_path, "my.csv", table(rows), table([("四", "あ"), ("五", "い"), ("六", "う")]), train_share=0.5)
+    assert "warning: あ: in the held-out part only" in capsys.readouterr().err
+
+
+def test_equal_texts_stand_in_one_part(tmp_path, capsys):
+    rows = [(f"感想{number % 20}", "本" if number % 2 else "映画") for number in range(40)]
+    task = load(tmp_path, "my.csv", table(rows))
+    assert not texts_of(task.train) & texts_of(task.test)
+    assert len(task.train) + len(task.test) == 40 and 6 <= len(task.test) <= 10
+    said = capsys.readouterr().err
+    assert (
+        "warning: 20 texts stand in" in said and "my.csv more than once, 40 rows in all; equal texts are kept" in said
+    )
+    lines = "".join(item(f"田中{number % 20}", (0, 2, "人名")) for number in range(40))
+    task = load(tmp_path, "my.jsonl", lines)
+    assert not texts_of(task.train) & texts_of(task.test) and 6 <= len(task.test) <= 10
+
+
+def test_texts_that_look_alike_to_a_model_are_equal(tmp_path):
+    rows = [("ABC 1", "本"), ("\uff21BC\u3000 １\n", "本")] * 3 + [(f"感想{number}", "映画") for number in range(9)]
+    task = load(tmp_path, "my.csv", table(rows))
+    assert len({example.target for example in task.test}) == 1 and not texts_of(task.train) & texts_of(task.test)
+
+
+def test_a_text_of_60_000_combining_characters_is_compared_in_no_time():
+    started = time.process_time()
+    what_is_read(Example("か" + "\u0301\u0327\u0323\u1dce" * 15_000, "本"))
+    assert time.process_time() - started < 3  # 6 s in one piece
+
+
+def test_one_text_with_two_labels_is_told(tmp_path, capsys):
+    rows = [(f"感想{number}", "本" if number % 2 else "映画") for number in range(20)]
+    task = load(tmp_path, "my.csv", table([*rows, *[("感想0", "本"), ("感想1", "映画")]]))
+    assert "warning: texts with more than one answer: 2; no model" in capsys.readouterr().err
+    assert not texts_of(task.train) & texts_of(task.test)
+
+
+def test_texts_of_a_test_file_that_were_learned_are_counted(tmp_path, capsys):
+    task = load(
+        tmp_path, "my.csv", table([("一", "本"), ("二", "映画")]), table([("一", "本"), ("二", "本"), ("三", "映画")])
+    )
+    assert len(task.test) == 3
+    said = capsys.readouterr().err
+    assert (
+        "warning: 2 of 3 texts of the test part stand in the training part too, 1 of them with another answer" in said
+    )
+    load(tmp_path, "my.jsonl", item("田中", (0, 2, "人名")), item("田中", (0, 1, "人名")))
+    assert "1 of 1 texts of the test part stand in the training part too, 1 of them" in capsys.readouterr().err
+
+
+def test_a_file_of_one_text_has_no_test_part(tmp_path):
+    with pytest.raises(UserError, match=r"my\.csv has too few different texts to hold some out"):
+        load(tmp_path, "my.csv", table([("一", "本"), ("二", "映画")] * 5))
+    with pytest.raises(UserError, match=r"my\.jsonl has too few different texts"):
+        load(tmp_path, "my.jsonl", item("田中", (0, 2, "人名")) * 5)
+
+
+SMALL = st.tuples(st.integers(0, 9), st.integers(0, 2))
+
+
+@given(st.lists(SMALL, min_size=2, max_size=40), st.data())
+def test_a_split_keeps_every_row_and_every_label_for_training(rows, data):
+    examples = [Example(str(text), label) for text, label in rows]
+    test = [e for e in examples[1:] if data.draw(st.booleans())]
+    train = [e for e in examples if not any(e is each for each in test)]
+    learned, tested = keep_equal_together(train, test, lambda example: example.target)
+    assert not texts_of(learned) & texts_of(tested)
+    assert Counter(learned + tested) == Counter(examples)
+    assert {e.target for e in learned} >= {e.target for e in train}
+    if not texts_of(train) & texts_of(test):
+        assert (learned, tested) == (train, test)
+
+
+# --- marks of a format
+
+
+CONLL = "田中 B-人名\nは O\n\n京都 B-地名\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"-DOCSTART- O\n\n{CONLL}",
+        f"-DOCSTART-\tO\n{CONLL}",  # no blank line after it
+        f"-DOCSTART- -X- O O\n\n{CONLL}\n-DOCSTART-\n",
+        CONLL.replace("\n\n", "\n-DOCSTART- O\n"),
+        CONLL.replace("\n\n", "\nEOS\n") + "EOS\n",  # as MeCab ends sentences
+        "\ufeff" + CONLL.replace("\n\n", "\n\n\ufeff-DOCSTART- O\r\n"),
+        CONLL.replace("\n", "\r"),
+        CONLL.replace("\n", "\n\ufeff"),
+    ],
+)
+def test_marks_of_conll_are_no_sentences(tmp_path, content):
+    task = load(tmp_path, "my.conll", content, CONLL)
+    assert [(e.text, e.target) for e in task.train] == [("田中は", [(0, 2, "人名")]), ("京都", [(0, 2, "地名")])]
+
+
+def test_what_only_looks_like_a_mark_is_a_token(tmp_path):
+    task = load(tmp_path, "my.conll", "EOS B-製品\n-DOCSTART O\n", "EOS B-製品\n")
+    assert task.train[0].text == "EOS-DOCSTART"
+    lines = item("-DOCSTART-") + item("田中", (0, 2, "人名"))
+    assert len(load(tmp_path, "my.jsonl", lines, lines).train) == 1

@@ -53,6 +53,7 @@ NAMES = (
     r"round,pad=0,rounding_size=0\.06",
     r"arc3",
     r"gpu",
+    r"(multilingual-)?e5(-small)?",
     r"[a-z]+[a-z0-9]*_[a-z0-9_]+",
 )
 SETTINGS = r"\d+ ?(スレッド|threads?|bits?|ビット)"  # said of how something was run

@@ -83,7 +83,7 @@ def test_the_corpus_by_groups_of_sources(folder):
         "| 百科事典(Wikipedia 日本語版) | 2,468 | 1,136 万 | CC BY-SA |",
         "| ニュース(ウィキニュース) | 3,669 | 230 万 | CC BY |",
         "| 小説(青空文庫) | 1,234 | 568 万 | 著作権の保護期間が満了 |",
-        "| `letters` | 1,234 | 568 万 | - |",
+        "| `letters` | 1,234 | 568 万 | — |",
     ]
 
 
@@ -207,7 +207,7 @@ def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     text = rendered(folder)
     assert "| MobileBERT(int8、ONNX) | 50.9 % | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB |" in text
     assert "28.1 MB | 0.5 秒 | 143 MiB |" in text
-    assert "| BERT(int8、ONNX) | - | - | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
+    assert "| BERT(int8、ONNX) | — | — | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
     assert "| モデル | 1スレッド | 2スレッド |\n|---|---|---|\n" in text
     assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
     assert "モデルの直後" not in text and "1件ずつ、1件ごとに順番を入れ替えながら測りました" in text
@@ -299,14 +299,14 @@ def test_kinds_of_text_and_lengths(folder):
 
 def test_cost_of_training(folder):
     # One hour and a second on six cores of 10 W: 0.06 kWh, of 438 g each.
-    assert "事前学習の時間は 1.0 時間(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
+    assert "事前学習の時間は 60 分(A Processor, 6 cores)" in rendered(folder) and "0.06 kWh" in rendered(folder)
     head = yaml.safe_load(rendered(folder).split("---\n")[1])
     assert head["co2_eq_emissions"]["emissions"] == 26.3
     assert head["co2_eq_emissions"]["hardware_used"] == "A Processor, 6 cores"
     record = json.loads((folder / "pretraining.json").read_text())
     record["hardware"]["accelerator"] = "A GPU"
     (folder / "pretraining.json").write_text(json.dumps(record))
-    assert "事前学習の時間は 1.0 時間(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
+    assert "事前学習の時間は 60 分(1 x A GPU)" in rendered(folder) and "0.70 kWh" in rendered(folder)
 
 
 def test_figures_are_drawn_and_the_same_every_time(folder, tmp_path):
@@ -451,7 +451,7 @@ def test_the_report_has_a_table_of_contents():
 def test_ablations_stand_side_by_side(folder):
     text = rendered(folder)
     assert "| 19 % | 6.117 / 6.229 | 4.7 % / 4.6 % |" in text
-    assert "| 37 % | 発散(43ステップ) | - |" in text
+    assert "| 37 % | 発散(43ステップ) | — |" in text
 
 
 def test_the_card_says_what_the_model_cannot_do(folder):
@@ -485,7 +485,7 @@ def test_an_ablation_of_equal_time_says_so_and_shows_the_tokens(folder):
     text = rendered(folder)
     assert "同じ時間(37 秒):\n\n| 設定 | 損失 | 正解率 | トークン |\n|---|---|---|---|\n" in text
     assert "| rows of 61 | 6.311 | 4.8 % | 412,301 |\n| rows of 59 | 6.311 | 4.8 % | 398,507 |" in text
-    assert "| far too fast | 発散(43ステップ) | - | - |" in text
+    assert "| far too fast | 発散(43ステップ) | — | — |" in text
 
 
 def test_every_model_stands_in_the_order_of_its_score(folder):
@@ -496,8 +496,8 @@ def test_every_model_stands_in_the_order_of_its_score(folder):
     rows = text.split("### すべての手法: ")[1].split("\n\n")[1].splitlines()[2:]
     assert rows[:3] == [
         "| TF-IDF と線形 SVM | 83.7 % | 81.2 から 85.7 | 75.1 % | 1 | 4 秒 |",
-        "| **このモデル** | 77.3 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
-        "| MobileBERT(事前学習なし) | 70.1 % ± 1.2 | - | 75.1 % | 3 | 391 秒 |",
+        "| **このモデル** | 77.3 % ± 1.2 | — | 75.1 % | 3 | 391 秒 |",
+        "| MobileBERT(事前学習なし) | 70.1 % ± 1.2 | — | 75.1 % | 3 | 391 秒 |",
     ]
     assert "正解率は 74.4 % です" in text
 

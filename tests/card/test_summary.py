@@ -173,7 +173,7 @@ def test_without_a_comparison_overlapping_intervals_are_named(records, own, japa
 
 
 def test_recipes_with_time_and_cost(records):
-    assert "| `recipes/tiny.yaml` | 見本の文章で、全工程を小さく動かす | 2コアで数分 | - |" in rendered(records)
+    assert "| `recipes/tiny.yaml` | 見本の文章で、全工程を小さく動かす | 2コアで数分 | — |" in rendered(records)
     records["cost"] = {
         "metrics": {
             "recipes": {
@@ -201,7 +201,7 @@ def test_recipes_with_time_and_cost(records):
     rows = [line for line in text.splitlines() if line.startswith("| `recipes/")]
     # An interrupted run's record has the wall time of its last part only: 3,601 s of training, not 1,000.
     assert [row.split(" | ")[2:] for row in rows] == [
-        ["2コアで数分", "- |"],
+        ["2コアで数分", "— |"],
         ["6コアで 2.7 時間(実測、全工程)", "$0.54 |"],
         ["H100 1基で 29 分(見積もり、学習のみ)", "$1 |"],
         ["H100 1基で 13 日、8基で 41 時間(見積もり、学習のみ)", "$936、$987 |"],

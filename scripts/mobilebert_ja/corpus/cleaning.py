@@ -7,8 +7,9 @@ a bracket protects what stands in it, which the original left to a dictionary of
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
+
+from mobilebert_ja.common.normalization import nfkc
 
 _CLOSING = {"」": "「", "』": "『", ")": "(", "】": "【", "〉": "〈", "》": "《"}
 _OPENING = set(_CLOSING.values())
@@ -17,7 +18,7 @@ _ENDS = set("。!?")
 
 def normalize(text: str) -> str:
     """NFKC, as the tokenizer does later. (v2.0)"""
-    return unicodedata.normalize("NFKC", text)
+    return nfkc(text)
 
 
 def drop_unprintable(text: str) -> str:

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import torch
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error

@@ -204,6 +204,8 @@ def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
         absent |= {"crf_gain"}
     if settings.decoding != "auto":
         absent |= {"validation_share"}
+    if not settings.ignore_mismatched_labels:  # outputs that were made before there was such a setting stay valid
+        absent |= {"ignore_mismatched_labels"}
     kept = own_data_settings_left_out(vars(settings))
     return {name: value for name, value in kept.items() if name not in absent}
 

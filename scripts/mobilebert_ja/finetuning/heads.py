@@ -69,7 +69,7 @@ def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfi
     return config
 
 
-def needs_new_head(settings: FinetuneSettings, config: PretrainedConfig, task: Task) -> bool:
+def needs_new_head(settings: FinetuneSettings, config: Any, task: Task) -> bool:
     """True if the model is fine-tuned already, on other labels or for answers of another kind than the task's.
 
     Args:

@@ -73,6 +73,7 @@ def load_metric(name: str) -> Any:
     import evaluate  # several seconds to import: only whoever scores through it pays
 
     module = importlib.import_module(f"mobilebert_ja.evaluate_metrics.{name}.{name}")
+    kind: Any
     (kind,) = (each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, evaluate.Metric))
     with tempfile.TemporaryDirectory() as scratch:  # a folder is made in any case, and not used
         return kind(cache_dir=scratch, keep_in_memory=True)  # no lock file shared between two runs

@@ -41,8 +41,9 @@ def refusal(status: int, detail: str) -> Response:
 
 @app.middleware("http")
 async def refuse_what_is_too_large(request: Request, call_next):
-    size = LARGEST + 1 if "transfer-encoding" in request.headers else int(request.headers.get("content-length", 0))
-    if size > LARGEST:
+    size = request.headers.get("content-length", "0")
+    told = "transfer-encoding" not in request.headers and size.isdecimal() and len(size) < 10
+    if not told or int(size) > LARGEST:
         return refusal(413, f"A request has a Content-Length of at most {LARGEST} bytes.")
     return await call_next(request)
 

@@ -66,6 +66,12 @@ def test_what_is_too_much_is_413_before_any_work(client, model, body):
     assert "at most" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("size", ["9" * 5000, "-1", "many", "65537"], ids=len)
+def test_a_size_that_is_none_is_413(client, size):
+    answer = client.post("/predict", content=b"{}", headers={"Content-Length": size})
+    assert answer.status_code == 413 and "Content-Length of at most 65536 bytes" in answer.json()["detail"]
+
+
 BROKEN = {
     "half a character": rb'{"texts": ["\ud800"]}',
     "half a character in a key": rb'{"texts": ["a"], "\udfff": 1}',

@@ -3,8 +3,8 @@
 MODEL=work/compressed/livedoor/fast uvicorn --app-dir examples service:app
 curl -H 'Content-Type: application/json' -d '{"texts": ["新型スマートフォンが発売"]}' localhost:8000/predict
 
-A request has at most 32 texts of at most 2,000 characters, and 64 KiB. What is longer is refused with 413, what is no
-such question with 422, both before any text is looked at.
+A request has at most 32 texts of at most 2,000 characters (4,000 after NFKC, in which ㌖ is six), and 64 KiB. What is
+longer is refused with 413, what is no such question with 422, both before any text is split into words.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, StringConstraints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from mobilebert_ja.common.normalization import nfkc
 from mobilebert_ja.runtime import load
 
 LARGEST = 64 * 1024  # bytes of a request
@@ -61,8 +62,10 @@ async def refuse_what_cannot_be_read(_request: Request, _error: Exception):
     return refusal(422, "The body is no JSON, or none that can be read.")
 
 
-@app.post("/predict")
-async def predict(question: Question) -> list[dict]:
+@app.post("/predict", response_model=list[dict])
+async def predict(question: Question) -> list[dict] | Response:
+    if any(len(nfkc(text)) > 2 * LONGEST for text in question.texts):
+        return refusal(413, f"A text has at most {2 * LONGEST} characters after NFKC.")
     answers = []
     for text in question.texts:  # a turn for each: whoever asks one waits for one of another's texts, not for all
         async with cores:

@@ -50,7 +50,7 @@ def post(client, body):
 
 
 def test_the_longest_that_is_allowed_is_answered(client):
-    given = ["長" * 2000] + ["短"] * 31
+    given = ["長" * 2000, "…" * 1333, "か" + "\u0301\u0327" * 900] + ["短"] * 29
     assert post(client, json.dumps({"texts": given}, ensure_ascii=False).encode()).json() == [
         {"label": text} for text in given
     ]

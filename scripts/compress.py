@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 from accelerate import Accelerator
 
 from mobilebert_ja.common.errors import exit_on_user_error

@@ -12,6 +12,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs

@@ -10,6 +10,8 @@ seconds, where masked words would have to be read for hours before a rare one ha
 
 from __future__ import annotations
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import numpy as np
 
 from mobilebert_ja.common.errors import exit_on_user_error

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import torch
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.data.sample import resolve_data_dir
-from mobilebert_ja.finetuning.heads import check_tokenizer, model_config
+from mobilebert_ja.finetuning.heads import check_tokenizer, model_config, needs_new_head
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.inference.kinds import KINDS
@@ -67,6 +69,8 @@ def main() -> None:
     encoder = FastEncoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
     config = model_config(settings, len(encoder.vocab))
+    if needs_new_head(settings, config, task):
+        accelerator.print(f"{settings.model_name_or_path} is fine-tuned for other labels; its head starts at random")
     job = Job(accelerator, settings, task, config, tokenizer, encoder)
     if accelerator.is_main_process:
         task.evaluate_metric()  # what can fail does so before training

@@ -10,6 +10,8 @@ the files that are missing.
 
 from __future__ import annotations
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import torch
 
 from mobilebert_ja.common.errors import exit_on_user_error

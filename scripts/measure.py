@@ -16,6 +16,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
 
 _PACKAGE = "mobilebert_ja.measuring"

@@ -16,6 +16,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 import numpy as np
 import torch
 from transformers import MobileBertForPreTraining

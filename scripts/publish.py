@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import mobilebert_ja.training.waiting  # noqa: F401
+
 from huggingface_hub import HfApi
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error

@@ -13,6 +13,7 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.folders import by_a_name
 from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
 from mobilebert_ja.common.records import Stage, fingerprint
 from mobilebert_ja.data.download import is_url
@@ -193,7 +194,7 @@ def finetuning_folder(settings: FinetuneSettings) -> Path:
     """The output of finetune.py."""
     _tell_own_data(settings)
     name = f"{settings.task}{RANDOM_ENDINGS[settings.random_weights]}"
-    return Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / name)
+    return by_a_name(settings.output_dir or Path(settings.work_dir) / "finetuned" / name)
 
 
 def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
@@ -203,6 +204,8 @@ def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
         absent |= {"crf_gain"}
     if settings.decoding != "auto":
         absent |= {"validation_share"}
+    if not settings.ignore_mismatched_labels:  # outputs that were made before there was such a setting stay valid
+        absent |= {"ignore_mismatched_labels"}
     kept = own_data_settings_left_out(vars(settings))
     return {name: value for name, value in kept.items() if name not in absent}
 
@@ -225,7 +228,8 @@ def baseline_stage(settings: BaselineSettings) -> Stage:
     _tell_own_data(settings)
     settings.method = suitable_method(settings.method, settings.task)
     files = task_source(vars(settings), lambda: resolve_data_dir(settings)).files
-    output = Path(settings.output_dir or Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}")
+    usual = Path(settings.work_dir) / "finetuned" / f"{settings.task}-{settings.method}"
+    output = by_a_name(settings.output_dir or usual)
     return stage_of(output.name, settings, dict(files), output, own_data_settings_left_out(vars(settings)))
 
 

@@ -49,8 +49,6 @@ def run_stage(stage: RoadStage, recipe_path: str | None, shared_flags: dict[str,
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_DISTRIBUTED)}
     # A recipe gives the same on any processor, unless the user says otherwise.
     environment.setdefault("ACCELERATE_MIXED_PRECISION", "no")
-    # Threads that wait do not spin, which costs whatever else runs here; libgomp reads this when torch is loaded.
-    environment.setdefault("OMP_WAIT_POLICY", "passive")
     code = subprocess.run(command_of(stage, recipe_path, shared_flags or {}), env=environment).returncode
     if code == 130:
         raise KeyboardInterrupt

@@ -9,7 +9,6 @@ An `Answerer` may be used by several threads at a time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +32,6 @@ from mobilebert_ja.inference.kinds import KINDS, STORED_KINDS, Kind, kind_of_fac
 from mobilebert_ja.inference.windows import stitch, window_starts
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
-# A MeCab tagger must not be used by two threads at a time, and one serves the whole process. Splitting a text takes a
-# hundredth of the time of a model call, so that threads hardly ever wait for each other here.
-_ENCODING = threading.Lock()
 _INSTALL = "pip install onnxruntime fugashi unidic-lite tokenizers numpy"
 
 
@@ -134,9 +130,8 @@ class Answerer:
             raise UserError(f"{where}: {len(self.labels)} labels, but the model beside it tells {shape[-1]}; {ANEW}")
 
     def _input(self, text: str) -> _Input:
-        with _ENCODING:
-            # MeCab takes a null character for the end of the text; white space it passes over.
-            encoding = self._encoder.encode(text.replace("\0", " "))
+        # MeCab takes a null character for the end of the text; white space it passes over.
+        encoding = self._encoder.encode(text.replace("\0", " "))
         room, (cls, sep, _) = self.max_seq_length - 2, self._special
         starts = window_starts(len(encoding.ids), room) if self._per_token else [0]
         rows = [[cls, *encoding.ids[start : start + room], sep] for start in starts]

@@ -94,7 +94,7 @@ def test_service_answers_and_refuses(work):
         assert post(port, b"{not json")[0] == 422
         assert post(port, json.dumps({"texts": []}).encode())[0] == 422
         assert post(port, json.dumps({"texts": ["a"] * 33}).encode())[0] == 422
-        assert post(port, json.dumps({"texts": ["長" * 2001]}).encode())[0] == 422
+        assert post(port, json.dumps({"texts": ["長" * 2001]}).encode())[0] == 413
         assert post(port, json.dumps({"texts": [3]}).encode())[0] == 422
         assert post(port, json.dumps({"text": "a"}).encode())[0] == 422
         assert post(port, b" " * 70_000)[0] == 413

@@ -47,16 +47,6 @@ def test_write_atomically_leaves_the_old_file_when_it_fails(tmp_path):
     assert path.read_text() == "old" and [each.name for each in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_replace_folder(tmp_path):
-    old, new = tmp_path / "out", tmp_path / "out.partial"
-    for number in (1, 2):
-        new.mkdir()
-        (new / "n").write_text(str(number))
-        files.replace_folder(new, old)
-        assert (old / "n").read_text() == str(number) and not new.exists()
-    assert [each.name for each in tmp_path.iterdir()] == ["out"]
-
-
 def test_json(tmp_path):
     files.write_json(tmp_path / "a.json", {"語": [1, None]})
     assert files.read_json(tmp_path / "a.json") == {"語": [1, None]}

@@ -1,7 +1,10 @@
 """Cleaning rules one by one, and a splitter that loses nothing."""
 
+import re
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilebert_ja.corpus import cleaning as text
@@ -70,3 +73,47 @@ def test_unwanted():
     assert text.unwanted("長" * 201, 10, 200) == "too_long"
     assert text.unwanted("ここで {\\displaystyle x} である。", 10, 200) == "formula"
     assert text.unwanted("ちょうどよい長さの文である。", 10, 200) is None
+
+
+def templates_by_definition(given_text):
+    """The innermost first, one pass after another: as many passes as they are deep."""
+    previous = None
+    while previous != given_text:
+        previous, given_text = given_text, re.sub(r"\{\{[^{}]*\}\}", "", given_text)
+    return given_text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="{}a ", max_size=30))
+def test_templates_are_those_of_the_definition(given_text):
+    assert text.drop_templates(given_text) == templates_by_definition(given_text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="= a\n\u3000", max_size=16))
+def test_heading_marks_are_those_of_the_definition(given_text):
+    assert text.drop_heading_marks(given_text) == re.sub(r"^(={2,6}) *(.*?) *\1$", r"\2", given_text.strip())
+
+
+HOSTILE = {
+    "templates in templates": lambda count: "{{" * count + "}}" * count,
+    "templates that never end": lambda count: "{{a" * count,
+    "spaces in a heading": lambda count: "== a" + " " * count + "b",
+    "brackets of another kind": lambda count: "「" * count + ")" * count,
+    "ends": lambda count: "。 " * count,
+    "marks": lambda count: "か" + "\u0301\u0327" * count,
+    "square brackets": lambda count: "[要" * count,
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_time_grows_in_proportion_to_the_text(hostile):
+    def seconds(count):
+        took, given_text = [], hostile(count)
+        for _ in range(3):
+            begun = time.perf_counter()
+            text.split_sentences(text.clean(given_text))
+            took.append(time.perf_counter() - begun)
+        return min(took)
+
+    assert seconds(20_000) < 10 * seconds(5_000)  # as the square: 16 times

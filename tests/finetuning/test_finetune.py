@@ -25,6 +25,7 @@ from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.finetuning.run import Job, warn_of_losses
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
+from mobilebert_ja.plans import settings_in_play
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.settings.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
@@ -298,9 +299,75 @@ def test_weights_that_are_not_those_of_the_config(work, tmp_path):
     settings = random_settings(tmp_path)
     with pytest.raises(UserError, match=r"lacks .* weights of its own structure"):
         make_model(settings, model_config(settings, 100), task)
+    (tmp_path / "student" / "config.json").write_text(json.dumps(config | {"vocab_size": 999}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"are not those of its config\.json: mobilebert\..*, by the latter \[999, "):
+        make_model(settings, model_config(settings, 100), task)
     (tmp_path / "student" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot be loaded"):
         make_model(settings, model_config(settings, 100), task)
+
+
+def a_task(kind: Kind, *labels: str) -> Task:
+    return Task("own", kind, list(labels), [], [])
+
+
+@pytest.fixture
+def for_two_classes(work, tmp_path):
+    """A student that is fine-tuned, as far as its files tell, for the classes good and bad."""
+    settings = random_settings(work)
+    model = make_model(settings, model_config(settings, 100), a_task(Kind.CLASSES, "good", "bad"))
+    model.save_pretrained(tmp_path / "two")
+    return tmp_path / "two"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_task(Kind.CLASSES, "good", "bad", "so-so"),
+        a_task(Kind.CLASSES, "sea", "sky"),
+        a_task(Kind.ENTITIES, "O", "B-人名", "I-人名"),
+        a_task(Kind.ENTITIES, "good", "bad"),
+        a_task(Kind.NUMBER, "score"),
+        a_task(Kind.CHOICES),
+        a_task(Kind.ANSWERS),
+    ],
+    ids=lambda task: f"{task.kind}, {len(task.labels)} labels",
+)
+def test_a_model_that_is_fine_tuned_on_other_labels(work, for_two_classes, other):
+    given = {"model_name_or_path": str(for_two_classes), "work_dir": str(work)}
+    settings = FinetuneSettings(**given)  # type: ignore
+    config = model_config(settings, 100)
+    with pytest.raises(
+        UserError, match=r"for 2 labels \(good, bad\) .*--ignore_mismatched_labels true gives it a new"
+    ):
+        make_model(settings, config, other)
+    plain = make_model(random_settings(work), model_config(random_settings(work), 100), other)
+    first, again, third = (
+        make_model(FinetuneSettings(**given, ignore_mismatched_labels=True, seed=seed), config, other)  # type: ignore
+        for seed in (0, 0, 1)
+    )
+    assert first.config.id2label == plain.config.id2label and first.config.problem_type == plain.config.problem_type
+    (head,) = (name for name in dict(first.named_children()) if name in ("classifier", "qa_outputs"))
+    mine, same, others = (getattr(model, head).weight for model in (first, again, third))
+    assert mine.shape == getattr(plain, head).weight.shape
+    assert torch.equal(mine, same) and not torch.equal(mine, others)
+    known, body = AutoModelForSequenceClassification.from_pretrained(for_two_classes), first.mobilebert.state_dict()
+    assert all(torch.equal(each, body[name]) for name, each in known.mobilebert.state_dict().items() if name in body)
+
+
+def test_a_model_that_is_fine_tuned_on_the_same_labels_goes_on_from_its_head(work, for_two_classes):
+    for settings in (
+        FinetuneSettings(work_dir=str(work), model_name_or_path=str(for_two_classes), ignore_mismatched_labels=ignored)
+        for ignored in (False, True)
+    ):
+        model = make_model(settings, model_config(settings, 100), a_task(Kind.CLASSES, "good", "bad"))
+        known = AutoModelForSequenceClassification.from_pretrained(for_two_classes)
+        assert torch.equal(model.classifier.weight, known.classifier.weight)
+
+
+def test_a_setting_that_came_later_does_not_void_what_is_there():
+    assert "ignore_mismatched_labels" not in settings_in_play(FinetuneSettings())
+    assert settings_in_play(FinetuneSettings(ignore_mismatched_labels=True))["ignore_mismatched_labels"]
 
 
 def test_texts_of_more_than_512_tokens(work, capfd):

@@ -5,9 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -126,34 +124,6 @@ def test_several_threads_give_what_one_gives(made, task):
     with ThreadPoolExecutor(8) as pool:
         pending = [[pool.submit(each.predict_one, text) for text in texts] for each in answerers]
         assert [[one.result() for one in each] for each in pending] == wanted
-
-
-class OneAtATime:
-    """An encoder that fails where two calls overlap, of the same or of different ones."""
-
-    inside: ClassVar[list[str]] = []
-
-    def __init__(self, encoder):
-        self.vocab, self._encoder = encoder.vocab, encoder
-
-    def encode(self, text):
-        self.inside.append(text)
-        time.sleep(0.002)  # long enough for another thread to come in, if it may
-        assert self.inside == [text], "two threads split texts at a time"
-        self.inside.clear()
-        return self._encoder.encode(text)
-
-
-def test_threads_take_turns_with_mecab(made):
-    """One tagger serves the whole process, and must not be used by two threads at a time."""
-    answerers = [load(made[task][0]) for task in LABELS]
-    for answerer in answerers:
-        answerer._encoder = OneAtATime(answerer._encoder)
-    with ThreadPoolExecutor(6) as pool:
-        pending = [
-            pool.submit(each.predict_one, f"{text}{number}") for number, text in enumerate(TEXTS) for each in answerers
-        ]
-        assert all(one.result() for one in pending)
 
 
 @pytest.mark.parametrize(

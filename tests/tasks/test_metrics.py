@@ -11,6 +11,7 @@ import pytest
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
+from helpers.paths import SCRIPTS
 from mobilebert_ja.evaluate_metrics.accuracy import class_scores
 from mobilebert_ja.evaluate_metrics.entity_f1 import span_scores
 from mobilebert_ja.inference.decoding import spans_of_tags
@@ -176,3 +177,32 @@ def test_both_metrics_count_alike():
     """What each has a copy of, because evaluate copies nothing that both could share."""
     for name in ("require_same_length", "precision_recall_f1"):
         assert inspect.getsource(getattr(class_scores, name)) == inspect.getsource(getattr(span_scores, name))
+
+
+WITHOUT_A_HOME = """
+import sys
+from pathlib import Path
+import pyarrow
+from pyarrow import parquet
+from mobilebert_ja.data.sources import hub_documents
+from mobilebert_ja.tasks.jglue import _rows
+from mobilebert_ja.tasks.metrics import load_metric
+folder = Path(sys.argv[1])
+span = {"start": 0, "end": 2, "type": "人名"}
+parquet.write_table(pyarrow.table({"label": [1, 2]}), folder / "rows.parquet")
+print(load_metric("accuracy").compute(predictions=["a", "b"], references=["a", "a"])["accuracy"],
+      load_metric("entity_f1").compute(predictions=[[span], []], references=[[span], [span]])["f1"],
+      [row["label"] for _, row in _rows(folder / "rows.parquet")], len(list(hub_documents(str(folder / "set")))))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_that_is_local_needs_a_writable_home(tmp_path):
+    (tmp_path / "file").touch()  # nobody, not even root, can make a folder below it
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"text": "水は冷たい。"}\n', encoding="utf-8")
+    home = str(tmp_path / "file" / "home")
+    environment = os.environ | {"HOME": home, "HF_HOME": home, "PYTHONPATH": str(SCRIPTS), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", WITHOUT_A_HOME, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split("\n")[-2:] == [f"0.5 {2 / 3} [1, 2] 1", ""], done.stderr

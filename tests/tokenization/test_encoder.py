@@ -5,16 +5,20 @@ import json
 import random
 import shutil
 import sys
+import time
 import types
 import unicodedata
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import unidic_lite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mobilebert_ja.common import normalization
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.data.sample_text import HAND_WRITTEN, encyclopedia, essays
 from mobilebert_ja.tokenization import encoder as parts
@@ -197,6 +201,81 @@ def test_work_grows_in_proportion_to_the_marks(both, monkeypatch):
     assert normalized_characters(400) < 5 * normalized_characters(100)
 
 
+MARKS = [
+    char
+    for char in map(chr, [*range(0xD800), *range(0xE000, 0x110000)])
+    if unicodedata.combining(unicodedata.normalize("NFKD", char)[0])
+]
+RUNS = st.lists(st.tuples(st.sampled_from("かｶeǭ가ﷺ\u1100\u0dd9。 ") | st.characters(), st.text(MARKS, max_size=150)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(RUNS)
+def test_however_many_marks_are_normalized_as_by_python(of_the_root, runs):
+    text = mecab.without_surrogates("".join(char + marks for char, marks in runs))
+    assert normalization.nfkc(text) == unicodedata.normalize("NFKC", text)
+    assert parts.normalize_with_offsets(text)[0] == unicodedata.normalize("NFKC", text)
+    theirs, ours = of_the_root
+    assert ours.ids(text) == ours.encode(text).ids == theirs.encode(text, add_special_tokens=False)
+
+
+MANY_MARKS = {
+    "of different classes": "\u0301\u0327\u0323\u1dce",
+    "two in one": "\u0f73",
+    "half-width": "ﾞ\u0301",
+    "all there are": "".join(MARKS),
+}
+
+
+@pytest.mark.parametrize("marks", MANY_MARKS.values(), ids=MANY_MARKS)
+def test_time_grows_in_proportion_to_the_marks(marks):
+    def seconds(count):
+        text = "か" + (marks * count)[:count]
+        took = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            normalization.normalize_with_offsets(text)
+            took.append(time.perf_counter() - begun)
+        return min(took)
+
+    assert seconds(40_000) < 10 * seconds(10_000)  # as their square: 16 times
+
+
+class OneAtATime:
+    """A tagger that fails where two calls overlap, of the same or of different ones."""
+
+    inside: ClassVar[list[str]] = []
+
+    def __init__(self, tagger):
+        self._tagger = tagger
+
+    def _alone(self, call, text):
+        self.inside.append(text)
+        time.sleep(0.002)  # long enough for another thread to come in, if it may
+        assert self.inside == [text], "two threads split texts at a time"
+        self.inside.clear()
+        return call(text)
+
+    def parse(self, text):
+        return self._alone(self._tagger.parse, text)
+
+    def __call__(self, text):
+        return self._alone(self._tagger, text)
+
+
+def test_threads_take_turns_with_mecab(of_the_root, folder, sentences, monkeypatch):
+    """One tagger serves the whole process, and must not be used by two threads at a time."""
+    real = mecab.tagger
+    encoders = [of_the_root[1], parts.FastEncoder(folder)]
+    texts = [*AWKWARD, *sentences[:20]]
+    wanted = [encoder.encode(text) for text in texts for encoder in encoders]
+    monkeypatch.setattr(mecab, "tagger", lambda *which: OneAtATime(real(*which)))
+    monkeypatch.setattr(parts, "_REMEMBERED_WORDS", 5)  # they forget each other's words all the time
+    with ThreadPoolExecutor(6) as pool:
+        pending = [pool.submit(encoder.encode, text) for text in texts for encoder in encoders]
+        assert [one.result() for one in pending] == wanted
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="aAあアｱﾞ漢㈱①Ａ 　。が\u3099e\u0301", max_size=20))
 def test_normalize_with_offsets(text):
@@ -208,7 +287,7 @@ def test_normalize_with_offsets(text):
 
 def test_plain_characters_are_what_they_are_taken_for():
     everything = [chr(code) for code in range(0x110000)]
-    plain = {char for char in everything if not parts._OTHER_THAN_PLAIN.search(char)}
+    plain = {char for char in everything if not parts.OTHER_THAN_PLAIN.search(char)}
     assert {"a", "。", "ん", "ー", "漢"} < plain
     for char in plain:
         assert unicodedata.normalize("NFKC", char) == char and not unicodedata.combining(char), char

@@ -112,18 +112,6 @@ def read_json(path: str | Path, hint: str = "") -> Any:
         raise UserError(f"{path} holds a number of too many digits to be read.") from None
 
 
-def replace_folder(new: Path, old: Path) -> None:
-    """Put folder `new` in the place of `old`; at every moment one of the two is complete on disk."""
-    if old.exists():
-        aside = old.with_name(old.name + ".replaced")
-        shutil.rmtree(aside, ignore_errors=True)
-        os.rename(old, aside)
-        os.rename(new, old)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        os.rename(new, old)
-
-
 def link_or_copy(source: str, target: str) -> None:
     """A second name for a file, or, where the file system has no such thing, a copy; for `shutil.copytree`.
 

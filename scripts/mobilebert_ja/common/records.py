@@ -2,7 +2,8 @@
 
 A stage works in `OUTPUT.partial` and renames it to `OUTPUT` at the end, so that a folder without `.partial` is always
 whole. A stage that is run again with the same settings and inputs finds its record and has nothing to do; with other
-settings it refuses, unless `--overwrite` is given.
+settings it refuses, unless `--overwrite` is given. A folder that no stage made is refused in any case, and what a user
+has put into one that a stage made stays there.
 """
 
 from __future__ import annotations
@@ -24,9 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import list_files, read_json, replace_folder, sha256_of, write_json
+from mobilebert_ja.common.files import list_files, read_json, sha256_of, write_json
+from mobilebert_ja.common.folders import (
+    IDENTITY_NAME,
+    RECORD_NAME,
+    aside_of,
+    digests,
+    own_record,
+    place_of,
+    replace_folder,
+    require_ours,
+)
 
-RECORD_NAME = "record.json"
 _PACKAGES = (
     "torch",
     "transformers",
@@ -39,7 +49,6 @@ _PACKAGES = (
     "onnx",
     "onnxruntime",
 )
-_LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 # Settings that say how to run, not what to make: two runs that differ in them make the same output.
 _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}
 _RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "dataloader_num_workers"}
@@ -67,22 +76,6 @@ def recorded_fingerprint(record: dict[str, Any]) -> str:
 
 def _digest(files: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Checksum of each file of a folder; of one subfolder or kind of many files, one checksum of all of theirs."""
-    groups: dict[str, dict[str, str]] = {}
-    for file in list_files(folder):
-        name = file.relative_to(folder)
-        groups.setdefault(str(name.parent / f"*{file.suffix}"), {})[str(name)] = sha256_of(file)
-    listed = {}
-    for group, files in groups.items():
-        if len(files) > _LISTED_FILES:
-            combined = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-            listed[f"{group} ({len(files)} files)"] = combined
-        else:
-            listed |= files
-    return listed
 
 
 def hardware() -> dict[str, Any]:
@@ -172,7 +165,7 @@ class Stage:
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
-        self.output_dir = Path(self.output_dir)
+        self.output_dir = place_of(self.output_dir)
         for label, path in self.inputs.items():
             if not Path(path).exists():
                 raise UserError(f"{path} ({label}, needed by this stage) does not exist.")
@@ -207,18 +200,17 @@ class Stage:
     def is_done(self, overwrite: bool = False) -> bool:
         """True if the output stands already, made from the same settings and inputs.
 
-        Raises `UserError` if it stands but was made otherwise and `overwrite` is not given.
+        Raises `UserError` if it stands but was made otherwise and `overwrite` is not given, or if no stage made it.
         """
-        record = self.output_dir / RECORD_NAME
-        if overwrite or not self.output_dir.exists():
+        require_ours(self.output_dir)
+        record = None if overwrite else own_record(self.output_dir)
+        if record is None:
             return False
-        if not record.is_file():
-            raise UserError(f"{self.output_dir} exists and was not made by this stage; --overwrite replaces it.")
-        difference = self._difference(self._identity(), read_json(record))
+        difference = self._difference(self._identity(), record)
         if difference:
             raise UserError(f"{self.output_dir} was made otherwise ({difference}); --overwrite makes it anew.")
         if self.records_dir is not None and not (self.records_dir / f"{self.name}.json").exists():
-            write_json(self.records_dir / f"{self.name}.json", read_json(record))
+            write_json(self.records_dir / f"{self.name}.json", record)
         print(f"{self.output_dir} is already there, nothing to do (--overwrite makes it anew)")
         return True
 
@@ -226,9 +218,13 @@ class Stage:
         """Make the working folder. Returns True if it holds an interrupted run that can be continued.
 
         With `resume` false an interrupted run's leftovers are removed. With `resume` true they are kept if they come
-        from the same settings and inputs, else `UserError` is raised unless `overwrite` is given.
+        from the same settings and inputs, else `UserError` is raised unless `overwrite` is given. It is raised too if
+        something that is no stage's stands where this one works or where its output will.
         """
-        identity_file = self.folder / "identity.json"
+        require_ours(self.folder, at_work=True)
+        for each in (self.output_dir, aside_of(self.output_dir)):
+            require_ours(each)
+        identity_file = self.folder / IDENTITY_NAME
         if resume and identity_file.is_file():
             difference = self._difference(self._identity(), read_json(identity_file))
             if not difference:
@@ -245,7 +241,6 @@ class Stage:
 
     def finish(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Write the record, give the output its final name and return the record."""
-        (self.folder / "identity.json").unlink(missing_ok=True)
         record = {
             "stage": self.name,
             **command_and_time(),
@@ -258,6 +253,7 @@ class Stage:
         }
         write_json(self.folder / RECORD_NAME, record)
         replace_folder(self.folder, self.output_dir)
+        (self.output_dir / IDENTITY_NAME).unlink(missing_ok=True)  # last: until here the run could go on
         if self.records_dir is not None:
             write_json(self.records_dir / f"{self.name}.json", record)
         return record

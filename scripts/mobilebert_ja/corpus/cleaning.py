@@ -7,17 +7,21 @@ a bracket protects what stands in it, which the original left to a dictionary of
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections import Counter
 from collections.abc import Callable
+from itertools import chain, zip_longest
+
+from mobilebert_ja.common.normalization import nfkc
 
 _CLOSING = {"」": "「", "』": "『", ")": "(", "】": "【", "〉": "〈", "》": "《"}
 _OPENING = set(_CLOSING.values())
 _ENDS = set("。!?")
+_FOLLOWING = re.compile(" *(.?)", re.DOTALL)
 
 
 def normalize(text: str) -> str:
     """NFKC, as the tokenizer does later. (v2.0)"""
-    return unicodedata.normalize("NFKC", text)
+    return nfkc(text)
 
 
 def drop_unprintable(text: str) -> str:
@@ -37,10 +41,19 @@ def drop_editor_notes(text: str) -> str:
 
 def drop_templates(text: str) -> str:
     """{{…}} left over from wiki markup; the innermost first. (v2.0; there one level deep)"""
-    previous = None
-    while previous != text:
-        previous, text = text, re.sub(r"\{\{[^{}]*\}\}", "", text)
-    return text
+    if "{{" not in text:
+        return text
+    kept: list[str] = []  # what stands before, between and after the braces in `braces`
+    braces: list[str] = []
+    for part in re.split(r"([{}])", text):
+        if part not in ("{", "}"):
+            kept.append(part if len(kept) == len(braces) else kept.pop() + part)
+            continue
+        braces.append(part)
+        # The last four braces are a template if they are two and two with nothing in either pair.
+        if braces[-4:] == ["{", "{", "}", "}"] and not kept[-1] and not kept[-3]:
+            del braces[-4:], kept[-3:]
+    return "".join(chain(*zip_longest(kept, braces, fillvalue="")))
 
 
 def drop_footnotes(text: str) -> str:
@@ -51,7 +64,12 @@ def drop_footnotes(text: str) -> str:
 def drop_heading_marks(text: str) -> str:
     """== 脚注 == of wiki markup, as texts extracted from wikis keep it: the marks go, and short headings with them
     in the next filter. (Ours; a CirrusSearch dump has none)"""
-    return re.sub(r"^(={2,6}) *(.*?) *\1$", r"\2", text.strip())
+    text = text.strip()
+    for marks in ("======", "=====", "====", "===", "=="):
+        inside = text[len(marks) : -len(marks)]
+        if len(text) >= 2 * len(marks) and text.startswith(marks) and text.endswith(marks) and "\n" not in inside:
+            return inside.strip(" ")
+    return text
 
 
 def collapse_spaces(text: str) -> str:
@@ -84,14 +102,17 @@ def _matched_brackets(text: str) -> dict[int, int]:
     """Index of each opening bracket -> index of its closing one. A bracket that is never closed protects nothing."""
     pairs: dict[int, int] = {}
     open_indices: list[int] = []
+    open_kinds: Counter[str] = Counter()  # so that one which closes nothing is not looked for
     for index, char in enumerate(text):
         if char in _OPENING:
             open_indices.append(index)
-        elif char in _CLOSING:
-            for depth in range(len(open_indices) - 1, -1, -1):
-                if text[open_indices[depth]] == _CLOSING[char]:
-                    pairs[open_indices[depth]] = index
-                    del open_indices[depth:]
+            open_kinds[char] += 1
+        elif char in _CLOSING and open_kinds[_CLOSING[char]]:
+            while True:
+                opening = open_indices.pop()
+                open_kinds[text[opening]] -= 1
+                if text[opening] == _CLOSING[char]:
+                    pairs[opening] = index
                     break
     return pairs
 
@@ -108,7 +129,7 @@ def split_sentences(text: str) -> list[str]:
         if index in pairs:
             index = pairs[index]
         elif text[index] in _ENDS:
-            following = text[index + 1 :].lstrip(" ")[:1]
+            following = _FOLLOWING.match(text, index + 1)[1]  # type: ignore[index]
             inside_latin = text[index] != "。" and following.isascii() and following.isalnum()
             if following not in _ENDS and not inside_latin:
                 sentences.append(text[begin : index + 1].strip())

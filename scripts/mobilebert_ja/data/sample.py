@@ -9,8 +9,8 @@ import gzip
 import io
 import os
 import random
-import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -46,17 +46,20 @@ def _write_archive(path: Path, by_category: dict[str, list[str]]) -> None:
 
 def write_sample(folder: Path, seed: int = 0) -> None:
     """Write the embedded sample to `folder`; it appears whole. The same seed gives the same bytes."""
-    temporary = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for name, documents in (
-        ("encyclopedia", encyclopedia(random.Random(seed), ARTICLES)),
-        ("essays", essays(random.Random(seed + 1), ESSAYS)),
-    ):
-        with write_atomically(temporary / "corpus" / f"{name}.txt") as stream:
-            stream.write("\n\n".join("\n".join(document) for document in documents) + "\n")
-    _write_archive(temporary / "livedoor" / "ldcc-20140209.tar.gz", titles(random.Random(seed + 2), TITLES_PER_CLASS))
-    write_json(temporary / "ner" / "ner.json", entity_sentences(random.Random(seed + 3), ENTITY_SENTENCES))
-    os.rename(temporary, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as beside:
+        temporary = Path(beside) / folder.name
+        for name, documents in (
+            ("encyclopedia", encyclopedia(random.Random(seed), ARTICLES)),
+            ("essays", essays(random.Random(seed + 1), ESSAYS)),
+        ):
+            with write_atomically(temporary / "corpus" / f"{name}.txt") as stream:
+                stream.write("\n\n".join("\n".join(document) for document in documents) + "\n")
+        _write_archive(
+            temporary / "livedoor" / "ldcc-20140209.tar.gz", titles(random.Random(seed + 2), TITLES_PER_CLASS)
+        )
+        write_json(temporary / "ner" / "ner.json", entity_sentences(random.Random(seed + 3), ENTITY_SENTENCES))
+        os.rename(temporary, folder)
 
 
 class DataSettings(Protocol):

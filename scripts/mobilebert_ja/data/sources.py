@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -112,13 +113,15 @@ def require_hub(name: str) -> None:
 
 
 def hub_documents(name: str) -> Iterator[Document]:
-    """Articles of a data set on the Hub, "NAME" or "NAME:CONFIGURATION", streamed."""
+    """Articles of a data set on the Hub or in a local folder, "NAME" or "NAME:CONFIGURATION", streamed."""
     from datasets import load_dataset
 
     dataset, _, configuration = name.partition(":")
     try:
-        for row in load_dataset(dataset, configuration or None, split="train", streaming=True):
-            yield _paragraphs(row["text"])
+        with tempfile.TemporaryDirectory() as scratch:  # of what is local, nothing needs to stand in HF_HOME
+            cache = scratch if Path(dataset).is_dir() else None
+            for row in load_dataset(dataset, configuration or None, split="train", streaming=True, cache_dir=cache):
+                yield _paragraphs(row["text"])
     except (OSError, ValueError, RuntimeError) as error:  # what the libraries below raise for a network or a name
         reason = first_line(error)
         raise UserError(f"The Hub data set {name} cannot be read ({reason}); {_BY_HAND}.") from None

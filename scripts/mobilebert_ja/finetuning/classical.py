@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.normalization import nfkc
 from mobilebert_ja.inference.decoding import Span, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks import TASK_KINDS, Task
@@ -45,7 +45,7 @@ def require_library(name: str, package: str) -> Any:
 
 def normalized_words(text: str) -> list[str]:
     """MeCab words of a text after NFKC."""
-    return words_of(unicodedata.normalize("NFKC", text))
+    return words_of(nfkc(text))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, FastEncoder
 
 EMBEDDING_GAIN = 33.0  # see `initialise_student`
 SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering")
+_SHOWN_LABELS = 5
 _NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 
@@ -67,14 +69,54 @@ def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfi
     return config
 
 
+def needs_new_head(settings: FinetuneSettings, config: Any, task: Task) -> bool:
+    """True if the model is fine-tuned already, on other labels or for answers of another kind than the task's.
+
+    Args:
+        config: the model's own, as `model_config` gives it.
+
+    Raises `UserError` then, unless `settings.ignore_mismatched_labels` is set.
+    """
+    if settings.random_weights:
+        return False
+    architecture = next(iter(config.architectures or []), "")
+    if not architecture.endswith(_HEADS):
+        return False
+    form: Any = FORMS[task.kind]
+    known = [config.id2label[index] for index in range(config.num_labels)]
+    unnamed = known == [f"LABEL_{index}" for index in range(len(task.labels))]
+    if architecture.endswith(form.auto.__name__.removeprefix("AutoModel")) and (
+        not form.has_label_names or unnamed or known == task.labels
+    ):
+        return False
+    if not settings.ignore_mismatched_labels:
+        raise UserError(
+            f"{settings.model_name_or_path} is fine-tuned already, for {_shown(known)} ({architecture}), and the task "
+            f"asks for {_shown(task.labels)}; --ignore_mismatched_labels true gives it a new head of random weights."
+        )
+    return True
+
+
+def _shown(labels: list[str]) -> str:
+    if not labels:
+        return "answers without labels"
+    more = ", ..." if len(labels) > _SHOWN_LABELS else ""
+    return f"{len(labels)} label{'' if len(labels) == 1 else 's'} ({', '.join(labels[:_SHOWN_LABELS])}{more})"
+
+
 def make_model(settings: FinetuneSettings, config: PretrainedConfig, task: Task) -> Any:
     """A classifier in float32 on the CPU; its new weights depend on `settings.seed` alone.
 
-    Raises `UserError` if the pretrained weights are not those of the structure in their config.json.
+    Raises `UserError` if the pretrained weights are not those of the structure in their config.json, or if they have
+    a head for other labels (see `needs_new_head`).
     """
     form: Any = FORMS[task.kind]
     auto = form.auto
+    new_head = needs_new_head(settings, config, task)
     config = copy.deepcopy(config)  # each seed has its own
+    if new_head:
+        plain = PretrainedConfig()  # as of a model without a head
+        config.id2label, config.label2id, config.problem_type = plain.id2label, plain.label2id, plain.problem_type
     if form.has_label_names:
         config.id2label = dict(enumerate(task.labels))
         config.label2id = {label: index for index, label in enumerate(task.labels)}
@@ -86,23 +128,40 @@ def make_model(settings: FinetuneSettings, config: PretrainedConfig, task: Task)
         if settings.random_weights == "mobilebert":
             initialise_student(model, EMBEDDING_GAIN)
     else:
-        model = _pretrained(auto, str(settings.model_name_or_path), config)
+        model = _pretrained(auto, str(settings.model_name_or_path), config, new_head)
     if "token_type_ids" not in inspect.signature(model.forward).parameters:
         raise UserError(f"{settings.model_name_or_path} is a {config.model_type}; a MobileBERT or BERT is expected.")
+    if new_head:
+        torch.manual_seed(settings.seed)
+        fresh = auto.from_config(config).state_dict()
+        body = f"{model.base_model_prefix}."
+        model.load_state_dict({key: each for key, each in fresh.items() if not key.startswith(body)}, strict=False)
     return model
 
 
-def _pretrained(auto: Any, name: str, config: PretrainedConfig) -> Any:
+def _pretrained(auto: Any, name: str, config: PretrainedConfig, new_head: bool) -> Any:
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would list the pretraining heads, which are left out on purpose
     transformers_logging.disable_progress_bar()
     try:
-        model, report = auto.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True)
+        model, report = auto.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below: transformers refers to a report that is silenced here
+        )
     except _NO_MODEL as error:
         raise UserError(f"The weights of {name} cannot be loaded: {first_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(level)
     backbone = f"{model.base_model_prefix}."
+    for key, stored, expected in sorted(report["mismatched_keys"]):
+        if key.startswith(backbone) or not new_head:
+            raise UserError(
+                f"The weights of {name} are not those of its config.json: {key} is {list(stored)}, by the latter "
+                f"{list(expected)}."
+            )
     absent = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
     if absent:
         raise UserError(f"{name} lacks {len(absent)} weights of its own structure, for example {absent[0]}.")

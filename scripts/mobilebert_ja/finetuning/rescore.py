@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import link_or_copy, read_json, replace_folder, sha256_of, write_json
-from mobilebert_ja.common.records import RECORD_NAME, circumstances, command_and_time, digests, fingerprint
+from mobilebert_ja.common.files import link_or_copy, read_json, sha256_of, write_json
+from mobilebert_ja.common.folders import RECORD_NAME, digests, place_of, replace_folder
+from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.answers import Answered, answer_and_score, write_answers
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned
@@ -38,6 +40,7 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
 
     Raises `UserError` if the folder is not finished, its data have changed, or a model is not the one that was scored.
     """
+    output = place_of(output)
     record = read_json(output / RECORD_NAME, "--rescore needs a finished folder; finetune.py without it makes one.")
     try:
         made, metrics = _settings_of(record, settings), record["metrics"]
@@ -50,9 +53,8 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
     for index in range(len(runs.seeds)):
         _require_trained_weights(runs.folder_of(index), output, record)
     task = _read_task(output, record, made)
-    fresh = output.with_name(output.name + ".rescored")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
+    with tempfile.TemporaryDirectory(prefix=f"{output.name}.rescored-", dir=output.parent) as temporary:
+        fresh = Path(temporary) / output.name
         shutil.copytree(output, fresh, copy_function=link_or_copy)
         new_runs = []
         for index, run in enumerate(metrics["runs"]):
@@ -69,17 +71,16 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
             write_answers(fresh / f"predictions-seed-{run['seed']}.json", kept, task, answered)
         before = metrics["mean"]
         mean, std = mean_and_std([run["score"] for run in new_runs])
-        (fresh / RECORD_NAME).unlink()
+        found = digests(fresh)
         record |= {
             "metrics": metrics | {"runs": new_runs, "mean": mean, "std": std},
             "rescored": command_and_time() | circumstances(),
             "fingerprint": fingerprint(output),
-            "files": digests(fresh),
+            # What a user has put beside them stays the user's.
+            "files": {name: found.get(name, known) for name, known in record["files"].items()},
         }
         write_json(fresh / RECORD_NAME, record)
         replace_folder(fresh, output)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     if settings.records_dir:
         write_json(Path(settings.records_dir) / f"{record['stage']}.json", record)
     print(f"{output}: {task.metric} {before:.2%} -> {mean:.2%}, scored anew and not trained")

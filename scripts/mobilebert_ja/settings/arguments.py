@@ -16,9 +16,9 @@ from mobilebert_ja.common.errors import Parser, UserError
 GROUPS = {
     "what it reads": (
         "config data_dir train_file test_file encoding text_column label_column test_share split_seed train_share "
-        "source input checksum exclude corpus_dir tokenizer shards_dir teacher model_name_or_path word_embeddings "
-        "model_folder bert mobilebert compressed onnx fast ablation encoder_name_or_path guide "
-        "guide_model_name_or_path url_livedoor url_ner"
+        "source input checksum exclude corpus_dir tokenizer shards_dir teacher model_name_or_path "
+        "ignore_mismatched_labels word_embeddings model_folder bert mobilebert compressed onnx fast ablation "
+        "encoder_name_or_path guide guide_model_name_or_path url_livedoor url_ner"
     ),
     "training": (
         "optimizer learning_rate lr_scheduler_type warmup_steps warmup_ratio weight_decay max_grad_norm adam_beta1 "

@@ -60,6 +60,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     )
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
     tokenizer: str | None = setting(None, "Tokenizer; none: the model's own.")
+    ignore_mismatched_labels: bool = setting(
+        False, "Of a model that is fine-tuned on other labels already, take all but the head; it starts at random."
+    )
     random_weights: str = setting(
         "", "Random weights of this structure instead of a model.", choices=("", "bert", "mobilebert")
     )

@@ -72,14 +72,15 @@ def _rows(path: Path) -> Iterator[tuple[str, Item]]:
     if path.suffix != ".parquet":
         yield from ((f"{path}, line {number}", item) for number, item in json_lines(path))
         return
-    from datasets import ClassLabel, Dataset
+    from datasets import ClassLabel, Features
+    from pyarrow import parquet
 
     try:
-        table: Any = Dataset.from_parquet(str(path))
+        table = parquet.read_table(str(path))  # Dataset.from_parquet would write a copy to HF_HOME
+        named = Features.from_arrow_schema(table.schema).get("label")
     except Exception as error:  # what the libraries below raise for a damaged file
         raise UserError(f"{path} is no Parquet file that can be read: {first_line(error)}.") from None
-    named = table.features.get("label")
-    for number, row in enumerate(table):
+    for number, row in enumerate(table.to_pylist()):
         if isinstance(named, ClassLabel) and set(named.names) == set(JNLI_LABELS):  # JGLUE's own files hold the names
             row["label"] = named.int2str(row["label"])
         yield f"{path}, row {number}", row

@@ -6,7 +6,10 @@ The arithmetic of classes and entities stands beside two metrics for `evaluate.l
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import statistics
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,10 +66,17 @@ def mean_and_std(scores: Sequence[float]) -> tuple[float, float | None]:
 
 @cache
 def load_metric(name: str) -> Any:
-    """The `evaluate` metric "accuracy" or "entity_f1" of this repository; needs no network."""
+    """The `evaluate` metric "accuracy" or "entity_f1" of this repository; needs no network and no writable home.
+
+    `evaluate.load` would copy its files to HF_HOME first, and import the copy.
+    """
     import evaluate  # several seconds to import: only whoever scores through it pays
 
-    return evaluate.load(str(METRICS_FOLDER / name), keep_in_memory=True)  # no lock file shared between two runs
+    module = importlib.import_module(f"mobilebert_ja.evaluate_metrics.{name}.{name}")
+    kind: Any
+    (kind,) = (each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, evaluate.Metric))
+    with tempfile.TemporaryDirectory() as scratch:  # a folder is made in any case, and not used
+        return kind(cache_dir=scratch, keep_in_memory=True)  # no lock file shared between two runs
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:

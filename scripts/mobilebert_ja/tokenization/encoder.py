@@ -7,7 +7,6 @@ may use another dictionary of MeCab; it stays theirs wherever they are copied to
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -16,6 +15,7 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, write_atomically, write_json
+from mobilebert_ja.common.normalization import OTHER_THAN_PLAIN, nfkc, normalize_with_offsets
 from mobilebert_ja.tokenization.mecab import (
     DEFAULT_DICTIONARY,
     dictionary_folder,
@@ -50,10 +50,6 @@ TOKENIZER_CONFIG: dict[str, Any] = {
 }
 
 
-# Text of these characters alone is NFKC-normalized already and holds nothing that MeCab drops or refuses (white space,
-# control characters, surrogates). Most sentences are; a look at them costs a fifth of normalizing them.
-_OTHER_THAN_PLAIN = re.compile("[^!-~\u3001-\u301b\u301d-\u3029\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff]")
-
 _SPACE_OTHER_THAN_BLANK = re.compile(r"[^\S ]")
 
 
@@ -79,44 +75,6 @@ def words_with_offsets(text: str) -> list[Word]:
     ]
 
 
-def normalize_with_offsets(text: str) -> tuple[str, list[int]]:
-    """NFKC, and for every character of the result the index in `text` of the stretch that it came from.
-
-    The list has one entry more than the result has characters: the length of `text`. A stretch is the shortest run of
-    characters that normalizes independently of its neighbours, so か + combining mark counts as one.
-    """
-    normalized = unicodedata.normalize("NFKC", text)
-    if normalized == text:
-        return normalized, list(range(len(text) + 1))
-    pieces: list[str] = []
-    starts: list[int] = []
-    begin = 0
-    while begin < len(text):
-        # Plain characters stand for themselves, all but the last, which a mark may follow.
-        other = _OTHER_THAN_PLAIN.search(text, begin)
-        plain_end = max(other.start() - 1, begin) if other else len(text)
-        if plain_end > begin:
-            pieces.append(text[begin:plain_end])
-            starts.extend(range(begin, plain_end))
-            begin = plain_end
-            continue
-        end = begin + 1
-        while end < len(text):
-            alone = unicodedata.normalize("NFKC", text[end])
-            # A mark belongs to what precedes it, however many there are; the stretch is normalized only to see whether
-            # another character composes with it, which can be so a few times at most.
-            if not unicodedata.combining(alone[0]):
-                piece = unicodedata.normalize("NFKC", text[begin:end])
-                if unicodedata.normalize("NFKC", text[begin : end + 1]) == piece + alone:
-                    break
-            end += 1
-        piece = unicodedata.normalize("NFKC", text[begin:end])
-        pieces.append(piece)
-        starts.extend([begin] * len(piece))
-        begin = end
-    return "".join(pieces), [*starts, len(text)]
-
-
 @dataclass
 class Encoding:
     """A text as tokens, special ones not included. `offsets` are [start, end) into the text before normalization."""
@@ -137,17 +95,22 @@ class _PiecesOfWords(dict[str, tuple[int, ...]]):
         self.lengths: dict[str, tuple[int, ...]] = {}
 
     def __missing__(self, word: str) -> tuple[int, ...]:
+        return self._learn(word)[0]
+
+    def _learn(self, word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids and lengths of a word's pieces, remembered from now on."""
         tokens = self._wordpiece.tokenize(word)
         ids = tuple(token.id for token in tokens)
+        if len(tokens) == 1:  # of [UNK], the length of its name says nothing
+            lengths: tuple[int, ...] = (len(word),)
+        else:
+            lengths = tuple(len(token.value) - (2 if index else 0) for index, token in enumerate(tokens))
         if len(self) >= _REMEMBERED_WORDS:
             self.clear()
             self.lengths.clear()
+        self.lengths[word] = lengths  # first: another thread that finds the ids finds the lengths too
         self[word] = ids
-        if len(tokens) == 1:  # of [UNK], the length of its name says nothing
-            self.lengths[word] = (len(word),)
-        else:
-            self.lengths[word] = tuple(len(token.value) - (2 if index else 0) for index, token in enumerate(tokens))
-        return ids
+        return ids, lengths
 
     def ids_of(self, words: list[str]) -> list[int]:
         return list(chain.from_iterable(map(self.__getitem__, words)))
@@ -156,8 +119,8 @@ class _PiecesOfWords(dict[str, tuple[int, ...]]):
         """Of words that `ids_of` has just been asked for."""
         try:
             return list(map(self.lengths.__getitem__, words))
-        except KeyError:  # the memory was cleared in the middle of them
-            return [(self[word], self.lengths[word])[1] for word in words]
+        except KeyError:  # the memory was cleared in the middle of them, here or by another thread
+            return [self.lengths.get(word) or self._learn(word)[1] for word in words]
 
 
 class FastEncoder:
@@ -184,14 +147,14 @@ class FastEncoder:
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`, without offsets; what packing a corpus needs."""
-        if not _OTHER_THAN_PLAIN.search(text):
+        if not OTHER_THAN_PLAIN.search(text):
             return self._pieces.ids_of(words_of(text, self.dictionary))
-        normalized = unicodedata.normalize("NFKC", without_surrogates(text))
+        normalized = nfkc(without_surrogates(text))
         return self._pieces.ids_of(_without_space(words_of(normalized, self.dictionary), normalized))
 
     def encode(self, text: str) -> Encoding:
         """Tokens of `text` with their offsets in it."""
-        if _OTHER_THAN_PLAIN.search(text):
+        if OTHER_THAN_PLAIN.search(text):
             normalized, origin = normalize_with_offsets(without_surrogates(text))
             words = _without_space(words_of(normalized, self.dictionary), normalized)
             ids = self._pieces.ids_of(words)

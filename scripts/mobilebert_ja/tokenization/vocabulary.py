@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_lines
+from mobilebert_ja.common.normalization import nfkc
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
 from mobilebert_ja.tokenization.mecab import words_of
 
@@ -41,7 +41,7 @@ def count_words(lines: Iterable[str]) -> Counter[str]:
     """How often each MeCab word stands in `lines`, after NFKC."""
     counts: Counter[str] = Counter()
     for line in lines:
-        counts.update(words_of(unicodedata.normalize("NFKC", line)))
+        counts.update(words_of(nfkc(line)))
     return counts
 
 

@@ -90,9 +90,13 @@ def test_the_line_of_a_quote_that_is_never_closed(tmp_path):
 
 @given(st.lists(st.lists(st.text(st.sampled_from('a"字 ,'), max_size=5), min_size=2, max_size=2), min_size=1))
 def test_a_tsv_never_has_other_rows_than_lines(rows):
-    """Without tabs and line breaks in its values, whatever their quotes."""
+    """Without tabs and line breaks in its values, whatever their quotes; or it is refused, never read otherwise."""
     lines = [f"{first}x\t{second}\n" for first, second in [["text", "label"], *rows]]
-    _, found = read_table("a.tsv", lines, "\t")
+    try:
+        _, found = read_table("a.tsv", lines, "\t")
+    except UserError as error:  # two rows whose last field is a quote are one quoted field, too
+        assert "a quote that opens in this row takes in what follows" in str(error)
+        return
     assert [number for number, _ in found] == list(range(1, len(lines) + 1))
     assert all(len(cells) == 2 and cells[0].endswith("x") for _, cells in found)
 

@@ -107,10 +107,10 @@ LINKS = [
         for maker, label in (("shards", "shards_dir"), ("tokenizer", "tokenizer"), ("word_vectors", "word_embeddings"))
     ),
     ("shards", "word_vectors", "shards_dir"),
+    ("shards", "guide", "shards_dir"),
+    *(("guide", user, "guide") for user in ("short_pretraining", "pretraining")),
     ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
-    # The last part went on from the checkpoint that the one before it had become, in float16.
-    ("short_pretraining", "short_checkpoint", "model_name_or_path"),
-    ("short_checkpoint", "pretraining", "model_name_or_path"),
+    ("short_pretraining", "pretraining", "model_name_or_path"),
     *(("pretraining", user, "model_name_or_path") for user in ("checkpoint", "checkpoint_quality")),
     *(("checkpoint", user, "model_name_or_path") for user in ("livedoor", "ner")),  # the root itself
     *(
@@ -137,12 +137,14 @@ def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
         made = {
             fingerprint(tmp_path),
             *(each[:16] for each in records[maker]["files"].values()),
+            *records[maker].get("copies", {}).values(),  # what another machine was given, in another form
         }  # all of it, or a file
         assert records[user]["inputs"][label] in made, f"{user} was not made from the {maker} of its record"
         checked.add((maker, user))
     assert checked >= {
         ("shards", "pretraining"),
-        ("short_checkpoint", "pretraining"),
+        ("guide", "pretraining"),
+        ("short_pretraining", "pretraining"),
         ("pretraining", "checkpoint"),
         ("checkpoint", "livedoor"),
         ("checkpoint", "ner"),

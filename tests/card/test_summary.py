@@ -226,3 +226,10 @@ def test_the_share_that_was_masked_is_the_records(records):
     records["pretraining"]["metrics"]["after"]["mlm_probability"] = 0.173
     text = rendered(records)
     assert len(re.findall(r"17\.3 % を隠し", text)) == 3 and "15.0 % を隠" not in text
+
+
+def test_a_learning_curve_from_another_checkpoint_is_told():
+    ours = {"inputs": {"model_name_or_path": "1" * 16}}
+    assert not scores.learned_before({"ner": ours})
+    assert not scores.learned_before({"ner": ours, "learning_curve_ner": ours})
+    assert scores.learned_before({"ner": ours, "learning_curve_ner": {"inputs": {"model_name_or_path": "2" * 16}}})

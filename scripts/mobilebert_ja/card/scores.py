@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobilebert_ja.card.names import CONTENDERS, DECODING, IN_ENGLISH, METHODS, OWN, RECORDS, TASKS, spaced
-from mobilebert_ja.card.values import NONE, metrics_of, percent
+from mobilebert_ja.card.values import NONE, find, metrics_of, percent
 
 
 def method_rows(records: dict[str, Any], task: str) -> list[list[str]]:
@@ -32,6 +32,13 @@ def method_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         ]
         found.append((metrics["mean"], row))
     return [row for _, row in sorted(found, key=lambda pair: -pair[0])]
+
+
+def learned_before(records: dict[str, Any]) -> bool:
+    """Whether a learning curve starts from another checkpoint than the models whose scores the card shows."""
+    start = "inputs.model_name_or_path"
+    pairs = [(find(records, f"learning_curve_{task}.{start}"), find(records, f"{task}.{start}")) for task in TASKS]
+    return any(curve and own and curve != own for curve, own in pairs)
 
 
 def run_rows(records: dict[str, Any]) -> list[list[str]]:

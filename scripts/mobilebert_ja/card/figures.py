@@ -114,9 +114,8 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
         tokens_per_step = phase["tokens_seen"] / phase["steps"] / 1e6
         x = [ends[-1] + point["step"] * tokens_per_step for point in phase["history"]]
         fewer = phase.get("parameters", 0) < metrics.get("parameters", 0)
-        label = (
-            said("training, fewer blocks" if fewer else "training") if phase is phases[0] or phase is metrics else None
-        )
+        kind = said("training, fewer blocks" if fewer else "training")
+        label = None if kind in axes.get_legend_handles_labels()[1] else kind  # of several parts alike, the first
         colour = COLOURS["bert" if fewer else "mobilebert"]
         axes.plot(x, [point["mlm_loss"] for point in phase["history"]], color=colour, label=label)
         between += [(ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])]

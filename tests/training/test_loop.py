@@ -282,7 +282,7 @@ def assert_it_resumes(tmp_path, make_model, optimizer):
 
 def test_muon_takes_the_steps_of_torchs_own():
     torch.manual_seed(0)
-    matrices = [torch.randn(shape) for shape in ((6, 4), (4, 6), (6, 4), (5, 5), (6, 4))]
+    matrices = [torch.randn(shape) for shape in ((6, 4), (4, 6), (6, 4), (5, 5), *[(6, 4)] * 6)]
     ours, theirs = ([nn.Parameter(each.clone()) for each in matrices] for _ in range(2))
     settings = {"lr": 1e-2, "weight_decay": 0.1}
     pairs = (

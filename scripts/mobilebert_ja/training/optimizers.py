@@ -12,6 +12,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.settings import TrainingSettings
 
 OPTIMIZERS = ("adamw", "lamb", "muon")
+_TOGETHER_ON_CPU = 4  # matrices that Muon takes at a time; more of them fall out of a processor's cache
 
 
 def group(parameters: list[nn.Parameter], settings: TrainingSettings, decay: bool, **extra: Any) -> dict[str, Any]:
@@ -73,8 +74,8 @@ def lamb(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.opti
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon, with the matrices of one shape orthogonalized together: the same updates, in as many launches as
-    three shapes need and not 360 matrices, for which a GPU would wait longer than for the products themselves.
+    """torch's Muon, with the matrices of one shape orthogonalized together: the same updates, on a GPU in as many
+    launches as three shapes need and not 360 matrices, for which it would wait longer than for the products.
     """
 
     @torch.no_grad()
@@ -85,7 +86,9 @@ class Muon(torch.optim.Muon):
                 loss = closure()
         for group in self.param_groups:
             for same in _by_shape([each for each in group["params"] if each.grad is not None]):
-                self._update(same, group)
+                size = _TOGETHER_ON_CPU if same[0].device.type == "cpu" else len(same)
+                for first in range(0, len(same), size):
+                    self._update(same[first : first + size], group)
         return loss
 
     def _update(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:

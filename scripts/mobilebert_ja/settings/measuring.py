@@ -154,8 +154,8 @@ class CostSettings:
 
     record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")
     teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.", above=0)
-    student_utilisation: float = setting(
-        0.073, "Share in the student's, as measured: 478,000 tokens/s at 128 tokens per row.", above=0
+    student_utilisation: float | None = setting(
+        None, "Share in the student's; none: as measured (records/short_pretraining.json).", above=0
     )
     scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.", above=0)
     dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD per hour).", minimum=0)

@@ -79,9 +79,19 @@ def work_of(recipe_path: str, settings: CostSettings) -> list[Work]:
     return found
 
 
+def measured_of(record: str) -> dict[str, Any]:
+    """The metrics of a published record. Raises `UserError` if it is missing."""
+    return read_json(ROOT / "records" / f"{record}.json", "The repository has it.")["metrics"]
+
+
+def student_utilisation(settings: CostSettings) -> float:
+    """The share of its data sheet that an H100 does in the student's products: as given, or as measured."""
+    return settings.student_utilisation or float(measured_of("short_pretraining")["flop_utilisation"])
+
+
 def h100_flops(teacher: bool, settings: CostSettings) -> float:
-    """Operations per second that are assumed of one H100."""
-    return H100_PEAK * (settings.teacher_utilisation if teacher else settings.student_utilisation)
+    """Operations per second of one H100: assumed at the teacher, at the student see `student_utilisation`."""
+    return H100_PEAK * (settings.teacher_utilisation if teacher else student_utilisation(settings))
 
 
 def duration(seconds: float) -> str:
@@ -93,8 +103,7 @@ def duration(seconds: float) -> str:
 
 def costs(settings: CostSettings) -> dict[str, Any]:
     """What the table and the card show: seconds and dollars of each recipe and of its stages, and what is assumed."""
-    measured = read_json(ROOT / "records" / "training_speed.json", "measure.py training makes it.")["metrics"]
-    cpu, eight = measured["model_gflops_per_second"] * 1e9, 8 * settings.scaling_of_eight
+    cpu, eight = measured_of("training_speed")["model_gflops_per_second"] * 1e9, 8 * settings.scaling_of_eight
     prices = {
         "one_h100": settings.dollars_per_gpu_hour,
         "eight_h100": 8 * settings.dollars_per_gpu_hour,
@@ -112,6 +121,7 @@ def costs(settings: CostSettings) -> dict[str, Any]:
         dollars = {machine: total[machine] / 3600 * price for machine, price in prices.items()}
         recipes[name] = {"stages": stages, "seconds": total, "dollars": dollars}
     assumed = {name: getattr(settings, name) for name in ASSUMED}
+    assumed["student_utilisation"] = student_utilisation(settings)
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
 
 

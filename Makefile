@@ -7,7 +7,7 @@ DATA_DIR ?=
 TEST_WORKERS ?= 2
 V4 = .venv-v4
 
-.PHONY: setup reproduce demo check test test-v4 lint clean
+.PHONY: setup reproduce demo check test fuzz test-v4 lint clean
 .DEFAULT_GOAL := reproduce
 
 setup: .venv/ready
@@ -35,6 +35,10 @@ check: .venv/demo-ready lint
 test: .venv/demo-ready lint
 	.venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 	$(MAKE) --no-print-directory test-v4
+
+# Of every test that is given texts by hypothesis, 100,000 (hours; TESTS=tests/tokenization for a part of them).
+fuzz: .venv/demo-ready
+	.venv/bin/python -m pytest -n $(TEST_WORKERS) --hypothesis-profile nightly -m hypothesis $(TESTS)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -23,6 +23,15 @@ MAKE = {
     "livedoor": "make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA",
     "ner": "make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA",
 }
+# From labelled rows, text that nobody labelled and a large model to a small one that is fast.
+OWN_DATA = """\
+python scripts/finetune.py --task classification --train_file reviews.csv \\
+    --model_name_or_path intfloat/multilingual-e5-small --output_dir work/large
+python scripts/finetune.py --task classification --train_file reviews.csv --model_name_or_path . \\
+    --teacher work/large,svm --unlabelled_file texts.txt
+python scripts/compress.py --task classification --model_name_or_path work/finetuned/classification-silver
+echo "画面がきれいで満足" | python scripts/predict.py work/compressed/classification/onnx
+"""
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def mask_session(root: Path, folder: Path) -> Any:
         import torch
         from transformers import MobileBertForMaskedLM
 
-        from mobilebert_ja.compression.onnx_models import to_onnx
+        from mobilebert_ja.compression.onnx.models import to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = MobileBertForMaskedLM.from_pretrained(str(root), dtype=torch.float32).eval()

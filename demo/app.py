@@ -164,6 +164,14 @@ def build(work_dirs: Callable[[], list[Path]]) -> gr.Blocks:
                 path = ROOT / "records" / "figures" / name
                 if path.is_file():
                     gr.Image(str(path), label=title, interactive=False, buttons=[])
+        with gr.Accordion("手元のデータと大きいモデルから作る", open=False):
+            gr.Markdown(
+                "ラベルの付いた表 `reviews.csv`(列は `text` と `label`)と、ラベルのない文 `texts.txt`(1行に1文)から、"
+                "大きいモデルの答えにも学んだ、速い分類器を作れます。リポジトリの根で:\n\n"
+                f"```bash\n{answers.OWN_DATA}```\n\n"
+                "大きいモデルがなければ、最初の命令を飛ばして `--teacher svm` とします。"
+                "固有表現などほかの場合は `scripts/README.md` にあります。"
+            )
     return page
 
 

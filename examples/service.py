@@ -21,13 +21,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, StringConstraints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from mobilebert_ja.common.normalization import nfkc
+from mobilebert_ja.common.processor import usable_cores
+from mobilebert_ja.common.text.normalization import nfkc
 from mobilebert_ja.runtime import load
 
 LARGEST = 64 * 1024  # bytes of a request
 LONGEST = 2000  # characters of a text
 model = load(os.environ.get("MODEL", "work/compressed/livedoor/onnx"))
-cores = asyncio.Semaphore(os.cpu_count() or 1)  # one text a core; the others wait in line
+cores = asyncio.Semaphore(usable_cores())  # one text a core that the container allows; the others wait in line
 app = FastAPI()
 
 

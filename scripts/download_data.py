@@ -10,18 +10,19 @@ already is checked and not fetched. An empty --url_livedoor or --url_ner leaves 
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import sha256_of
+from mobilebert_ja.common.files import sha256_of, write_json
+from mobilebert_ja.common.folders import IDENTITY_NAME, require_ours
 from mobilebert_ja.data.download import download
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE, articles_digest
 from mobilebert_ja.settings import DownloadDataSettings, parse_settings
-from mobilebert_ja.tasks.ner import NER_FILE
+from mobilebert_ja.tasks.public.ner import NER_FILE
 
 LIVEDOOR_DIGEST = "6d300839bbe2664b5650db249d1a93758bde970ea23053dfcfd04e64d3948fcd"
 NER_DIGEST = "5796effb85c473aec5b85784545349ed42e408bb0fecdb78f82bc107d53edbe3"
@@ -63,17 +64,27 @@ def fetch(wanted: Wanted) -> None:
         print(f"{target} is already there, and what it should be")
         return
     unchecked = target.with_name(target.name + ".unchecked")
+    require_ours(unchecked, at_work=True, remedy="Move it away.")
+    write_json(unchecked / IDENTITY_NAME, {"url": wanted.url})  # by which it is known as ours
     came = download(wanted.url, unchecked, by_hand=f"put it there as {target}")
     wrong = wanted.difference(came)
     if wrong:
-        shutil.rmtree(unchecked)
+        came.unlink()
+        clear(unchecked)
         raise UserError(
             f"{wanted.url} gave another file than its makers' ({wrong}); it was not kept. --{wanted.setting} names "
             "another address."
         )
     os.replace(came, target)
-    shutil.rmtree(unchecked)
+    clear(unchecked)
     print(f"{target}: what it should be")
+
+
+def clear(unchecked: Path) -> None:
+    """Remove the folder of a download that has ended, or, if somebody put something into it, our mark in it."""
+    (unchecked / IDENTITY_NAME).unlink()
+    with contextlib.suppress(OSError):
+        unchecked.rmdir()
 
 
 @exit_on_user_error

@@ -17,9 +17,9 @@ import numpy as np
 from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.common.paths import WORD_EMBEDDINGS_NAME
 from mobilebert_ja.plans import word_vector_stage
-from mobilebert_ja.pretraining.encoder_vectors import encoder_word_vectors, joined
 from mobilebert_ja.pretraining.shards import Shards, vocabulary_of
-from mobilebert_ja.pretraining.word_vectors import cooccurrence_counts, nearest, word_vectors
+from mobilebert_ja.pretraining.vectors.encoder import encoder_word_vectors, joined
+from mobilebert_ja.pretraining.vectors.pmi import cooccurrence_counts, nearest, word_vectors
 from mobilebert_ja.settings import WordVectorSettings, parse_settings
 
 SHOWN_WORDS = 12  # words whose neighbours the record holds, so that a reader can judge the vectors

@@ -6,11 +6,20 @@
     accelerate launch scripts/finetune.py --task entities --train_file people.jsonl
     accelerate launch scripts/finetune.py --task jnli --data_dir JGLUE/datasets
 
-Reads WORK_DIR/student (or --model_name_or_path: a folder or a Hub name) and DATA_DIR, or your own --train_file (--task
-ner with it is --task entities in the recipe's section of ner). For JGLUE (jsts, jnli, jcommonsenseqa, jsquad) it reads
-DATA_DIR/TASK*/train-*.json and valid-*.json, without --data_dir the Hub's copy. Writes WORK_DIR/finetuned/TASK:
+Reads WORK_DIR/student (or --model_name_or_path: a folder or a Hub name of any encoder whose tokenizer tells where its
+tokens stand) and DATA_DIR, or your own --train_file (--task ner with it is --task entities in the recipe's section of
+ner). For JGLUE (jsts, jnli, jcommonsenseqa, jsquad) it reads DATA_DIR/TASK*/train-*.json and valid-*.json, without
+--data_dir the Hub's copy. Writes WORK_DIR/finetuned/TASK:
 the first seed's model, seed-N/ with the others, and predictions-seed-N.json. With --random_weights the structure alone
 is used, for comparison; bert goes to TASK-bert, mobilebert to TASK-random. Interrupted, it goes on where it was.
+
+    accelerate launch scripts/finetune.py --task ner --teacher work/large,crf --unlabelled_file sentences.txt
+    accelerate launch scripts/finetune.py --task ner --teacher_file answers.jsonl
+
+learns beside the labelled examples what teachers say of texts that nobody labelled (silver answers): fine-tuned
+models, the classical ones, or whoever wrote the file; mobilebert_ja/tasks/silver.py shows its form. The teachers are
+asked once; WORK_DIR/silver/TASK-.../answers.jsonl keeps what they say, to be read and corrected. Writes
+WORK_DIR/finetuned/TASK-silver.
 
     python scripts/finetune.py --task livedoor --rescore true
 
@@ -29,15 +38,18 @@ import torch
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.data.sample import resolve_data_dir
-from mobilebert_ja.finetuning.heads import check_tokenizer, model_config, needs_new_head
+from mobilebert_ja.finetuning.classical import classical_score, comparison
+from mobilebert_ja.finetuning.modelling.heads import check_tokenizer, model_config, needs_new_head
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.inference.kinds import KINDS
+from mobilebert_ja.labelling.silver import silver_set
 from mobilebert_ja.plans import finetuning_folder, finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.tasks import TASK_KINDS, Kind, task_source
+from mobilebert_ja.tasks import OWN_TASKS, TASK_KINDS, Kind, task_source
 from mobilebert_ja.tasks.metrics import mean_and_std
-from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.tokenization.encoders import make_encoder
+from mobilebert_ja.tokenization.folders import load_tokenizer
 from mobilebert_ja.training.accelerator import make_accelerator
 from mobilebert_ja.training.checkpoints import Checkpoints
 
@@ -64,14 +76,16 @@ def main() -> None:
         stage = finetuning_stage(settings)
     if stage.is_done(settings.overwrite):
         return
-    task = task_source(vars(settings), lambda: resolve_data_dir(settings)).load(settings.split_seed)
+    source = task_source(vars(settings), lambda: resolve_data_dir(settings))
+    task = source.load(settings.split_seed)
     tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
-    encoder = FastEncoder(tokenizer)
+    encoder = make_encoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
-    config = model_config(settings, len(encoder.vocab))
+    config = model_config(settings, encoder.entries)
     if needs_new_head(settings, config, task):
         accelerator.print(f"{settings.model_name_or_path} is fine-tuned for other labels; its head starts at random")
-    job = Job(accelerator, settings, task, config, tokenizer, encoder)
+    silver = silver_set(settings, task, source.files, accelerator)
+    job = Job(accelerator, settings, task, config, tokenizer, encoder, silver.answers if silver else ())
     if accelerator.is_main_process:
         task.evaluate_metric()  # what can fail does so before training
         warn_of_losses(job)
@@ -97,6 +111,7 @@ def main() -> None:
         parameters = {run.pop("parameters") for run in runs}.pop()
         mean, std = mean_and_std([run["score"] for run in runs])
         seconds = sum(run["train_seconds"] for run in runs) / len(runs)
+        classical = classical_score(task) if settings.task in OWN_TASKS else None
         stage.finish(
             {
                 "task": task.name,
@@ -115,11 +130,15 @@ def main() -> None:
                 "pretrained": not settings.random_weights,
                 **({"decoding": decoding} if decoded else {}),
                 **({"choice": choice} if choice else {}),
+                **({"silver": silver.facts} if silver else {}),
+                **({"classical": classical} if classical else {}),
             }
         )
         spread = "" if std is None else f" ± {std:.2%}"
         seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
         print(f"{output.name}: {task.metric} {mean:.2%}{spread} over {seeds}, {seconds:.1f} s of training each")
+        if classical:
+            print(comparison(classical, task.metric, mean))
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

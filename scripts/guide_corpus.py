@@ -16,8 +16,8 @@ import torch
 
 from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.plans import guide_stage
-from mobilebert_ja.pretraining.guide import Guide, write_guide
 from mobilebert_ja.pretraining.shards import Shards, vocabulary_of
+from mobilebert_ja.pretraining.vectors.guide import Guide, write_guide
 from mobilebert_ja.settings import GuideSettings, parse_settings
 from mobilebert_ja.training.accelerator import make_accelerator
 

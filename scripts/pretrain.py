@@ -13,7 +13,6 @@ Interrupted, it goes on from its last checkpoint when the same command is run ag
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import mobilebert_ja.training.waiting  # noqa: F401
@@ -23,32 +22,16 @@ import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import exit_on_user_error
-from mobilebert_ja.model.checkpoint import load_pretrained, save_model
-from mobilebert_ja.model.flops import utilisation
+from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
-from mobilebert_ja.model.mobilebert import (
-    grow,
-    initialise_student,
-    mobilebert_config,
-    parameter_counts,
-    set_word_embeddings,
-)
+from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_config, set_word_embeddings
 from mobilebert_ja.plans import pretraining_stage
-from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
-from mobilebert_ja.pretraining.masked_lm import (
-    PretrainingModel,
-    batch_function,
-    check_fits,
-    evaluate_pretraining,
-    pretraining_loss,
-)
+from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
+from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards
+from mobilebert_ja.pretraining.vectors.guide import GuideHead, GuideVectors
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.training.accelerator import make_accelerator
-from mobilebert_ja.training.checkpoints import Checkpoints
-from mobilebert_ja.training.loop import run_training
-from mobilebert_ja.training.optimizers import make_optimizers
-from mobilebert_ja.training.pace import SCHEDULES
 
 
 def starting_model(
@@ -89,7 +72,6 @@ def starting_model(
 def main() -> None:
     settings = parse_settings(PretrainSettings, __doc__)
     stage = pretraining_stage(settings)
-    schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
     accelerator = make_accelerator(
         settings.gradient_accumulation_steps, settings.report_to, Path(settings.work_dir) / "logs"
     )
@@ -107,69 +89,11 @@ def main() -> None:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 
-    before = evaluate_pretraining(model, heldout, settings, accelerator.device)
-    model.train(settings.dropout)
-    state = run_training(
-        accelerator,
-        model,
-        make_optimizers(model, settings, settings.optimizer),
-        batch,
-        partial(pretraining_loss, guide_weight=settings.guide_weight),
-        settings,
-        max_steps=settings.max_steps,
-        schedule=lambda step, progress: schedule(step, progress=progress),
-        max_train_seconds=settings.max_train_seconds,
-        folder=stage.folder,
-        describe=f"pretrain {settings.model}",
-        evaluate=lambda: evaluate_pretraining(model, heldout, settings, accelerator.device),
-        eval_seconds=settings.eval_seconds,
-    )
-    after = evaluate_pretraining(model, heldout, settings, accelerator.device)
+    outcome = run_pretraining(accelerator, model, batch, heldout, settings, stage.folder, f"pretrain {settings.model}")
     if accelerator.is_main_process:
-        rows = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
-        tokens = state.step * rows * settings.max_seq_length
-        rate = tokens / (state.seconds - state.heldout_seconds)
-        used = utilisation(
-            model.model,
-            settings.max_seq_length,
-            settings.mlm_probability,
-            rate,
-            accelerator.device,
-            accelerator.mixed_precision,
-            accelerator.num_processes,
-        )
-        bare = model.model.cpu().eval()
-        save_model(bare, tokenizer, stage.folder, settings.save_dtype, settings.max_shard_size)
-        Checkpoints(stage.folder, accelerator).remove()
-        stage.finish(
-            {
-                "steps": state.step,
-                "tokens_seen": tokens,
-                "train_seconds": round(state.seconds, 1),
-                "heldout_seconds": round(state.heldout_seconds, 1),
-                "tokens_per_second": round(rate, 1),
-                "data_wait_share": round(state.data_wait_seconds / state.seconds, 4),
-                **used,
-                "precision": accelerator.mixed_precision,
-                "num_processes": accelerator.num_processes,
-                **parameter_counts(model.model),
-                "before": before,
-                "after": after,
-                "history": state.history,
-                "heldout_history": [
-                    {"tokens": each["step"] * rows * settings.max_seq_length, **each} for each in state.heldout_history
-                ],
-            }
-        )
-        print(
-            f"{stage.output_dir}: {tokens:,} tokens in {state.seconds:.0f} s ({rate:,.0f} tokens/s, "
-            f"{used['flop_utilisation']:.0%} of the device's operations, "
-            f"{state.data_wait_seconds / state.seconds:.1%} of the time waiting for data)"
-        )
-        print(
-            f"held-out MLM loss {before['mlm_loss']:.3f} -> "
-            f"{after['mlm_loss']:.3f}, accuracy {before['mlm_accuracy']:.1%} -> {after['mlm_accuracy']:.1%}"
-        )
+        metrics = save_pretraining(accelerator, model, outcome, settings, tokenizer, stage.folder)
+        stage.finish(metrics)
+        tell_of_pretraining(str(stage.output_dir), metrics)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

@@ -12,7 +12,6 @@ HF_TOKEN gives the token. Interrupted, start it again: large files that are ther
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import mobilebert_ja.training.waiting  # noqa: F401
 
 from huggingface_hub import HfApi
 
-from mobilebert_ja.common.errors import UserError, exit_on_user_error
+from mobilebert_ja.common.errors import UserError, exit_on_user_error, warn
 from mobilebert_ja.publishing.derived_card import render_derived_card
 from mobilebert_ja.publishing.hub import Plan, make_plan, plan_without_hub, upload
 from mobilebert_ja.publishing.upload_folder import build_model, build_root, require_no_secrets
@@ -52,7 +51,7 @@ def publish(settings: PublishSettings, folder: Path) -> None:
     except UserError as error:
         if not settings.dry_run:
             raise
-        print(f"warning: {error}", file=sys.stderr)
+        warn(str(error))
         plan = plan_without_hub(folder)
     print("\n".join(described(plan, settings.repo_id)))
     if settings.dry_run:

@@ -2,10 +2,10 @@
 
     python scripts/render_card.py --config recipes/tiny.yaml
     python scripts/render_card.py --records_dir records --output_dir . --figures_dir records/figures \\
-        --report_file records/README.md
+        --report_file records/README.md --guide_file scripts/README.md
 
-The first writes WORK_DIR/card, the second the repository's own README.md and records/README.md. What no record tells
-shows as 未測定.
+The first writes WORK_DIR/card, the second the repository's own README.md and records/README.md, and the scores in the
+table of scripts/README.md. What no record tells shows as 未測定.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilebert_ja.card.figures import draw_figures
-from mobilebert_ja.card.render import Page, load_records, relative_address, render_card, render_report
-from mobilebert_ja.card.speed import plain_table
+from mobilebert_ja.card.render import Page, load_records, relative_address, render_card, render_report, with_table
+from mobilebert_ja.card.tables.speed import plain_table
 from mobilebert_ja.common.errors import exit_on_user_error
-from mobilebert_ja.common.files import require_folder, write_atomically
+from mobilebert_ja.common.files import require_file, require_folder, write_atomically
 from mobilebert_ja.settings import CardSettings, parse_settings
 
 
@@ -39,6 +39,11 @@ def main() -> None:
         )
         with write_atomically(path) as stream:
             stream.write(render(records, page))
+    if settings.guide_file:
+        guide = require_file(settings.guide_file)
+        text = with_table(guide.read_text(encoding="utf-8"), records, settings.guide_file)
+        with write_atomically(guide) as stream:
+            stream.write(text)
     print(plain_table(records))
     print(f"\n{card}, {report} and {len(drawn)} figures in {folder}")
 

@@ -6,6 +6,7 @@ Nothing here imports torch or transformers, which takes seconds.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder
-from mobilebert_ja.common.folders import by_a_name
+from mobilebert_ja.common.folders import by_a_name, own_record
 from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
+from mobilebert_ja.common.processor import by_processor, has_vnni
 from mobilebert_ja.common.records import Stage, fingerprint
+from mobilebert_ja.common.text.encodings import encoding_of_name
 from mobilebert_ja.data.download import is_url
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
 from mobilebert_ja.data.sample import resolve_data_dir
@@ -23,8 +26,10 @@ from mobilebert_ja.data.sources import Part, parts_of
 from mobilebert_ja.finetuning.classical import suitable_method
 from mobilebert_ja.finetuning.origin import model_input, task_source_of
 from mobilebert_ja.inference.kinds import KINDS
+from mobilebert_ja.labelling.origin import check_teachers, silver_inputs, unlabelled_inputs
 from mobilebert_ja.settings import (
     ROAD,
+    AdaptSettings,
     BaselineSettings,
     BenchmarkSettings,
     CardSettings,
@@ -37,17 +42,23 @@ from mobilebert_ja.settings import (
     GuideSettings,
     PackSettings,
     PretrainSettings,
+    SilverSettings,
     StageSettings,
     TaskSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
     WordVectorSettings,
+    comma_separated,
 )
 from mobilebert_ja.tasks import JGLUE, TASK_KINDS, data_file, own_data_settings_left_out, task_source
-from mobilebert_ja.tokenization.encoder import locate_tokenizer
+from mobilebert_ja.tokenization.encoders import tokenizer_file
+from mobilebert_ja.tokenization.folders import locate_tokenizer
 
 _KIND_SETTINGS = {name for facts in KINDS.values() for name in facts.settings}
+_SILVER_SETTINGS = {each.name for each in dataclasses.fields(SilverSettings)} - {*vars(StageSettings())}
 RANDOM_ENDINGS = {"": "", "bert": "-bert", "mobilebert": "-random"}  # of the folders of models without pretraining
+_SEARCH_SETTINGS = {"depths", "margin", "validation_share", "search_epochs"}  # of compress.py --keep_layers auto
+_UNLABELLED_SETTINGS = {"unlabelled_file", "text_column", "encoding", "silver_epochs"}  # of compress.py
 _PRETRAINED = {stage.flags["model"]: stage.record for stage in ROAD if stage.script == "pretrain.py"}
 _MADE_BY_THE_ROAD = {
     "distilled": "distill.py makes it.",
@@ -68,6 +79,33 @@ def stage_of(
     return Stage(record, vars(settings) if kept is None else kept, output, inputs, Path(str(settings.records_dir)))
 
 
+def timing_stage(record: str, settings: StageSettings, inputs: dict[str, Path], folder: Path) -> Stage:
+    """A stage that times products in int8. On a processor without VNNI its record is RECORD_avx2 and its folder
+    FOLDER-avx2, so that neither kind of processor takes the place of what was measured on the other.
+
+    Args:
+        folder: where it stands on one with VNNI, unless `settings` has an output_dir.
+
+    Raises `UserError` if what stands there was measured on the other kind, unless it is to be overwritten.
+    """
+    name = by_processor(record)
+    if name != record and _measured_with_vnni(folder) is not False:  # before there were two kinds, it stood there
+        folder = folder.with_name(f"{folder.name}-avx2")
+    stage = stage_of(name, settings, inputs, Path(vars(settings)["output_dir"] or folder))
+    with_vnni = None if settings.overwrite else _measured_with_vnni(stage.output_dir)
+    if with_vnni is not None and with_vnni != (name == record):
+        raise UserError(
+            f"{stage.output_dir} was measured on a processor {'with' if with_vnni else 'without'} VNNI instructions, "
+            "unlike this one; name another --output_dir, or --overwrite measures anew."
+        )
+    return stage
+
+
+def _measured_with_vnni(folder: Path) -> bool | None:
+    """Whether the processor that left this folder's record had VNNI; None if there is none, or nobody knows."""
+    return has_vnni((own_record(folder) or {}).get("hardware", {}))
+
+
 def _all_but(settings: StageSettings, without: set[str]) -> dict[str, Any]:
     """The settings without those that say nothing about this run."""
     return {name: value for name, value in vars(settings).items() if name not in without}
@@ -75,7 +113,7 @@ def _all_but(settings: StageSettings, without: set[str]) -> dict[str, Any]:
 
 def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
     """What to read and which evaluation files to keep out; without --input both come from the data folder."""
-    exclude = [Path(part.strip()) for part in (settings.exclude or "").split(",") if part.strip()]
+    exclude = [Path(part) for part in comma_separated(settings.exclude)]
     if settings.input is None:
         if settings.source != "text":
             raise UserError(f"--source {settings.source} needs --input.")
@@ -168,6 +206,37 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
     return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
 
 
+def model_to_adapt(settings: AdaptSettings) -> str:
+    """A folder or a Hub name; without --model_name_or_path this repository's root."""
+    return settings.model_name_or_path or str(Path(__file__).resolve().parents[2])
+
+
+def adaptation_files(settings: AdaptSettings) -> tuple[list[Path], list[Path]]:
+    """The texts to learn from and those to leave out. Raises `UserError` if there are none of the former."""
+    if not settings.text_file:
+        raise UserError("--text_file names the texts to learn from: .txt, .jsonl, .csv or .tsv files.")
+    given = (settings.text_file, settings.exclude_file or [])  # a recipe may name a single one without a list
+    texts, excluded = (
+        [require_file(each) for each in ([names] if isinstance(names, str) else names)] for names in given
+    )
+    return texts, excluded
+
+
+def adaptation_stage(settings: AdaptSettings) -> Stage:
+    inputs = {
+        f"{label}_{number}_{path.name}": path
+        for label, files in zip(("text_file", "exclude_file"), adaptation_files(settings), strict=True)
+        for number, path in enumerate(files)
+    }
+    model = Path(model_to_adapt(settings))
+    if model.exists():
+        require_file(require_folder(model) / "config.json", "A folder with a MobileBERT holds one.")
+        inputs["tokenizer"] = locate_tokenizer(model) / "vocab.txt"
+        weights = model_input(model)
+        inputs["model_name_or_path"] = weights if weights.exists() else model
+    return stage_of("adapted", settings, inputs, kept=_all_but(settings, {"text_file", "exclude_file"}))
+
+
 def transfer_stage(settings: DistillSettings) -> Stage:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
@@ -193,7 +262,8 @@ def _tell_own_data(settings: TaskSettings) -> None:
 def finetuning_folder(settings: FinetuneSettings) -> Path:
     """The output of finetune.py."""
     _tell_own_data(settings)
-    name = f"{settings.task}{RANDOM_ENDINGS[settings.random_weights]}"
+    taught = "-silver" if settings.teacher or settings.teacher_file else ""
+    name = f"{settings.task}{RANDOM_ENDINGS[settings.random_weights]}{taught}"
     return by_a_name(settings.output_dir or Path(settings.work_dir) / "finetuned" / name)
 
 
@@ -206,6 +276,8 @@ def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
         absent |= {"validation_share"}
     if not settings.ignore_mismatched_labels:  # outputs that were made before there was such a setting stay valid
         absent |= {"ignore_mismatched_labels"}
+    if not (settings.teacher or settings.teacher_file):
+        absent |= _SILVER_SETTINGS
     kept = own_data_settings_left_out(vars(settings))
     return {name: value for name, value in kept.items() if name not in absent}
 
@@ -216,11 +288,14 @@ def finetuning_stage(settings: FinetuneSettings) -> Stage:
     if settings.random_weights and settings.model_name_or_path:
         settings.tokenizer = settings.tokenizer or settings.model_name_or_path
         settings.model_name_or_path = None
-    inputs = dict(task_source(vars(settings), lambda: resolve_data_dir(settings)).files)
+    if settings.teacher or settings.teacher_file or settings.unlabelled_file:
+        check_teachers(settings, output)
+    files = task_source(vars(settings), lambda: resolve_data_dir(settings)).files
+    inputs = files | silver_inputs(settings, files)
     if settings.model_name_or_path and Path(settings.model_name_or_path).exists():
         inputs["model_name_or_path"] = model_input(Path(settings.model_name_or_path))
     if settings.tokenizer and Path(settings.tokenizer).exists():
-        inputs["tokenizer"] = Path(settings.tokenizer) / "vocab.txt"
+        inputs["tokenizer"] = tokenizer_file(Path(settings.tokenizer))
     return stage_of(output.name, settings, inputs, output, settings_in_play(settings))
 
 
@@ -233,26 +308,44 @@ def baseline_stage(settings: BaselineSettings) -> Stage:
     return stage_of(output.name, settings, dict(files), output, own_data_settings_left_out(vars(settings)))
 
 
+def compression_settings_in_play(settings: CompressSettings) -> dict[str, Any]:
+    """Those that say something about this run, as records made before there was a search or unlabelled text have them.
+
+    Raises `UserError` for a --keep_layers that is none.
+    """
+    layers = settings.number_of_layers
+    absent = set() if settings.unlabelled_file else _UNLABELLED_SETTINGS
+    if settings.treatment != "fast":
+        return _all_but(settings, {"keep_layers", *_SEARCH_SETTINGS, *absent})
+    if layers is None:
+        return _all_but(settings, absent)
+    return _all_but(settings, _SEARCH_SETTINGS | absent) | {"keep_layers": layers}
+
+
 def compression_stage(settings: CompressSettings) -> Stage:
-    if settings.recipe == "card":
+    if settings.treatment == "card":
         settings.per_channel = bool(settings.per_channel)
+    if settings.unlabelled_file and settings.treatment != "fast":
+        raise UserError(
+            f"--unlabelled_file is for --treatment fast, which learns from it, not for {settings.treatment}."
+        )
+    encoding_of_name(settings.encoding)
     work = Path(settings.work_dir)
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
     files = task_source_of(source, settings.task, lambda: resolve_data_dir(settings)).files
-    output = Path(settings.output_dir or work / "compressed" / settings.task / settings.recipe)
-    ending = "" if settings.recipe == "card" else f"_{settings.recipe}"
-    record = f"compressed_{settings.task}{ending}"
-    return stage_of(record, settings, {"model_name_or_path": source, **files}, output)
+    output = Path(settings.output_dir or work / "compressed" / settings.task / settings.treatment)
+    record = f"compressed_{settings.task}_{settings.treatment}"
+    inputs = {"model_name_or_path": source, **files, **unlabelled_inputs(settings)}
+    return stage_of(record, settings, inputs, output, compression_settings_in_play(settings))
 
 
+_SPED_UP = ("card", "onnx", "fast")
 # By what the speed measurement calls it: who makes a contender's folder.
 SPEED_MAKERS = {
     "bert": "finetune.py --random_weights bert",
     "mobilebert": "finetune.py",
-    "compressed": "compress.py --recipe card",
-    "onnx": "compress.py --recipe onnx",
-    "fast": "compress.py --recipe fast",
+    **{name: f"compress.py --treatment {name}" for name in _SPED_UP},
 }
 
 
@@ -262,18 +355,15 @@ def speed_stage(settings: BenchmarkSettings) -> Stage:
     usual = {
         "bert": work / "finetuned" / f"{task}-bert",
         "mobilebert": work / "finetuned" / task,
-        "compressed": work / "compressed" / task / "card",
-        "onnx": work / "compressed" / task / "onnx",
-        "fast": work / "compressed" / task / "fast",
+        **{name: work / "compressed" / task / name for name in _SPED_UP},
     }
     inputs = {}
     for name, folder in usual.items():
         named = getattr(settings, name)
-        if named or name in ("mobilebert", "compressed") or folder.exists():
+        if named or name in ("mobilebert", "card") or folder.exists():
             inputs[name] = require_folder(named or folder, f"{SPEED_MAKERS[name]} --task {task} makes it.")
     inputs["data_dir"] = require_file(data_file(task, resolve_data_dir(settings)))
-    output = Path(settings.output_dir or work / "speed" / task)
-    return stage_of(f"speed_{task}", settings, inputs, output)
+    return timing_stage(f"speed_{task}", settings, inputs, work / "speed" / task)
 
 
 def checkpoint_is_there(settings: ExportSettings) -> bool:
@@ -318,6 +408,7 @@ STAGES: dict[str, Callable[[Any], Stage]] = {
     "pretrain.py": pretraining_stage,
     "distill.py": transfer_stage,
     "measure.py checkpoint": checkpoint_quality_stage,
+    "adapt.py": adaptation_stage,
     "finetune.py": finetuning_stage,
     "baseline.py": baseline_stage,
     "compress.py": compression_stage,
@@ -346,7 +437,7 @@ def is_finished(command: str, settings: Any) -> bool:
 def _needs_network(settings: Any) -> bool:
     """Whether telling what a stage reads would have to fetch it."""
     if isinstance(settings, CorpusSettings):
-        return settings.source == "hub" or any(is_url(part.strip()) for part in (settings.input or "").split(","))
+        return settings.source == "hub" or any(map(is_url, comma_separated(settings.input)))
     names = (getattr(settings, name, None) for name in ("tokenizer",))
     if any(name and not Path(name).is_dir() for name in names):
         return True

@@ -4,7 +4,8 @@
     >>> load("work/compressed/livedoor").predict(["新型スマートフォンが発売"])[0].label
     'smax'
 
-An `Answerer` may be used by several threads at a time.
+An `Answerer` may be used by several threads at a time. Pickled, as for a worker process, it is the path of its folder,
+which is loaded anew where it is unpickled.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.text.normalization import without_surrogates
 from mobilebert_ja.inference.decoding import spans_of_tags
 from mobilebert_ja.inference.folder import (
     ANEW,
@@ -26,7 +28,7 @@ from mobilebert_ja.inference.folder import (
     model_path,
     read_facts,
     require_unchanged,
-    with_default_recipe,
+    with_default_treatment,
 )
 from mobilebert_ja.inference.kinds import KINDS, STORED_KINDS, Kind, kind_of_facts
 from mobilebert_ja.inference.windows import stitch, window_starts
@@ -81,6 +83,8 @@ def _session(path: Path, facts: dict[str, Any], num_threads: int) -> Any:
     except ImportError as error:
         raise UserError(f"onnxruntime cannot be imported ({error}); {_INSTALL}") from None
     require_unchanged(path, facts)
+    if without_surrogates(str(path)) != str(path):
+        raise UserError(f"{path}: onnxruntime reads no file whose path is not UTF-8; rename its folder.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
     options.log_severity_level = 3
@@ -108,7 +112,7 @@ class Answerer:
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], num_threads: int):
-        self.folder, self.facts = folder, facts
+        self.folder, self.facts, self._num_threads = folder, facts, num_threads
         self.labels, self.max_seq_length = list(facts["labels"]), int(facts["max_seq_length"])
         self.kind = kind_of_facts(facts)
         self._per_token = KINDS[self.kind].per_token
@@ -117,6 +121,9 @@ class Answerer:
         self._session = _session(model_path(folder, ONNX), facts, num_threads)
         self._require_matching_outputs()
         self._special = [self._encoder.vocab[token] for token in ("[CLS]", "[SEP]", "[PAD]")]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, (self.folder.absolute(), self._num_threads)
 
     def _require_matching_outputs(self) -> None:
         """Raise `UserError` unless the model gives a number for each label, of each token if its kind asks for it."""
@@ -207,10 +214,10 @@ _ANSWERS: dict[Kind, Callable[[Answerer, _Input, Sequence[np.ndarray]], ClassAns
 
 
 def load(folder: str | Path, num_threads: int = 1) -> Answerer:
-    """The model of a folder that `compress.py --recipe onnx` (or fast) made.
+    """The model of a folder that `compress.py --treatment onnx` (or fast) made.
 
     Args:
-        folder: such a folder, or the one above it, compressed/TASK: then that of the recipe onnx, the default.
+        folder: such a folder, or the one above it, compressed/TASK: then that of the treatment onnx, the default.
         num_threads: threads of a model call. One leaves the other cores to whatever else runs and costs little: the
             products of one sentence are small, and more threads are a little faster at best.
 
@@ -219,5 +226,5 @@ def load(folder: str | Path, num_threads: int = 1) -> Answerer:
     """
     if num_threads < 1:
         raise UserError(f"num_threads must be at least 1, not {num_threads}.")
-    folder = with_default_recipe(folder)
+    folder = with_default_treatment(folder)
     return Answerer(folder, read_facts(folder, ONNX), num_threads)

@@ -90,29 +90,38 @@ def draw_road(said: Callable[..., str]) -> Any:
 
 
 def draw_block(config: dict[str, Any], said: Callable[..., str]) -> Any:
-    """A block of the model with this config: narrow inside, wide between blocks."""
+    """A block of the model with this config, from top to bottom: narrow inside, wide between blocks.
+
+    Narrow itself, so that its words can be read where a telephone shows it as wide as its screen.
+    """
     wide, narrow, inner = (config[f"{name}_size"] for name in ("hidden", "intra_bottleneck", "intermediate"))
     heads, stack = config["num_attention_heads"], config["num_feedforward_networks"]
-    figure, axes = _canvas(7.2, 3.1)
-    middle, height = 1.55, 0.62
-    _box(axes, 0.72, middle, 1.06, height, said("input\n{} wide", wide), DATA)
-    _box(axes, 2.3, 2.45, 1.3, height, said("bottleneck\n{} → {}", wide, narrow), STEP)
-    _box(axes, 2.3, middle, 1.3, height, said("shared bottleneck\n{} → {}", wide, narrow), STEP)
-    _box(axes, 3.95, middle, 1.3, height, said("attention\n{} heads, {}", heads, narrow), STEP)
-    _box(axes, 5.4, middle, 1.25, 0.8, said("{} ×\nfeed-forward\n{} → {} → {}", stack, narrow, inner, narrow), STEP)
-    _box(axes, 6.66, middle, 0.86, height, f"{narrow} → {wide}", STEP)
-    _arrow(axes, (1.25, middle + 0.1), (1.65, 2.4), 0.0)
-    _arrow(axes, (1.25, middle), (1.65, middle))
-    _arrow(axes, (2.95, middle), (3.3, middle))
-    _arrow(axes, (2.95, 2.45), (4.72, middle + 0.42), -0.25)
-    _arrow(axes, (4.6, middle), (4.77, middle))
-    _arrow(axes, (6.03, middle), (6.23, middle))
-    _arrow(axes, (0.62, middle - 0.31), (6.66, middle - 0.31), 0.18)
-    _arrow(axes, (0.82, middle - 0.31), (3.5, middle - 0.31), 0.2)
-    axes.text(3.13, 1.62, "Q, K", fontsize=7, ha="center")
-    axes.text(2.3, 0.84, "V", fontsize=7, ha="center")
-    axes.text(4.3, 2.62, said("residual, {} wide", narrow), fontsize=7, ha="center")
-    axes.text(4.3, 0.52, said("residual, {} wide", wide), fontsize=7, ha="center")
+    figure, axes = _canvas(4.0, 4.75)
+    left, middle, height = 0.85, 2.25, 0.52
+    top, bottlenecks, attention, feed_forward, bottom = 4.4, 3.5, 2.6, 1.6, 0.75
+    _box(axes, middle, top, 1.2, height, said("input\n{} wide", wide), DATA)
+    _box(axes, left, bottlenecks, 1.2, height, said("bottleneck\n{} → {}", wide, narrow), STEP)
+    _box(axes, middle, bottlenecks, 1.3, height, said("shared bottleneck\n{} → {}", wide, narrow), STEP)
+    _box(axes, middle, attention, 1.3, height, said("attention\n{} heads, {}", heads, narrow), STEP)
+    words = said("{} ×\nfeed-forward\n{} → {} → {}", stack, narrow, inner, narrow)
+    _box(axes, middle, feed_forward, 1.3, 0.66, words, STEP)
+    _box(axes, middle, bottom, 1.3, 0.42, f"{narrow} → {wide}", STEP)
+    half = height / 2
+    _arrow(axes, (middle - 0.5, top - half), (left + 0.2, bottlenecks + half))
+    for start, end in (
+        (top - half, bottlenecks + half),
+        (bottlenecks - half, attention + half),
+        (attention - half, feed_forward + 0.33),
+        (feed_forward - 0.33, bottom + 0.21),
+    ):
+        _arrow(axes, (middle, start), (middle, end))
+    _arrow(axes, (left, bottlenecks - half), (middle - 0.55, feed_forward + 0.33), 0.2)
+    _arrow(axes, (middle + 0.5, top - half), (middle + 0.65, attention + 0.1), -0.45)
+    _arrow(axes, (middle + 0.6, top), (middle + 0.65, bottom), -0.5)
+    axes.text(middle + 0.1, (bottlenecks + attention) / 2, "Q, K", fontsize=7, va="center")
+    axes.text(middle + 0.97, bottlenecks - 0.1, "V", fontsize=7, va="center")
+    axes.text(0.14, 2.3, said("residual, {} wide", narrow), fontsize=7)
+    axes.text(3.95, 0.85, said("residual, {} wide", wide), fontsize=7, ha="right")
     note = "After every sum comes NoNorm: x · scale + shift, with no mean or variance to compute."
-    axes.text(0.2, 0.18, said(note), fontsize=7)
+    axes.text(0.1, 0.2, said(note), fontsize=7)
     return figure

@@ -17,10 +17,10 @@ import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from mobilebert_ja.card.checkpoint import training_parts
 from mobilebert_ja.card.drawings import draw_block, draw_road
 from mobilebert_ja.card.names import MODELS, TASKS, in_japanese
-from mobilebert_ja.card.speed import measured
+from mobilebert_ja.card.tables.checkpoint import training_parts
+from mobilebert_ja.card.tables.speed import measured
 from mobilebert_ja.card.values import find
 from mobilebert_ja.settings import UNCUT
 
@@ -29,7 +29,7 @@ COLOURS = {
     "bert_card": "#7f7f7f",
     "bert_onnx": "#7f7f7f",
     "mobilebert": "#1f77b4",
-    "compressed": "#d62728",
+    "card": "#d62728",
     "onnx": "#ff7f0e",
     "fast": "#2ca02c",
 }
@@ -38,7 +38,7 @@ NAMES = {
     "bert_card": "BERT, int8 jit",
     "bert_onnx": "BERT, int8 ONNX",
     "mobilebert": "MobileBERT",
-    "compressed": "MobileBERT, int8 jit",
+    "card": "MobileBERT, int8 jit",
     "onnx": "MobileBERT, int8 ONNX",
     "fast": "MobileBERT, fewer blocks",
 }
@@ -121,9 +121,9 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
         between += [(ends[-1] + each["tokens"] / 1e6, each["mlm_loss"]) for each in phase.get("heldout_history", [])]
         ends.append(ends[-1] + phase["tokens_seen"] / 1e6)
         heldout.append(phase["after"]["mlm_loss"])
-    axes.plot(ends, heldout, "o", color=COLOURS["compressed"], label=said("held-out text"))
+    axes.plot(ends, heldout, "o", color=COLOURS["card"], label=said("held-out text"))
     if between:
-        axes.plot(*zip(*between, strict=True), ".", color=COLOURS["compressed"])
+        axes.plot(*zip(*between, strict=True), ".", color=COLOURS["card"])
     for x_end, value in zip(ends, heldout, strict=True):
         right = x_end > 0
         axes.annotate(
@@ -150,6 +150,8 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
         1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
     )
     ends: list[float] = []
+    processors = {task: find(records, f"speed_{task}.hardware.processor") for task in timed}
+    differ = len(set(processors.values())) > 1
     for axes, task in zip(panels[0], timed, strict=True):
         for row, name in enumerate(names):
             model = measured(records, task, name)
@@ -165,7 +167,7 @@ def time_bars(records: dict[str, Any], path: Path) -> Path | None:
             range(len(names)), [said(NAMES[name]) for name in names] if task == timed[0] else [""] * len(names)
         )
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set(title=said(TASKS[task].english))
+        axes.set(title=said(TASKS[task].english) + (f"\n{processors[task]}" if differ else ""))
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[0]:
         axes.set_xlim(0, 1.4 * max(ends))  # one scale, so that bars of the two tasks can be compared
@@ -218,7 +220,9 @@ def cuts(records: dict[str, Any], path: Path) -> Path | None:
     for axes, (task, facts) in zip(panels[0], models.items(), strict=True):
         for index, (name, each) in enumerate(sorted(facts.items(), key=lambda item: item[1]["median_ms"])):
             point, above = (each["median_ms"], 100 * each["score"]), index % 2
-            axes.plot(*point, "o", color=COLOURS["onnx" if name == UNCUT else "fast"])
+            spread = [[each["median_ms"] - each["p10_ms"]], [each["p90_ms"] - each["median_ms"]]]
+            colour = COLOURS["onnx" if name == UNCUT else "fast"]
+            axes.errorbar(*point, xerr=spread, fmt="o", color=colour, elinewidth=1, capsize=2)
             axes.annotate(
                 said(name) if name == UNCUT else said("{} blocks, FFN {}", *name.split("x")),
                 point,
@@ -228,7 +232,11 @@ def cuts(records: dict[str, Any], path: Path) -> Path | None:
                 va="bottom" if above else "top",
                 fontsize="small",
             )
-        axes.set(title=said(TASKS[task].english), xlabel=said("ms per item"), ylabel=said(f"{TASKS[task].metric} (%)"))
+        axes.set(
+            title=said(TASKS[task].english),
+            xlabel=said("ms per item (whiskers: 10th and 90th percentile)"),
+            ylabel=said(f"{TASKS[task].metric} (%)"),
+        )
         axes.margins(0.18)
         axes.grid(alpha=0.3)
     return _save(figure, path)

@@ -6,9 +6,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from mobilebert_ja.card.checkpoint import training_cost
 from mobilebert_ja.card.names import IN_ENGLISH, RECORDS, TASKS
-from mobilebert_ja.card.speed import sped_up
+from mobilebert_ja.card.tables.checkpoint import training_cost
+from mobilebert_ja.card.tables.speed import sped_up
 from mobilebert_ja.card.values import metrics_of
 
 MASK = "[MASK]"

@@ -66,29 +66,41 @@ MODELS = {
     "bert_card": "BERT(枝刈り、int8、jit)",
     "bert_onnx": "BERT(int8、ONNX)",
     "mobilebert": "MobileBERT(transformers)",
-    "compressed": "MobileBERT(枝刈り、int8、jit)",
+    "card": "MobileBERT(枝刈り、int8、jit)",
     "onnx": "MobileBERT(int8、ONNX)",
     "fast": "MobileBERT(層を減らして int8、ONNX)",
 }
+# What one could pick instead, timed in its shape with random weights.
+ALTERNATIVES = {
+    "modernbert-ja-30m": "modernbert-ja-30m の形(transformers)",
+    "modernbert-ja-30m-onnx": "modernbert-ja-30m の形(int8、ONNX)",
+    "line-distilbert": "LINE DistilBERT の形(transformers)",
+    "line-distilbert-onnx": "LINE DistilBERT の形(int8、ONNX)",
+    "multilingual-e5-small": "multilingual-e5-small の形(transformers)",
+    "multilingual-e5-small-onnx": "multilingual-e5-small の形(int8、ONNX)",
+}
+RIVAL = "modernbert-ja-30m-onnx"  # the small encoder that one would pick today, as it is fastest
 RECORDS = {
     "bert": "{task}-bert",
     "mobilebert": "{task}",
-    "compressed": "compressed_{task}",
+    "card": "compressed_{task}_card",
     "onnx": "compressed_{task}_onnx",
     "fast": "compressed_{task}_fast",
 }
 # The contenders of the published card, in its words; and in a terminal's.
-CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "compressed": "MobileBERT(高速化)"}
+CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "card": "MobileBERT(高速化)"}
 IN_ENGLISH = {
     "bert": "BERT",
     "mobilebert": "MobileBERT",
-    "compressed": "MobileBERT, pruned + int8 + traced",
+    "card": "MobileBERT, pruned + int8 + traced",
     "onnx": "MobileBERT, int8, ONNX",
     "fast": "MobileBERT, fewer blocks, int8, ONNX",
     "-random": "MobileBERT without pretraining",
     "-bert": "BERT without pretraining",
     "-svm": "TF-IDF and a linear SVM",
     "-crf": "a linear-chain CRF",
+    "-silver": "MobileBERT, with unlabelled text",
+    "-e5": "multilingual-e5-small",
 }
 # The forms that a page may lead with, the best first.
 SPED_UP = {"fast": "層を減らして int8", "onnx": "int8"}
@@ -102,6 +114,42 @@ METHODS = {
     "-crf": "線形連鎖 CRF",
 }
 CLASSICAL = ("-svm", "-crf")
+# What learned from more than the labelled examples, or is larger. Shown beside the methods, and no rival of theirs.
+ADAPTED, SILVER, LARGER = "-adapted", "-silver", "-e5"
+WITH_MORE = {
+    ADAPTED: "このモデル(ラベルなしテキストで事前学習を続けた場合)",
+    SILVER: "このモデル(ラベルなしテキストも使った場合)",
+    LARGER: "multilingual-e5-small",
+}
+# The groups of nodes of `measure.py profile`.
+NODE_GROUPS = {
+    "int8 products": "int8 の行列積(入力の丸めを含む)",
+    "float products": "float32 の行列積",
+    "quantizing": "丸め",
+    "attention": "注意機構",
+    "norms and activations": "正規化と活性化関数",
+    "sums and scales": "足し算と掛け算",
+    "moving and looking up": "値の移動と表引き",
+    "outside of nodes": "呼び出しと測定の手間",
+}
+# The groups of operators of `measure.py training`.
+STEP_GROUPS = {
+    "products": "行列積",
+    "casts and copies": "型の変換と複写",
+    "sums over rows": "行についての和(バイアスなどの勾配)",
+    "element by element": "要素ごとの計算",
+    "softmax and losses": "softmax と損失",
+    "looking up": "表引きとその勾配",
+    "optimizer": "最適化",
+    "the rest": "その他",
+    "outside of operators": "Python と測定の手間",
+}
+# Which blocks stay, as `compression.cutting.blocks` names the choices.
+BLOCK_CHOICES = {
+    "evenly spread": "等間隔",
+    "first and last": "最初と最後",
+    "costliest to leave out": "除くと損失の大きい層",
+}
 ABLATIONS = {
     "embeddings": "単語ベクトルから始める",
     "initialisation": "初期値と学習率",
@@ -183,6 +231,9 @@ TITLES = {
     "int8, a scale for each output": "int8、出力ごとの尺度",
     "int8, last block for all tokens": "int8、最後の層もすべてのトークンで計算",
     "int8 by onnxruntime's quantization": "onnxruntime 自身の量子化による int8",
+    "int8, weights without a sign": "int8、重みを符号なし 8ビットに",
+    "int8, OpenVINO": "int8、OpenVINO で",
+    "float32, OpenVINO": "float32、OpenVINO で",
     "int8 in blocks (MatMulNBits)": "区画ごとの int8(MatMulNBits)",
     "int8, graph not rewritten": "int8、グラフを書き換えない",
     "int8, no memory arena": "int8、メモリーをまとめて確保しない",
@@ -208,6 +259,7 @@ TITLES = {
     "tokens seen (millions)": "学習したトークン(百万)",
     "masked-word loss": "隠した語の損失",
     "ms per item (whisker: 90th percentile)": "1件の時間(ミリ秒、ひげは 90 パーセンタイル)",
+    "ms per item (whiskers: 10th and 90th percentile)": "1件の時間(ミリ秒、ひげは 10 と 90 パーセンタイル)",
     "ms per item": "1件の時間(ミリ秒)",
     "characters in a sentence": "文の長さ(文字)",
     "sentences (thousands)": "文の数(千)",

@@ -12,18 +12,20 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja.card import checkpoint, scores, speed, summary
-from mobilebert_ja.card.ablations import ablation_tables
+from mobilebert_ja.card import processors
 from mobilebert_ja.card.metadata import metadata
 from mobilebert_ja.card.names import TASKS, in_japanese
+from mobilebert_ja.card.tables import checkpoint, cuts, scores, service, speed, summary, unlabelled
+from mobilebert_ja.card.tables.ablations import ablation_tables
 from mobilebert_ja.card.values import MISSING, find, megabytes, minutes, myriads, number, percent
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.former_names import read_record, todays_record_name
 
 ROOT = Path(__file__).resolve().parents[3]
 # What others have measured; the same for every run, so it always comes from the repository.
 REFERENCES = ("published_card",)
 CONTENTS = "<!-- contents -->"
+GUIDE_START, GUIDE_END = "<!-- what you have -->\n", "<!-- /what you have -->\n"
 BEFORE_UNIT, NO_BREAK = r"(?<=\d) (?=%|±|ms|MB|MiB|秒|分|時間|倍|万|億)|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}"
 
 
@@ -43,12 +45,16 @@ class Page:
 
 
 def load_records(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every record of a folder by its name, and the references. Raises `UserError` if there is no record at all."""
-    records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json")) if path.stem not in REFERENCES}
+    """Every record of a folder by its name (see `processors.told_apart`), and the references.
+
+    Raises `UserError` if there is no record at all.
+    """
+    paths = [path for path in sorted(folder.glob("*.json")) if path.stem not in REFERENCES]
+    records = processors.told_apart({todays_record_name(path.stem): read_record(path) for path in paths})
     if not records:
         raise UserError(f"{folder} holds no records; the stages of the road write them.")
     for name in REFERENCES:
-        records[name] = read_json(ROOT / "records" / f"{name}.json")
+        records[name] = read_record(ROOT / "records" / f"{name}.json")
     return records
 
 
@@ -62,6 +68,25 @@ def render_report(records: dict[str, Any], page: Page) -> str:
     text = _render("report.md", records, page)
     before, after = text.split(CONTENTS)
     return before + contents(after) + after
+
+
+def with_table(guide: str, records: dict[str, Any], name: str) -> str:
+    """scripts/README.md with its table of what one may have, and what that brought, rendered anew between its marks.
+
+    Args:
+        guide: the file's text.
+        name: of the file, for the error.
+
+    Raises `UserError` if the marks are not there, once each and in their order.
+    """
+    parts = re.split(f"({GUIDE_START}|{GUIDE_END})", guide)
+    if parts[1::2] != [GUIDE_START, GUIDE_END]:
+        raise UserError(
+            f"{name} has no place for the table: {GUIDE_START.strip()} and {GUIDE_END.strip()}, once each."
+        )
+    before, start, _, end, after = parts
+    page = Page({}, "..", "../README.md")
+    return before + start + _render("guide.md", records, page) + end + after
 
 
 def contents(text: str) -> str:
@@ -116,6 +141,7 @@ def _render(template: str, records: dict[str, Any], page: Page) -> str:
             page=page,
             figures=page.figures,
             picture=picture,
+            anchor=anchor,
             table=table,
             tasks=TASKS,
             find=bound(find),
@@ -128,8 +154,13 @@ def _render(template: str, records: dict[str, Any], page: Page) -> str:
             in_japanese=in_japanese,
             scores=scores,
             checkpoint=checkpoint,
+            cuts=cuts,
+            processors=processors,
+            service=service,
             speed=speed,
             summary=summary,
+            unlabelled=unlabelled,
+            brought=bound(unlabelled.brought),
             records=records,
             missing=MISSING,
         )

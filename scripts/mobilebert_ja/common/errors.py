@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import functools
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -19,6 +20,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def warn(sentence: str) -> None:
+    """Say on standard error what a user should know; the run goes on."""
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UserError` where argparse would print its usage and end the program."""
 
@@ -28,6 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 # Conditions of the machine, not of our code: the sentence of the operating system says enough.
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+_MACHINE_ERRORS |= {errno.ENAMETOOLONG, errno.ELOOP}  # of a name, in bytes: a kanji is three
 
 
 def _end_progress_line() -> None:
@@ -37,11 +44,19 @@ def _end_progress_line() -> None:
         print(file=sys.stderr)
 
 
+def _say_whatever_it_is() -> None:
+    """A name that standard output cannot say, of a file that is not UTF-8 for example, is escaped as on standard error
+    and ends no program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap an entry point: `UserError` and a full or forbidden disk print one line and exit with status 1."""
 
     @functools.wraps(main)
     def wrapped() -> None:
+        _say_whatever_it_is()
         try:
             main()
         except UserError as error:

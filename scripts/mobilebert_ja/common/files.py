@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.text import SAMPLE_BYTES, utf8_lines
+from mobilebert_ja.common.text.encodings import decoded_lines
+from mobilebert_ja.common.text.raw import SAMPLE_BYTES, utf8_lines
 
 
 def _open_zstandard(path: Path, _mode: str) -> Any:
@@ -41,8 +42,11 @@ def require_file(path: str | Path, hint: str = "") -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    what = "is a folder, a file was expected" if path.is_dir() else "does not exist"
-    raise UserError(f"{path} {what}." + (f" {hint}" if hint else ""))
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, a file was expected." + (f" {hint}" if hint else ""))
+    if path.exists():  # what a shell makes of <(command)
+        raise UserError(f"{path} is a pipe or a device; a file was expected, which can be read more than once.")
+    raise UserError(f"{path} does not exist." + (f" {hint}" if hint else ""))
 
 
 def require_folder(path: str | Path, hint: str = "") -> Path:
@@ -54,22 +58,16 @@ def require_folder(path: str | Path, hint: str = "") -> Path:
     raise UserError(f"{path} {what}." + (f" {hint}" if hint else ""))
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file (plain, .gz, .xz, .bz2 or .zst) without byte order marks and line ends.
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file (plain, .gz, .xz, .bz2 or .zst, in letters of either case) to read the bytes that it holds.
 
-    Raises `UserError` naming the file and the line that is not UTF-8, or the byte where its compression is damaged.
+    Raises `UserError` naming the file, if there is none, and the byte where its compression is damaged.
     """
     path = require_file(path)
-    opener = _OPENERS.get(path.suffix, open)
-
-    def sample() -> bytes:
-        with opener(path, "rb") as stream:
-            return stream.read(SAMPLE_BYTES)
-
-    with opener(path, "rb") as stream:
+    with _OPENERS.get(path.suffix.lower(), open)(path, "rb") as stream:
         try:
-            for line in utf8_lines(stream, str(path), sample):
-                yield line.rstrip("\r\n")
+            yield stream
         except (EOFError, lzma.LZMAError, zlib.error, _zstandard_error(), OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -77,14 +75,41 @@ def read_lines(path: str | Path) -> Iterator[str]:
             raise UserError(f"{path} is damaged: it cannot be decompressed {place}.") from None
 
 
+def read_lines(path: str | Path, encoding: str | None = None) -> Iterator[str]:
+    """Yield the lines of a file (plain, .gz, .xz, .bz2 or .zst) without byte order marks and line ends.
+
+    Args:
+        encoding: what the flag --encoding says, see `encodings.encoding_of_name`; None: UTF-8, and there is no flag.
+
+    Raises `UserError` naming the file and the line that is not so encoded, or the byte where its compression is
+    damaged.
+    """
+
+    def sample() -> bytes:
+        with open_bytes(path) as stream:
+            return stream.read(SAMPLE_BYTES)
+
+    with open_bytes(path) as stream:
+        if encoding is None:
+            lines = utf8_lines(stream, str(path), sample)
+        else:
+            lines = decoded_lines(stream, str(path), encoding)
+        for line in lines:
+            yield line.rstrip("\r\n")
+
+
 @contextmanager
-def write_atomically(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`; rename it to `path` when the block ends without an error."""
+def write_atomically(path: str | Path, mode: str = "w", errors: str | None = None) -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`; rename it to `path` when the block ends without an error.
+
+    Args:
+        errors: what becomes of half a surrogate pair in a file of text; None: it cannot be written.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".partial")
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as stream:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8", errors=errors) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -95,8 +120,11 @@ def write_atomically(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON, atomically."""
-    with write_atomically(path) as stream:
+    """Write `value` as indented UTF-8 JSON, atomically.
+
+    A name of a file that is not UTF-8 holds halves of surrogate pairs to Python; they are escaped, as JSON does it.
+    """
+    with write_atomically(path, errors="backslashreplace") as stream:
         json.dump(value, stream, ensure_ascii=False, indent=2)
         stream.write("\n")
 

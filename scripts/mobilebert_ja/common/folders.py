@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import list_files, read_json, sha256_of
+from mobilebert_ja.common.files import list_files, sha256_of
+from mobilebert_ja.common.former_names import read_record
 
 RECORD_NAME = "record.json"
 IDENTITY_NAME = "identity.json"  # of a stage at work: what it is made from
@@ -70,7 +71,7 @@ def digests(folder: Path) -> dict[str, str]:
 def own_record(folder: Path) -> dict[str, Any] | None:
     """The record of a folder that a stage made; None if none did. Raises `UserError` if it is no JSON."""
     path = folder / RECORD_NAME
-    record = read_json(path) if path.is_file() else None
+    record = read_record(path) if path.is_file() else None
     ours = isinstance(record, dict) and isinstance(record.get("stage"), str) and isinstance(record.get("files"), dict)
     return record if ours else None
 
@@ -80,18 +81,16 @@ def aside_of(folder: Path) -> Path:
     return folder.with_name(folder.name + ".replaced")
 
 
-def require_ours(folder: Path, at_work: bool = False) -> None:
+def require_ours(folder: Path, at_work: bool = False, remedy: str = "Move it, or name another --output_dir.") -> None:
     """Raise `UserError` unless there is nothing at `folder`, or nothing in it, or what a stage made; with `at_work`,
     what a stage was making."""
     if folder.is_dir():
         if not any(folder.iterdir()) or (at_work and (folder / IDENTITY_NAME).is_file()) or own_record(folder):
             return
-        raise UserError(
-            f"{folder} exists and was not made by this stage; it is left alone. Move it, or name another --output_dir."
-        )
+        raise UserError(f"{folder} exists and was not made by this stage; it is left alone. {remedy}")
     lowest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     if not lowest.is_dir():
-        raise UserError(f"{lowest} is a file, a folder was expected. Move it, or name another --output_dir.")
+        raise UserError(f"{lowest} is a file, a folder was expected. {remedy}")
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -36,6 +36,8 @@ from mobilebert_ja.common.folders import (
     replace_folder,
     require_ours,
 )
+from mobilebert_ja.common.former_names import read_record
+from mobilebert_ja.common.processor import described
 
 _PACKAGES = (
     "torch",
@@ -80,23 +82,15 @@ def _digest(files: dict[str, str]) -> str:
 
 def hardware() -> dict[str, Any]:
     """What the run ran on: processor, cores, memory in GiB, accelerator if any."""
-    described: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
-    if Path("/proc/cpuinfo").is_file():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                described["processor"] = line.split(":", 1)[1].strip()
-            elif line.startswith("flags"):
-                flags = set(line.split(":", 1)[1].split())
-                described["instructions"] = sorted(
-                    flags & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"}
-                )
-                break
+    kind = platform.machine()  # stands for the processor where the system does not tell its name, as on ARM
+    facts = {"machine": kind, "cores": os.cpu_count(), "processor": kind} | described()
+    if "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        described["memory_gib"] = round(memory / 2**30, 1)
+        facts["memory_gib"] = round(memory / 2**30, 1)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        described["accelerator"] = torch.cuda.get_device_name(0)
-    return described
+        facts["accelerator"] = torch.cuda.get_device_name(0)
+    return facts
 
 
 def library_versions() -> dict[str, str]:
@@ -131,7 +125,11 @@ def peak_memory_mib() -> float:
 
 def same_command_line() -> str:
     """The command as typed, with the interpreter left out."""
-    return " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    try:
+        script = os.path.relpath(sys.argv[0])
+    except FileNotFoundError:  # the folder that it was started in is gone
+        script = sys.argv[0]
+    return " ".join([script, *sys.argv[1:]])
 
 
 def command_and_time() -> dict[str, str]:
@@ -169,6 +167,11 @@ class Stage:
         for label, path in self.inputs.items():
             if not Path(path).exists():
                 raise UserError(f"{path} ({label}, needed by this stage) does not exist.")
+            if Path(path).resolve().is_relative_to(self.output_dir.resolve()):
+                raise UserError(
+                    f"{path} ({label}) stands where this stage is to write, {self.output_dir}, which would take its "
+                    "place; name another --output_dir."
+                )
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
@@ -226,7 +229,7 @@ class Stage:
             require_ours(each)
         identity_file = self.folder / IDENTITY_NAME
         if resume and identity_file.is_file():
-            difference = self._difference(self._identity(), read_json(identity_file))
+            difference = self._difference(self._identity(), read_record(identity_file))
             if not difference:
                 return True
             if not overwrite:

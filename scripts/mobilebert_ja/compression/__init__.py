@@ -1,4 +1,4 @@
-"""Making a fine-tuned model small and fast: folding, int8, ONNX, fewer blocks, and the published recipe.
+"""Making a fine-tuned model small and fast: folding, int8, ONNX, fewer blocks, and the published treatment.
 
 May import: plans and road and below.
 """

@@ -203,7 +203,7 @@ def save_compressed(traced: torch.jit.ScriptModule, source: TaskModel, folder: P
         torch.jit.save(traced, stream)
     copy_tokenizer(source.folder, folder)
     facts = {
-        "recipe": "card",
+        "treatment": "card",
         "task": source.task,
         "kind": KINDS[source.kind].stored_as,
         "labels": source.labels,

@@ -71,17 +71,23 @@ def excluded_texts(paths: Iterable[Path]) -> dict[str, frozenset[bytes]]:
     """
     found: dict[str, set[bytes]] = {}
     for path in paths:
-        if path.suffix == ".tgz" or ".tar" in path.suffixes:
+        if not {".tgz", ".tar"}.isdisjoint(map(str.lower, path.suffixes)):
             rule, texts = "evaluation_title", [title for _, title in read_articles(path)]
         else:
             rule, texts = "evaluation_sentence", []
-            for item in read_json(path, "It names sentences to keep out of pretraining (--exclude)."):
-                if not isinstance(item, dict) or "text" not in item:
-                    raise UserError(f'{path}: expected a list of objects with the key "text".')
-                texts.append(str(item["text"]))
-        for text in texts:
-            found.setdefault(rule, set()).update(digest(sentence) for sentence in split_sentences(clean(text)))
+            items = read_json(path, "It names sentences to keep out of pretraining (--exclude).")
+            if not isinstance(items, list) or not all(
+                isinstance(item, dict) and isinstance(item.get("text"), str) for item in items
+            ):
+                raise UserError(f'{path}: expected a list of objects with a text "text".')
+            texts += [item["text"] for item in items]
+        found.setdefault(rule, set()).update(sentence_digests(texts))
     return {rule: frozenset(digests) for rule, digests in sorted(found.items())}
+
+
+def sentence_digests(texts: Iterable[str]) -> set[bytes]:
+    """Digests of the sentences of texts, cleaned and split as the corpus is."""
+    return {digest(sentence) for text in texts for sentence in split_sentences(clean(text))}
 
 
 def _text_of(document: Document) -> str:

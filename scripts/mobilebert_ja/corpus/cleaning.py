@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import chain, zip_longest
 
-from mobilebert_ja.common.normalization import nfkc
+from mobilebert_ja.common.text.normalization import nfkc
 
 _CLOSING = {"」": "「", "』": "『", ")": "(", "】": "【", "〉": "〈", "》": "《"}
 _OPENING = set(_CLOSING.values())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import require_file
 
 LIVEDOOR_FILE = "livedoor/ldcc-20140209.tar.gz"
@@ -25,10 +25,16 @@ def read_articles(path: Path) -> list[tuple[str, str]]:
     An article is a file text/CATEGORY/NAME.txt: line 1 its address, line 2 its date, line 3 its title, then its text.
     Raises `UserError` naming the archive, and the file within, that is not as it should be.
     """
+    return [(category, title) for category, title, _ in read_texts(path)]
+
+
+def read_texts(path: Path) -> list[tuple[str, str, list[str]]]:
+    """The same with what stands below the title, as the lines that are not blank."""
     articles = []
     for category, name, content in _files(path):
-        articles.append((category, name, _title(content, path, f"{category}/{name}")))
-    return [(category, title) for category, _, title in sorted(articles)]
+        title, *text = _title_and_text(content, path, f"{category}/{name}")
+        articles.append((category, name, title, text))
+    return [(category, title, text) for category, _, title, text in sorted(articles)]
 
 
 def articles_digest(path: Path) -> str:
@@ -55,14 +61,15 @@ def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UserError(f"{path} is not a complete tar archive: {error}. {_HINT}") from None
+        raise UserError(f"{path} is not a complete tar archive ({first_line(error)}). {_HINT}") from None
 
 
-def _title(content: bytes, path: Path, name: str) -> str:
+def _title_and_text(content: bytes, path: Path, name: str) -> list[str]:
+    """The title and the lines below it that are not blank."""
     try:
-        lines = content.decode("utf-8").split("\n")
+        lines = [line.strip() for line in content.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: {name} is not UTF-8 (byte {error.start}).") from None
-    if len(lines) < 3 or not lines[2].strip():
+    if len(lines) < 3 or not lines[2]:
         raise UserError(f"{path}: {name} has no title; line 3 of an article is its title.")
-    return lines[2].strip()
+    return [lines[2], *filter(None, lines[3:])]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import json
+import os
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +22,15 @@ SUFFIXES = (".txt", ".jsonl")
 MAX_DOCUMENT_CHARS = 1_000_000
 HUB_TIMEOUT_SECONDS = 5.0
 Document = list[str]  # paragraphs
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 def bare_name(path: Path) -> str:
     """The file's name without the endings that say how it is stored."""
     name = path.name
     for suffix in (*COMPRESSIONS, *SUFFIXES, ".json"):
-        name = name.removesuffix(suffix)
+        if name.lower().endswith(suffix):  # Windows and cameras write them in capitals
+            name = name[: -len(suffix)]
     return name
 
 
@@ -52,23 +56,45 @@ def find_text_files(patterns: str) -> list[Path]:
     return sorted(found)
 
 
-def _paragraphs(text: object) -> Document:
-    """The lines of a text out of JSON, which may hold halves of surrogate pairs that UTF-8 cannot."""
-    return str(text).encode("utf-8", "replace").decode("utf-8").splitlines()
+def paragraphs(text: str) -> Document:
+    r"""The lines of a text out of JSON or a table, which may hold halves of surrogate pairs that UTF-8 cannot.
+
+    Lines end in \n, \r\n or \r, as in files, and not at what else Python's splitlines() takes for an end (U+2028, a
+    form feed).
+    """
+    lines = _LINE_END.split(text.encode("utf-8", "replace").decode("utf-8"))
+    return lines if lines[-1] else lines[:-1]
 
 
-def text_documents(path: Path) -> Iterator[Document]:
-    """Documents of a text file (a blank line between them) or a .jsonl file (one in "text" of each line)."""
-    if ".jsonl" in path.name:
-        for number, line in enumerate(read_lines(path), start=1):
-            try:
-                yield _paragraphs(json.loads(line)["text"])
-            except (json.JSONDecodeError, KeyError, TypeError):
-                raise UserError(f'{path}, line {number}: expected a JSON object with the key "text".') from None
+def text_documents(path: Path, key: str = "text", encoding: str | None = None) -> Iterator[Document]:
+    """Documents of a text file (a blank line between them) or a .jsonl file (one in `key` of each line).
+
+    Args:
+        encoding: see `read_lines`.
+
+    Raises `UserError` naming the line of a .jsonl file that has no text.
+    """
+    lines = read_lines(path, encoding)
+    if ".jsonl" not in path.name.lower():
+        yield from documents_of_lines(lines)
         return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            text = json.loads(line)[key]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            text = None
+        if not isinstance(text, str):
+            raise UserError(f'{path}, line {number}: expected a JSON object with a text "{key}".')
+        yield paragraphs(text)
+
+
+def documents_of_lines(lines: Iterable[str]) -> Iterator[Document]:
+    """Documents of plain text: a paragraph per line, a blank line between documents."""
     document: Document = []
     size = 0
-    for line in read_lines(path):
+    for line in lines:
         if line.strip():
             document.append(line)
             size += len(line)
@@ -84,12 +110,15 @@ def cirrussearch_documents(path: Path) -> Iterator[Document]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             article = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise UserError(f"{path}, line {number} is not JSON; expected a CirrusSearch content dump.") from None
-        if "index" not in article and article.get("text"):
+        text = (article.get("text") or "") if isinstance(article, dict) else None
+        if not isinstance(text, str):
+            raise UserError(f"{path}, line {number} is no article; expected a CirrusSearch content dump.")
+        if "index" not in article and text:
             # The dump puts "parent > title" before the text of a subpage.
-            text, title = article["text"], article.get("title", "")
-            yield _paragraphs(text.partition(f"> {title} ")[2] or text)
+            title = article.get("title", "")
+            yield paragraphs(text.partition(f"> {title} ")[2] or text)
 
 
 _BY_HAND = "download its files by hand and give them with --source text --input FILE.jsonl"
@@ -121,7 +150,7 @@ def hub_documents(name: str) -> Iterator[Document]:
         with tempfile.TemporaryDirectory() as scratch:  # of what is local, nothing needs to stand in HF_HOME
             cache = scratch if Path(dataset).is_dir() else None
             for row in load_dataset(dataset, configuration or None, split="train", streaming=True, cache_dir=cache):
-                yield _paragraphs(row["text"])
+                yield paragraphs(row["text"] or "")
     except (OSError, ValueError, RuntimeError) as error:  # what the libraries below raise for a network or a name
         reason = first_line(error)
         raise UserError(f"The Hub data set {name} cannot be read ({reason}); {_BY_HAND}.") from None
@@ -164,8 +193,10 @@ def parts_of(source: str, given: str, downloads: Path, checksum: str | None = No
         files = [require_file(each, hint) for each in local]
     else:
         files = find_text_files(",".join(local))
-    names = Counter(bare_name(path) for path in files)
+    # Files of the corpus are called so; where a name is not UTF-8, characters stand for what is none.
+    names_of = {path: os.fsencode(bare_name(path)).decode("utf-8", "replace") for path in files}
+    names = Counter(names_of.values())
     doubled = [name for name, count in names.items() if count > 1]
     if doubled:
         raise UserError(f"Two input files are both called {doubled[0]}; sources need distinct names.")
-    return sorted((Part(bare_name(path), source, str(path)) for path in files), key=lambda part: part.name)
+    return sorted((Part(names_of[path], source, str(path)) for path in files), key=lambda part: part.name)

@@ -2,29 +2,34 @@
 
 - svm: TF-IDF of character 1-4-grams (and, if asked for, of MeCab words and their pairs), one linear SVM per class.
 - crf: a linear chain over MeCab words, from features of the word and of its neighbours to BIO tags.
+
+After a fine-tuning the svm is trained on the same split, for comparison: on short texts it may be better.
 """
 
 from __future__ import annotations
 
 import importlib
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.normalization import nfkc
+from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.text.normalization import nfkc
 from mobilebert_ja.inference.decoding import Span, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
-from mobilebert_ja.tasks import TASK_KINDS, Task
-from mobilebert_ja.tasks.ner import bio_tags
+from mobilebert_ja.settings import BaselineSettings
+from mobilebert_ja.tasks import TASK_KINDS, Example, Task
+from mobilebert_ja.tasks.public.ner import bio_tags
 from mobilebert_ja.tokenization.encoder import Word, words_with_offsets
 from mobilebert_ja.tokenization.mecab import words_of
 
 METHODS = {"svm": Kind.CLASSES, "crf": Kind.ENTITIES}
 WINDOW = 3  # words on either side that the CRF looks at
 AFFIX = 3  # longest beginning and ending of a word that is a feature (characters)
+_MOST_CHARACTERS = 5_000_000  # of the training part: half a minute; a user should not wait longer for a comparison
 
 
 def suitable_method(method: str, task: str) -> str:
@@ -57,7 +62,17 @@ class Trained:
 
 
 def train_svm(task: Task, word_features: bool, regularization: float, seed: int) -> Trained:
-    """Train on the training part; an answer is a class name.
+    """Train on the training part; an answer is a class name. For the arguments see `svm_pipeline`."""
+    model = svm_pipeline(word_features, regularization, seed)
+    model.fit([example.text for example in task.train], [example.target for example in task.train])
+    weights = model[-1].coef_.size + model[-1].intercept_.size
+    return Trained(
+        lambda texts: [str(name) for name in model.predict(list(texts))] if len(texts) else [], int(weights)
+    )
+
+
+def svm_pipeline(word_features: bool, regularization: float, seed: int) -> Any:
+    """TF-IDF and a linear SVM, not trained yet, as a pipeline of scikit-learn from texts to class names.
 
     Args:
         word_features: 1- and 2-grams of MeCab words beside those of characters.
@@ -72,12 +87,7 @@ def train_svm(task: Task, word_features: bool, regularization: float, seed: int)
             tokenizer=normalized_words, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True
         )
         parts.append(("words", words))
-    model = pipeline.make_pipeline(pipeline.FeatureUnion(parts), svm.LinearSVC(C=regularization, random_state=seed))
-    model.fit([example.text for example in task.train], [example.target for example in task.train])
-    weights = model[-1].coef_.size + model[-1].intercept_.size
-    return Trained(
-        lambda texts: [str(name) for name in model.predict(list(texts))] if len(texts) else [], int(weights)
-    )
+    return pipeline.make_pipeline(pipeline.FeatureUnion(parts), svm.LinearSVC(C=regularization, random_state=seed))
 
 
 def character_type(character: str) -> str:
@@ -139,9 +149,22 @@ class CrfSettings:
 
 def train_crf(task: Task, settings: CrfSettings) -> Trained:
     """Train on the training part; an answer is a list of spans (start, end, type) in characters."""
+    tagger = crf_tagger(task.train, settings)
+
+    def answer(text: str) -> list[Span]:
+        words = words_with_offsets(text)
+        tags = tagger.tag(features_of(words)) if words else []
+        return spans_of_tags([word.offset for word in words], tags)
+
+    facts = tagger.info()
+    return Trained(lambda texts: [answer(text) for text in texts], len(facts.state_features) + len(facts.transitions))
+
+
+def crf_tagger(examples: Sequence[Example], settings: CrfSettings) -> Any:
+    """A tagger of python-crfsuite, trained on examples: from the features of a text's words to their BIO tags."""
     crfsuite = require_library("pycrfsuite", "python-crfsuite")
     trainer = crfsuite.Trainer(algorithm="lbfgs", verbose=False)
-    for example in task.train:
+    for example in examples:
         words = words_with_offsets(example.text)
         if words:
             trainer.append(features_of(words), bio_tags([word.offset for word in words], example.target))
@@ -151,11 +174,39 @@ def train_crf(task: Task, settings: CrfSettings) -> Trained:
         trainer.train(path)
         tagger = crfsuite.Tagger()
         tagger.open(path)  # reads it whole; from memory it would not own what it reads
+    return tagger
 
-    def answer(text: str) -> list[Span]:
-        words = words_with_offsets(text)
-        tags = tagger.tag(features_of(words)) if words else []
-        return spans_of_tags([word.offset for word in words], tags)
 
-    facts = tagger.info()
-    return Trained(lambda texts: [answer(text) for text in texts], len(facts.state_features) + len(facts.transitions))
+def classical_score(task: Task) -> dict[str, Any] | None:
+    """{"method", "score", "train_seconds"} of the linear SVM that baseline.py would train, with its defaults.
+
+    {"method", "reason"} if it cannot be trained on these data; None for a task without classes.
+    """
+    if task.kind is not Kind.CLASSES:
+        return None
+    if sum(len(example.text) for example in task.train) > _MOST_CHARACTERS:
+        return {
+            "method": "svm",
+            "reason": f"more than {_MOST_CHARACTERS:,} characters to train on; baseline.py does it",
+        }
+    defaults = BaselineSettings()
+    begun = time.perf_counter()
+    try:
+        model = train_svm(task, defaults.svm_words, defaults.svm_c, defaults.seed)
+    except (UserError, ValueError) as error:  # scikit-learn's own word for data that do not suffice
+        return {"method": "svm", "reason": first_line(error).rstrip(".")}
+    seconds = round(time.perf_counter() - begun, 2)
+    score = task.score(model.answer([example.text for example in task.test]))[task.metric]
+    return {"method": "svm", "score": score, "train_seconds": seconds}
+
+
+def comparison(classical: dict[str, Any], metric: str, mean: float) -> str:
+    """One line for whoever reads the log. `mean`: the score of the fine-tuned model."""
+    if "reason" in classical:
+        return f"the classical model (linear SVM) on the same split: not trained ({classical['reason']})"
+    ahead = classical["score"] - mean
+    verdict = "it is as good" if not ahead else f"it is {abs(ahead):.2%} {'ahead' if ahead > 0 else 'behind'}"
+    return (
+        f"the classical model (linear SVM) on the same split: {metric} {classical['score']:.2%} after "
+        f"{classical['train_seconds']:.1f} s; {verdict}"
+    )

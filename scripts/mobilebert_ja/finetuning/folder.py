@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +11,21 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.common.errors import UserError, first_line
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
-from mobilebert_ja.finetuning.forms import FORMS
+from mobilebert_ja.finetuning.modelling.architecture import attention_of, longest_input
+from mobilebert_ja.finetuning.modelling.forms import FORMS
 from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.inference.decoding import Decoder, read_decoder
 from mobilebert_ja.inference.kinds import KINDS, Kind
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import TASK_KINDS, Task
 from mobilebert_ja.tasks.metrics import METRICS
-from mobilebert_ja.tokenization.encoder import FastEncoder, read_vocabulary
+from mobilebert_ja.tokenization.encoders import read_encoder, tokenizer_file
 
 _DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
 _NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, *_DAMAGED)
@@ -57,7 +60,7 @@ class TaskModel:
 
     def predictor(self) -> Predictor:
         """A predictor with an encoder of its own."""
-        encoder = FastEncoder(self.folder)
+        encoder = read_encoder(self.folder)
         return Predictor(self.model, encoder, self.kind, self.labels, self.max_seq_length, self.decoder)
 
 
@@ -87,6 +90,11 @@ class FinishedRuns:
     def split_seed(self) -> int:
         return int(self.settings.get("split_seed", FinetuneSettings().split_seed))
 
+    def made_with(self, **changes: Any) -> FinetuneSettings:
+        """The settings of finetune.py that made it, with `changes`. A setting that came later has its default."""
+        known = {each.name for each in dataclasses.fields(FinetuneSettings)}
+        return FinetuneSettings(**{name: value for name, value in self.settings.items() if name in known} | changes)
+
 
 def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
     """Read a folder's record and check that its scores, if any, are of this task and these data.
@@ -113,7 +121,7 @@ def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
         raise UserError(f"{folder} was made from other data than {data}; {maker} --task {task} --overwrite mends it.")
     for index in range(len(seeds)):
         require_folder(runs.folder_of(index), f"{maker} --task {task} --overwrite makes it anew.")
-        vocabulary = runs.folder_of(index) / "vocab.txt"
+        vocabulary = tokenizer_file(runs.folder_of(index))
         known = record.get("files", {}).get(str(vocabulary.relative_to(folder)))
         if known and vocabulary.is_file() and sha256_of(vocabulary) != known:
             raise UserError(
@@ -158,6 +166,22 @@ def weights_bytes(folder: Path) -> int:
     raise UserError(f"{folder} holds no weights (model.safetensors or pytorch_model.bin).")
 
 
+def require_own_structure(folder: Path) -> None:
+    """Raise `UserError` for a fine-tuned folder of another structure than the treatments of compress.py are made for.
+
+    Looks at its files alone. A folder that is damaged otherwise is left to who loads it.
+    """
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    structure = config.get("model_type", "bert")
+    if structure in ("mobilebert", "bert") and tokenizer_file(folder).name == "vocab.txt":
+        return
+    tokenizer = "BertJapaneseTokenizer" if tokenizer_file(folder).name == "vocab.txt" else "tokenizer.json"
+    raise UserError(
+        f"{folder} is a {structure} with {tokenizer}; only a MobileBERT or BERT with a BertJapaneseTokenizer can be "
+        "sped up."
+    )
+
+
 def require_speedable(source: TaskModel) -> None:
     """Raise `UserError` unless a model of this kind of task can be sped up."""
     if not KINDS[source.kind].stored_as:
@@ -166,17 +190,14 @@ def require_speedable(source: TaskModel) -> None:
 
 def require_fitting(config: Any, source: TaskModel) -> None:
     """Raise `UserError` unless the tokenizer and the longest text fit the model, or it would fail at some text."""
-    entries = len(read_vocabulary(source.folder / "vocab.txt"))
+    entries, longest = read_encoder(source.folder).entries, longest_input(config)
     if entries > config.vocab_size:
         raise UserError(
-            f"The vocabulary does not fit: {source.folder / 'vocab.txt'} has {entries} entries, the model embeds "
+            f"The vocabulary does not fit: {tokenizer_file(source.folder)} has {entries} entries, the model embeds "
             f"{config.vocab_size}."
         )
-    if source.max_seq_length > config.max_position_embeddings:
-        raise UserError(
-            f"max_seq_length {source.max_seq_length} is more than the model's {config.max_position_embeddings} "
-            "positions."
-        )
+    if longest is not None and source.max_seq_length > longest:
+        raise UserError(f"max_seq_length {source.max_seq_length} is more than the model's {longest} positions.")
 
 
 def load_finetuned(folder: Path, task: str, max_seq_length: int, kind: Kind | None = None) -> tuple[Any, TaskModel]:
@@ -197,8 +218,10 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, kind: Kind | No
     transformers_logging.set_verbosity_error()  # missing weights are told below, in one sentence
     transformers_logging.disable_progress_bar()
     try:
+        config: Any = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        attention = attention_of(form.auto, config)
         model, report = form.auto.from_pretrained(
-            str(folder), dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
+            str(folder), config=config, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
     except _NO_MODEL as error:
         damaged = isinstance(error, _DAMAGED)
@@ -223,6 +246,6 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, kind: Kind | No
         parameters,
         size,
         decoder,
-        model.config.max_position_embeddings,
+        longest_input(model.config),
     )
     return model.eval(), ready

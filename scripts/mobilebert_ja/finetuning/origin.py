@@ -11,7 +11,7 @@ from pathlib import Path
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
-from mobilebert_ja.tasks import OWN_TASKS, TaskSource, task_source
+from mobilebert_ja.tasks import OWN_TASKS, PART_SETTINGS, TaskSource, task_source
 
 
 def model_input(folder: Path) -> Path:
@@ -28,8 +28,8 @@ def task_source_of(folder: Path, task: str, data_dir: Callable[[], Path]) -> Tas
     """
     if task not in OWN_TASKS:
         known = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else {}
-        share = known.get("settings", {}).get("train_share", 1.0)
-        return task_source({"task": task, "train_share": share}, data_dir)
+        settings = {name: value for name, value in known.get("settings", {}).items() if name in PART_SETTINGS}
+        return task_source({"task": task, **settings}, data_dir)
     maker = f"finetune.py --task {task}"
     record = read_json(folder / RECORD_NAME, f"{maker} --train_file FILE makes one, and says there what it read.")
     if record.get("settings", {}).get("task") != task:

@@ -1,4 +1,4 @@
-"""From text to answer with any model of a task: the fast encoder, one forward pass, the answer in the user's words."""
+"""From text to answer with any model of a task: its encoder, one forward pass, the answer in the user's words."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import torch
 from torch import nn
 
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.finetuning.forms import FORMS, Outputs, Reader
+from mobilebert_ja.finetuning.modelling.architecture import tells_segments
+from mobilebert_ja.finetuning.modelling.forms import FORMS, Outputs, Reader
 from mobilebert_ja.inference.decoding import Decoder
 from mobilebert_ja.inference.kinds import Kind
-from mobilebert_ja.tokenization.encoder import FastEncoder
+from mobilebert_ja.tokenization.frame import TextEncoder
 
 # (input_ids, attention_mask, token_type_ids), each [rows, tokens] int64 -> logits: of classes [rows, labels], of
 # entities [rows, tokens, labels]. A traced module is one as it is, a model of transformers by way of `LogitsOf`.
 LogitsFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Read = tuple[list[Any], list[torch.Tensor]]  # an input's rows, and the logits of each, padding included
 
 
 class LogitsOf(nn.Module):
@@ -28,17 +30,15 @@ class LogitsOf(nn.Module):
 
     def __init__(self, model: nn.Module, ends: bool = False):
         super().__init__()
-        self.model, self.ends = model.eval(), ends
+        self.model, self.ends, self.segments = model.eval(), ends, tells_segments(model)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
         device = next(self.model.parameters()).device
+        segments = {"token_type_ids": token_type_ids.to(device)} if self.segments else {}
         outputs = self.model(
-            input_ids=input_ids.to(device),
-            attention_mask=attention_mask.to(device),
-            token_type_ids=token_type_ids.to(device),
-            return_dict=False,
+            input_ids=input_ids.to(device), attention_mask=attention_mask.to(device), **segments, return_dict=False
         )
         return torch.stack(outputs[:2], -1) if self.ends else outputs[0]
 
@@ -60,7 +60,7 @@ class Predictor:
     def __init__(
         self,
         model: LogitsFunction,
-        encoder: FastEncoder,
+        encoder: TextEncoder,
         kind: Kind,
         labels: Sequence[str],
         max_seq_length: int,
@@ -77,7 +77,7 @@ class Predictor:
 
     def logits(self, rows: Sequence[Any]) -> torch.Tensor:
         """Logits of a batch, padded to its longest row; a single row is not padded."""
-        batch = self._form.collate(rows, self.encoder.vocab["[PAD]"])
+        batch = self._form.collate(rows, self.encoder.frame.pad_id)
         with torch.inference_mode():
             return self.model(
                 torch.from_numpy(batch["input_ids"]),
@@ -92,6 +92,17 @@ class Predictor:
 
     def predict(self, inputs: Sequence[Any], batch_size: int, describe: str = "") -> list[Any]:
         """Answers in the order of `inputs`; rows of like length share a batch. With `describe`, shows its progress."""
+        return self.answers(inputs, self.read(inputs, batch_size, describe))
+
+    def answers(self, inputs: Sequence[Any], read: Sequence[Read]) -> list[Any]:
+        """The answers that stand in what was read of the inputs."""
+        return [
+            self._form.answer(given, rows, logits, self._meaning)
+            for given, (rows, logits) in zip(inputs, read, strict=True)
+        ]
+
+    def read(self, inputs: Sequence[Any], batch_size: int, describe: str = "") -> list[Read]:
+        """Of each input its rows and the logits of each, padding included; otherwise as `predict`."""
         made = [self.rows(given) for given in inputs]
         rows = [row for of_input in made for row in of_input]
         order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
@@ -101,7 +112,4 @@ class Predictor:
             for index, each in zip(members, self.logits([rows[index] for index in members]), strict=True):
                 logits[index] = each
         remaining = iter(logits)
-        return [
-            self._form.answer(given, of_input, [next(remaining) for _ in of_input], self._meaning)
-            for given, of_input in zip(inputs, made, strict=True)
-        ]
+        return [(of_input, [next(remaining) for _ in of_input]) for of_input in made]

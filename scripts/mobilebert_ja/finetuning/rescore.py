@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,13 +16,13 @@ from mobilebert_ja.common.records import circumstances, command_and_time, finger
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.answers import Answered, answer_and_score, write_answers
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned
-from mobilebert_ja.finetuning.forms import FORMS
+from mobilebert_ja.finetuning.modelling.forms import FORMS
 from mobilebert_ja.finetuning.run import Job
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import Task, task_source
 from mobilebert_ja.tasks.intervals import score_intervals
 from mobilebert_ja.tasks.metrics import mean_and_std
-from mobilebert_ja.tokenization.encoder import FastEncoder
+from mobilebert_ja.tokenization.encoders import read_encoder
 
 _WEIGHTS = "model.safetensors"
 
@@ -43,8 +42,9 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
     output = place_of(output)
     record = read_json(output / RECORD_NAME, "--rescore needs a finished folder; finetune.py without it makes one.")
     try:
-        made, metrics = _settings_of(record, settings), record["metrics"]
+        metrics = record["metrics"]
         runs = FinishedRuns(output, metrics, record["settings"], record["inputs"])
+        made = runs.made_with(**_paths_of(settings))
         same_task = made.task == settings.task and bool(runs.seeds)
     except (KeyError, TypeError):
         same_task = False
@@ -87,13 +87,10 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
     return record
 
 
-def _settings_of(record: dict[str, Any], settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings in a record, with the paths of this command. A setting that came later has its default."""
-    known = {each.name for each in dataclasses.fields(FinetuneSettings)}
+def _paths_of(settings: FinetuneSettings) -> dict[str, Any]:
+    """The paths of this command; those of the one that made the folder may have moved."""
     paths = {name: getattr(settings, name) for name in ("work_dir", "output_dir", "records_dir")}
-    if settings.data_dir:
-        paths["data_dir"] = settings.data_dir
-    return FinetuneSettings(**{name: value for name, value in record["settings"].items() if name in known} | paths)
+    return paths | ({"data_dir": settings.data_dir} if settings.data_dir else {})
 
 
 def _read_task(output: Path, record: dict[str, Any], made: FinetuneSettings) -> Task:
@@ -119,6 +116,6 @@ def _answer(folder: Path, task: Task, made: FinetuneSettings, accelerator: Accel
     model, ready = load_finetuned(folder, task.name, made.max_seq_length, task.kind)
     if FORMS[task.kind].has_label_names and ready.labels != task.labels:
         raise UserError(f"{folder} has other labels than the task has now: {', '.join(ready.labels[:5])}, ...")
-    job = Job(accelerator, made, task, model.config, None, FastEncoder(folder))
+    job = Job(accelerator, made, task, model.config, None, read_encoder(folder))
     answer = job.answers_of(model.to(accelerator.device), ready.decoder)
     return answer_and_score(task, answer, task.score_with_evaluate)

@@ -5,30 +5,39 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 from transformers import PretrainedConfig
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.finetuning.answers import AnswerFunction, answer_and_score, write_answers
-from mobilebert_ja.finetuning.crf import LinearChainCRF, crf_loss
-from mobilebert_ja.finetuning.forms import FORMS, Reader, training_rows
-from mobilebert_ja.finetuning.heads import make_model
+from mobilebert_ja.finetuning.lessons import Lessons, mixed_lessons
+from mobilebert_ja.finetuning.modelling.architecture import tells_segments
+from mobilebert_ja.finetuning.modelling.crf import LinearChainCRF, crf_loss
+from mobilebert_ja.finetuning.modelling.forms import FORMS, Reader, training_rows
+from mobilebert_ja.finetuning.modelling.heads import make_model
+from mobilebert_ja.finetuning.modelling.rows import (
+    MakeArrays,
+    batch_function,
+    batches_per_epoch,
+    spans_lost_in_tags,
+    without_segments,
+)
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
-from mobilebert_ja.finetuning.rows import batch_function, batches_per_epoch, spans_lost_in_tags
 from mobilebert_ja.inference.decoding import DECODINGS, Decoder, constrained_decoder
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import OWN_TASKS, Example, Task
 from mobilebert_ja.tasks.intervals import score_intervals
-from mobilebert_ja.tokenization.encoder import FastEncoder
+from mobilebert_ja.tasks.parts import held_out_of_training
+from mobilebert_ja.tasks.silver import Silver
+from mobilebert_ja.tokenization.frame import TextEncoder
 from mobilebert_ja.training.checkpoints import TrainState
 from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_adamw
@@ -36,14 +45,20 @@ from mobilebert_ja.training.optimizers import make_adamw
 
 @dataclass(frozen=True)
 class Job:
-    """What all runs of one command share. `settings.seed` is the first run's."""
+    """What all runs of one command share.
+
+    Attributes:
+        settings: `seed` is the first run's.
+        silver: what teachers say of texts that nobody labelled, to be learned with the training part.
+    """
 
     accelerator: Accelerator
     settings: FinetuneSettings
     task: Task
     config: PretrainedConfig
     tokenizer: Any
-    encoder: FastEncoder
+    encoder: TextEncoder
+    silver: Sequence[Silver] = ()
 
     def with_seed(self, seed: int) -> Job:
         """The same with another seed."""
@@ -70,27 +85,34 @@ class Job:
         return lambda examples, what: predictor.predict([each.input for each in examples], size, what)
 
 
+def lessons_of(job: Job, make_arrays: MakeArrays, crf: bool) -> Lessons:
+    """The training part in batches, and with it what teachers say, if there are any."""
+    settings, task = job.settings, job.task
+    size, pad_id = settings.per_device_train_batch_size, job.encoder.frame.pad_id
+    rows = training_rows(task, job.reader)
+    if job.silver:
+        return mixed_lessons(rows, job.silver, task, job.reader, settings, pad_id, make_arrays, crf)
+    batch = batch_function(rows, size, settings.seed, pad_id, make_arrays)
+    return Lessons(batch, batches_per_epoch(len(rows), size), crf_loss if crf else FORMS[task.kind].loss)
+
+
 def train(job: Job, folder: Path, describe: str, crf: bool) -> tuple[Any, TrainState]:
     """Train on the training part with `job.settings.seed`. With `crf` the model has a `LinearChainCRF` as `crf`."""
     settings = job.settings
-    form = FORMS[job.task.kind]
-    rows = training_rows(job.task, job.reader)
     model = make_model(settings, job.config, job.task)
     if crf:
         model.crf = LinearChainCRF(job.task.labels, settings.crf_gain)
-    batch = batch_function(
-        rows, settings.per_device_train_batch_size, settings.seed, job.encoder.vocab["[PAD]"], form.collate
-    )
-    per_epoch = batches_per_epoch(len(rows), settings.per_device_train_batch_size)
+    make_arrays = FORMS[job.task.kind].collate
+    lessons = lessons_of(job, make_arrays if tells_segments(model) else without_segments(make_arrays), crf)
     per_step = settings.gradient_accumulation_steps * job.accelerator.num_processes
-    steps = math.ceil(settings.num_train_epochs * per_epoch / per_step)
+    steps = math.ceil(settings.num_train_epochs * lessons.per_epoch / per_step)
     model.train()
     state = run_training(
         job.accelerator,
         model,
         make_adamw(model, settings),
-        batch,
-        crf_loss if crf else form.loss,
+        lessons.batch,
+        lessons.loss,
         settings,
         max_steps=steps,
         warmup_steps=settings.warmup_steps or round(settings.warmup_ratio * steps),
@@ -114,15 +136,15 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
 
     A model with and a model without a CRF are trained on the rest, with the first seed. The test part is not looked
     at. The choice is kept in `folder`, so that an interrupted command goes on with the same.
+
+    Raises `UserError` if there are not two different texts.
     """
     result = folder / "choice.json"
     settings, task = job.settings, job.task
-    order = np.random.default_rng(settings.split_seed).permutation(len(task.train))
-    held = math.ceil(settings.validation_share * len(order))
-    if held >= len(order):
-        raise UserError("--decoding auto needs two sentences to train on; --decoding plain does without.")
-    validation, rest = ([task.train[index] for index in part] for part in (order[:held], order[held:]))
-    job = dataclasses.replace(job, task=dataclasses.replace(task, train=rest, test=validation))
+    part = held_out_of_training(task, settings.validation_share, settings.split_seed)
+    if not part.test:
+        raise UserError("--decoding auto needs two different sentences to train on; --decoding plain does without.")
+    job = dataclasses.replace(job, task=part)
     scores: dict[str, float] = {}
     for crf in (False, True):
         trial = folder / ("choice-crf" if crf else "choice-tokens")
@@ -132,7 +154,7 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
             if job.accelerator.is_main_process:
                 found = {}
                 for decoding in ("crf",) if crf else ("plain", "constrained"):
-                    answers = job.answers_of(model, taken_decoder(model, decoding, task.labels))(validation, "")
+                    answers = job.answers_of(model, taken_decoder(model, decoding, task.labels))(part.test, "")
                     found[decoding] = job.task.score(answers)[task.metric]
                 write_json(kept, found)
                 shutil.rmtree(trial, ignore_errors=True)
@@ -140,9 +162,9 @@ def choose_decoding(job: Job, folder: Path) -> dict[str, Any]:
         scores |= read_json(kept)
     chosen = max(DECODINGS, key=scores.__getitem__)  # the simplest of those that are equal: `max` keeps the first
     if job.accelerator.is_main_process:
-        write_json(result, {"chosen": chosen, "f1": scores, "validation_size": held})
+        write_json(result, {"chosen": chosen, "f1": scores, "validation_size": len(part.test)})
         shown = ", ".join(f"{name} {score:.2%}" for name, score in scores.items())
-        print(f"{task.name}: {chosen} decoding, by {held} held-out training sentences ({shown})")
+        print(f"{task.name}: {chosen} decoding, by {len(part.test)} held-out training sentences ({shown})")
     job.accelerator.wait_for_everyone()
     return read_json(result)
 
@@ -163,12 +185,13 @@ def run_seed(job: Job, decoding: str, folder: Path, result: Path) -> None:
     save_model(model.cpu(), job.tokenizer, folder)
     if decoder is not None:
         decoder.save(folder, task.labels)
+    seen = len(task.train) * settings.num_train_epochs + round(len(job.silver) * settings.silver_epochs)
     run = {
         "seed": settings.seed,
         "score": details[task.metric],
         "intervals": score_intervals(task.metric, answered.predictions, task.references()),
         "train_seconds": round(state.seconds, 2),
-        "examples_per_second": round(len(task.train) * settings.num_train_epochs / state.seconds, 1),
+        "examples_per_second": round(seen / state.seconds, 1),
         "steps": state.step,
         "parameters": sum(each.numel() for each in model.parameters()),
         "details": details,
@@ -183,22 +206,26 @@ def run_seed(job: Job, decoding: str, folder: Path, result: Path) -> None:
 def warn_of_losses(job: Job) -> None:
     """Say how many inputs are longer than the model is given, and how many of a user's entities no answer matches."""
     task = job.task
-    for part, examples in (("training", task.train), ("test", task.test)):
+    silver = [Example(answer.text, None) for answer in job.silver]
+    for what, examples in (
+        ("inputs of the training part", task.train),
+        ("inputs of the test part", task.test),
+        ("silver texts", silver),
+    ):
         truncated = sum(is_truncated(example, job) for example in examples)
         if truncated:
-            print(
-                f"warning: {truncated} of {len(examples)} inputs of the {part} part are longer than --max_seq_length "
-                f"{job.settings.max_seq_length} tokens and are truncated",
-                file=sys.stderr,
+            warn(
+                f"{truncated} of {len(examples)} {what} are longer than --max_seq_length "
+                f"{job.settings.max_seq_length} tokens and are truncated"
             )
+    for part, examples in (("training", task.train), ("test", task.test)):
         if job.settings.task not in OWN_TASKS or task.kind is not Kind.ENTITIES:
             continue
         lost = spans_lost_in_tags(examples, job.encoder)
         if lost:
-            print(
-                f"warning: {lost} of {sum(len(example.target) for example in examples)} entities of the {part} part "
-                "begin or end within a token; no answer can match them exactly",
-                file=sys.stderr,
+            warn(
+                f"{lost} of {sum(len(example.target) for example in examples)} entities of the {part} part "
+                "begin or end within a token; no answer can match them exactly"
             )
 
 

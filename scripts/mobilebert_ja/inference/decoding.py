@@ -36,8 +36,9 @@ def entity_types(labels: Sequence[str]) -> list[str]:
 def spans_of_tags(offsets: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span]:
     """Character spans of tagged tokens, in order.
 
-    An I- that continues nothing of its own type begins a span, as in conlleval. Tokens of no width (there are none of
-    them in sound text) carry no span.
+    An I- that continues nothing of its own type begins a span, as in conlleval. Spans never overlap: if several tokens
+    come from one character (three from ㈱), none begins within a character that the one before has. Tokens of no width
+    (there are none of them in sound text) carry no span.
     """
     spans: list[Span] = []
     open_type = ""  # of the span that is open
@@ -45,6 +46,8 @@ def spans_of_tags(offsets: Sequence[tuple[int, int]], tags: Sequence[str]) -> li
         prefix, _, own_type = tag.partition("-")
         if prefix == "I" and own_type == open_type:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]), open_type)
+        elif prefix in ("B", "I") and spans and start < spans[-1][1]:
+            own_type = spans[-1][2]
         elif prefix in ("B", "I"):
             spans.append((start, end, own_type))
         open_type = own_type
@@ -90,6 +93,25 @@ class Decoder:
         for index in range(len(scores) - 1, 0, -1):
             tags.append(int(back[index, tags[-1]]))
         return tags[::-1]
+
+    def marginals(self, scores: np.ndarray) -> np.ndarray:
+        """Probability of each tag of each token, [tokens, labels], by the forward-backward algorithm.
+
+        Args:
+            scores: [tokens, labels], the logits that the transitions were learned with.
+        """
+        if not len(scores):
+            return np.zeros(scores.shape)
+        with np.errstate(divide="ignore"):  # log(0) of what may not be
+            forward = [self.start + scores[0]]
+            for own in scores[1:]:
+                forward.append(np.logaddexp.reduce(forward[-1][:, None] + self.transitions, 0) + own)
+            backward = [self.end]
+            for own in scores[:0:-1]:
+                backward.append(np.logaddexp.reduce(self.transitions + (own + backward[-1]), 1))
+        paths = np.array(forward) + np.array(backward[::-1])
+        shares = np.exp(paths - paths.max(1, keepdims=True))
+        return shares / shares.sum(1, keepdims=True)
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """What `decoder_from_json` reads; what may not be stands there as null."""

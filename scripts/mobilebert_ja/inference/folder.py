@@ -7,6 +7,7 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of, write_json
+from mobilebert_ja.common.former_names import with_todays_keys
 from mobilebert_ja.inference.decoding import Decoder, decoder_from_json
 from mobilebert_ja.inference.kinds import STORED_KINDS
 
@@ -17,7 +18,7 @@ _MODEL_NAMES = {TORCHSCRIPT: "model.pt", ONNX: "model.onnx"}
 _KEYS = ("task", "labels", "max_seq_length", "description", "parameters", "sha256")
 _HINT = "compress.py makes it."
 ANEW = "compress.py --overwrite makes it anew."
-_DEFAULT_RECIPE = "onnx"
+_DEFAULT_TREATMENT = "onnx"
 
 
 def model_path(folder: Path, runs_with: str) -> Path:
@@ -34,10 +35,10 @@ def write_facts(folder: Path, runs_with: str, facts: dict[str, Any]) -> int:
     return size
 
 
-def with_default_recipe(folder: str | Path) -> Path:
-    """The folder itself, or, of one that holds a folder for each recipe (compressed/TASK), that of the default one."""
+def with_default_treatment(folder: str | Path) -> Path:
+    """The folder itself, or, of one with one for each treatment in it (compressed/TASK), that of the default one."""
     folder = Path(folder)
-    within = folder / _DEFAULT_RECIPE
+    within = folder / _DEFAULT_TREATMENT
     return within if (within / FACTS_NAME).is_file() and not (folder / FACTS_NAME).is_file() else folder
 
 
@@ -82,7 +83,7 @@ def read_facts(folder: str | Path, runs_with: str | None = None) -> dict[str, An
     facts = read_json(folder / FACTS_NAME)
     if not isinstance(facts, dict):
         raise UserError(f"{folder / FACTS_NAME} must hold keys; {ANEW}")
-    facts = {"format": 1, "runs_with": TORCHSCRIPT, **facts}
+    facts = {"format": 1, "runs_with": TORCHSCRIPT, **with_todays_keys(facts)}
     if facts["format"] != FORMAT:
         raise UserError(
             f"{folder} is of format {facts['format']!r}, these scripts know format {FORMAT}: take scripts of the "
@@ -96,7 +97,7 @@ def read_facts(folder: str | Path, runs_with: str | None = None) -> dict[str, An
         wanted = runs_with or " or ".join(_MODEL_NAMES)
         raise UserError(
             f"{folder} holds a model for {facts['runs_with']}, not for {wanted}; "
-            f"compress.py --recipe {'card' if wanted == TORCHSCRIPT else 'onnx'} makes one."
+            f"compress.py --treatment {'card' if wanted == TORCHSCRIPT else 'onnx'} makes one."
         )
     require_file(model_path(folder, facts["runs_with"]), _HINT)
     vocabulary = require_file(folder / "vocab.txt", _HINT)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What a task asks of a model. `finetuning.forms.FORMS` says how each is put to one."""
+    """What a task asks of a model. `finetuning.modelling.forms.FORMS` says how each is put to one."""
 
     CLASSES = "classes"  # one class of a text or of a pair of texts
     ENTITIES = "entities"  # typed spans of characters in a text

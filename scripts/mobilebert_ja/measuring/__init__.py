@@ -1,4 +1,4 @@
-"""Times, scores and comparisons, contenders in turn; timings/ and scores/ have a module per name of `measure.py`.
+"""Times, scores and comparisons, contenders in turn; a name of `measure.py` is a module of timings, serving or scores.
 
 May import: compression and below; road starts other scripts.
 """

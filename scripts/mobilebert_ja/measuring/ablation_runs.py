@@ -51,6 +51,19 @@ class Variant:
 
 def load_ablation(path: Path) -> Ablation:
     """Read and check a file of recipes/ablations. Raises `UserError` for bad YAML and unknown keys."""
+    # "script" says which of the two a variant runs.
+    fields = (*dataclasses.fields(PretrainSettings), *dataclasses.fields(DistillSettings))
+    ablation = read_variants(path, ["script", *(each.name for each in fields)])
+    for name, changes in ablation.variants.items():
+        if (script := (ablation.common | changes).get("script", "pretrain")) not in _STARTED_BY:
+            raise UserError(
+                f"{path}, variant '{name}': script must be one of {', '.join(_STARTED_BY)}, not {script!r}."
+            )
+    return ablation
+
+
+def read_variants(path: Path, valid: list[str]) -> Ablation:
+    """Read a file with variants of the settings `valid`. Raises `UserError` for bad YAML and unknown keys."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -58,18 +71,11 @@ def load_ablation(path: Path) -> Ablation:
     if not isinstance(content, dict) or not isinstance(content.get("variants"), dict) or not content["variants"]:
         raise UserError(f"{path} must hold 'variants', a name and the changed settings for each.")
     reject_unknown(content, list(_KEYS), str(path))
-    # "script" says which of the two a variant runs.
-    fields = (*dataclasses.fields(PretrainSettings), *dataclasses.fields(DistillSettings))
-    valid = ["script", *(each.name for each in fields)]
     common = content.get("common") or {}
     reject_unknown(common, valid, f"{path}, common")
     variants = {str(name): changes or {} for name, changes in content["variants"].items()}
     for name, changes in variants.items():
         reject_unknown(changes, valid, f"{path}, variant '{name}'")
-        if (script := (common | changes).get("script", "pretrain")) not in _STARTED_BY:
-            raise UserError(
-                f"{path}, variant '{name}': script must be one of {', '.join(_STARTED_BY)}, not {script!r}."
-            )
     return Ablation(
         path.stem,
         " ".join(str(content.get("question", "")).split()),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
 from string import Formatter
 from threading import Event
 from typing import Any, TypeVar
 
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.inference.folder import ONNX, read_facts, with_default_treatment
+from mobilebert_ja.tasks import PUBLIC_TASKS
 
 Variant = TypeVar("Variant")
 Facts = dict[str, Any]
@@ -79,6 +83,25 @@ def tabulate(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str], 
     )
 
 
+def tabulate_shares(milliseconds: Mapping[str, float], digits: int, heading: str = "") -> str:
+    """`tabulate` of where time went: what, its milliseconds, and its share of them all."""
+    whole = sum(milliseconds.values())
+    rows = {name: {"ms": spent, "share": spent / whole} for name, spent in milliseconds.items()}
+    return tabulate(rows, {"ms": f"{{ms:.{digits}f}}", "share": "{share:.1%}"}, heading)
+
+
 def _cell(pattern: str, facts: Mapping[str, Any]) -> str:
     names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
     return "-" if any(facts.get(name) is None for name in names) else pattern.format(**facts)
+
+
+def of_a_public_task(named: str) -> tuple[Path, dict[str, Any]]:
+    """The folder of a sped-up model, compressed/TASK standing for its default one, and what it says of itself.
+
+    Raises `UserError` unless it is of a public task, whose test part gives the texts of the measurements.
+    """
+    folder = with_default_treatment(named)
+    facts = read_facts(folder, ONNX)
+    if facts["task"] not in PUBLIC_TASKS:
+        raise UserError(f"{folder} is of the task {facts['task']}; the texts are those of the public tasks.")
+    return folder, facts

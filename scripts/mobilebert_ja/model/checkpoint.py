@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from transformers import MobileBertConfig, MobileBertForPreTraining
+from safetensors import SafetensorError
+from transformers import AutoConfig, MobileBertConfig, MobileBertForPreTraining
 from transformers.utils import logging as transformers_logging
 
 from mobilebert_ja.common.errors import UserError, first_line
@@ -17,6 +19,8 @@ from mobilebert_ja.model.mobilebert import PRESETS
 from mobilebert_ja.tokenization.encoder import copy_tokenizer
 
 RELEASED_FILES = ("config.json", WEIGHTS_NAME, "tokenizer_config.json", "vocab.txt")
+_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError)
+_NSP_PARTS = ("mobilebert.pooler.", "cls.seq_relationship.")
 SAVED_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -24,8 +28,41 @@ def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreT
     """A MobileBERT with its pretraining heads, in float32. Raises `UserError` if there is none."""
     try:
         return MobileBertForPreTraining.from_pretrained(str(name_or_path), dtype=torch.float32, **extra)
-    except (OSError, ValueError, RuntimeError) as error:
+    except _NO_MODEL as error:
         raise UserError(f"No MobileBERT at {name_or_path}: {first_line(error)}") from None
+
+
+def load_to_go_on(name_or_path: str | Path) -> MobileBertForPreTraining:
+    """A MobileBERT whose pretraining can go on: its backbone and its MLM head are its own, none is made up.
+
+    A pooler and an NSP head that are not there (of a `MobileBertForMaskedLM`, for example) start at random.
+
+    Raises `UserError` for a model of another kind, and for one that has lost its MLM head.
+    """
+    try:
+        config = AutoConfig.from_pretrained(str(name_or_path))
+    except _NO_MODEL as error:
+        raise UserError(f"No MobileBERT at {name_or_path}: {first_line(error)}") from None
+    if config.model_type != MobileBertConfig.model_type:
+        raise UserError(f"{name_or_path} is no MobileBERT, it is of the type '{config.model_type}'.")
+    transformers_logging.disable_progress_bar()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would report at length what is told here in one sentence
+    try:
+        loaded: Any = load_pretrained(name_or_path, output_loading_info=True)
+    finally:
+        transformers_logging.set_verbosity(level)
+    model, found = loaded
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith(_NSP_PARTS))
+    if any(name.startswith("cls.predictions.") for name in missing):
+        kind = next(iter(config.architectures or []), "of an unknown kind")
+        raise UserError(
+            f"{name_or_path} ({kind}) has no MLM head: fine-tuning has put another in its place. Name the pretrained "
+            "model that it was made from."
+        )
+    if missing:
+        raise UserError(f"{name_or_path} lacks weights of a MobileBERT: {missing[0]} is not in it.")
+    return model
 
 
 def save_model(

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.pretraining.guide import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
+from mobilebert_ja.pretraining.vectors.guide import GuideHead, GuideVectors
 from mobilebert_ja.settings import MaskedLMSettings
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tokenization.encoder import read_vocabulary
@@ -70,6 +70,11 @@ class PretrainingModel(nn.Module):
         backbone: Any = self.model.mobilebert
         return self.model.cls.predictions(chosen), self.model.cls.seq_relationship(backbone.pooler(hidden))
 
+    def next_sentence_parts(self) -> nn.ModuleList:
+        """What serves the NSP logits alone."""
+        backbone: Any = self.model.mobilebert
+        return nn.ModuleList([backbone.pooler, self.model.cls.seq_relationship])
+
     def forward(
         self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -80,14 +85,16 @@ class PretrainingModel(nn.Module):
         return *self.heads(features[-1], positions), guide_loss
 
 
-def check_fits(model: nn.Module, index: dict[str, Any], tokenizer: Path, max_seq_length: int) -> None:
-    """Raise `UserError` unless vocabulary, shards and model belong together."""
+def check_fits(model: nn.Module, index: dict[str, Any] | None, tokenizer: Path, max_seq_length: int) -> None:
+    """Raise `UserError` unless vocabulary, shards (by their index; None: not packed yet) and model belong together."""
     config: Any = model.config
     vocabulary = len(read_vocabulary(tokenizer / "vocab.txt"))
-    if not config.vocab_size == index["vocab_size"] == vocabulary:
+    packed_with = vocabulary if index is None else index["vocab_size"]
+    if not config.vocab_size == packed_with == vocabulary:
+        shards = "" if index is None else f" the shards were packed with {packed_with},"
         raise UserError(
-            f"The vocabulary does not fit the model: {tokenizer} has {vocabulary} entries, the shards were packed "
-            f"with {index['vocab_size']}, the model has {config.vocab_size}."
+            f"The vocabulary does not fit the model: {tokenizer} has {vocabulary} entries,{shards} the model has "
+            f"{config.vocab_size}."
         )
     if max_seq_length > config.max_position_embeddings:
         raise UserError(f"--max_seq_length {max_seq_length} exceeds the model's {config.max_position_embeddings}.")

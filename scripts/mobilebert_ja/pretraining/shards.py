@@ -19,6 +19,7 @@ import numpy as np
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
+from mobilebert_ja.settings import comma_separated
 from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 INDEX_NAME = "index.json"
@@ -119,7 +120,7 @@ def vocabulary_of(shards: Shards, path: Path) -> list[str]:
 def parse_mixture(text: str) -> list[tuple[str, float]]:
     """'aozora=0.3,msdocs_*=0.5' -> [(pattern, weight)]. Raises `UserError` for anything else."""
     pairs = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in comma_separated(text):
         pattern, _, weight = item.partition("=")
         try:
             pairs.append((pattern, float(weight)))

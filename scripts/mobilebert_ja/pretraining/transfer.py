@@ -18,7 +18,6 @@ from mobilebert_ja.pretraining.masked_lm import PretrainingModel
 from mobilebert_ja.settings import DistillSettings
 from mobilebert_ja.training.optimizers import Part, optimizers_over
 
-STRATEGIES = ("pkt", "jkt", "akt")
 WARMUP_SHARE = 0.1  # of every phase, then a slow decay to FINAL_FACTOR, as in Google's code
 FINAL_FACTOR = 0.9
 

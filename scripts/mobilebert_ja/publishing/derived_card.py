@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.former_names import read_record
 from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.inference.decoding import entity_types
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, read_facts
@@ -19,7 +20,7 @@ SHOWN_SETTINGS = (
     "num_train_epochs",
     "learning_rate",
     "per_device_train_batch_size",
-    "recipe",
+    "treatment",
     "keep_layers",
     "keep_ffn",
 )
@@ -50,7 +51,7 @@ def _facts_of(source: Path) -> dict[str, Any]:
         raise UserError(f"{source} is not fine-tuned: its config.json names no labels.")
     return {
         "labels": list(config["id2label"].values()),
-        "max_seq_length": config["max_position_embeddings"],
+        "max_seq_length": config.get("max_position_embeddings"),
         "fast": False,
         "kind": kind_of_config(config),
     }
@@ -62,8 +63,10 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
     Raises `UserError` if the folder is neither a fine-tuned nor a sped-up model.
     """
     facts = _facts_of(source)
-    record = read_json(source / RECORD_NAME) if (source / RECORD_NAME).is_file() else {}
+    record = read_record(source / RECORD_NAME) if (source / RECORD_NAME).is_file() else {}
     metrics, settings = record.get("metrics", {}), record.get("settings", {})
+    if "kept_blocks" in metrics:  # --keep_layers may have been auto
+        settings |= {"keep_layers": len(metrics["kept_blocks"])}
     kind: Kind = facts["kind"]
     pipeline_tag = KINDS[kind].pipeline_tag
     runs = metrics.get("runs", [])

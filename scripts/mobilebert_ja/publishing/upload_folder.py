@@ -15,6 +15,7 @@ from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.inference.decoding import DECODING_NAME
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, model_path, read_facts, require_unchanged
 from mobilebert_ja.model.checkpoint import WEIGHTS_NAME
+from mobilebert_ja.tokenization.encoders import tokenizer_file
 
 SAFETENSORS_NAME = "model.safetensors"
 ONNX_NAME, QUANTIZED_NAME = "onnx/model.onnx", "onnx/model_quantized.onnx"  # where Hub tools look for them
@@ -80,8 +81,8 @@ def write_fill_mask_onnx(root: Path, folder: Path) -> None:
     # Here, so that publishing a finished model folder needs neither onnx nor a model in memory.
     from transformers import MobileBertForMaskedLM
 
-    from mobilebert_ja.compression.export import require_same_logits
-    from mobilebert_ja.compression.onnx_models import to_onnx
+    from mobilebert_ja.compression.onnx.export import require_same_logits
+    from mobilebert_ja.compression.onnx.models import to_onnx
 
     model = MobileBertForMaskedLM.from_pretrained(str(root), dtype=torch.float32).eval()
     graph = to_onnx(model)
@@ -120,7 +121,7 @@ def files_of_model(source: Path) -> list[str]:
         names += [DECODING_NAME] if (source / DECODING_NAME).is_file() else []
     else:
         raise UserError(f"{source} holds neither a fine-tuned nor a sped-up model.")
-    names += ["vocab.txt", "tokenizer_config.json"]
+    names += [tokenizer_file(source).name, "tokenizer_config.json"]
     for name in names:
         require_file(source / name, "The folder is not whole.")
     return names

@@ -3,7 +3,7 @@
 May import: common. No torch, no transformers.
 """
 
-from mobilebert_ja.settings.base import StageSettings, setting, whole_numbers
+from mobilebert_ja.settings.base import StageSettings, comma_separated, setting, whole_numbers
 from mobilebert_ja.settings.corpus import (
     CorpusSettings,
     GuideSettings,
@@ -15,25 +15,29 @@ from mobilebert_ja.settings.measuring import (
     UNCUT,
     AblationSettings,
     BenchmarkSettings,
+    BulkSettings,
     CheckpointEvaluationSettings,
     CompressionSweepSettings,
     CorpusScalingSettings,
     CostSettings,
     FinetuneSpeedSettings,
     LearningCurveSettings,
+    ProfileSettings,
     ServiceLoadSettings,
     TokenizerEvaluationSettings,
     TrainingSpeedSettings,
+    TrialSettings,
     VariantSettings,
 )
 from mobilebert_ja.settings.pretraining import (
+    AdaptSettings,
     DistillSettings,
     ExportSettings,
     MaskedLMSettings,
     PretrainSettings,
     TrainingSettings,
 )
-from mobilebert_ja.settings.recipe import (
+from mobilebert_ja.settings.reading.recipe import (
     SHARED_KEYS,
     fill_paths,
     from_recipe,
@@ -41,8 +45,9 @@ from mobilebert_ja.settings.recipe import (
     parse_settings,
     reject_unknown,
 )
+from mobilebert_ja.settings.reading.stages import ROAD, RoadStage
 from mobilebert_ja.settings.release import CardSettings, CompressSettings, PublishSettings
-from mobilebert_ja.settings.stages import ROAD, RoadStage
+from mobilebert_ja.settings.silver import SilverSettings
 from mobilebert_ja.settings.tasks import BaselineSettings, DownloadDataSettings, FinetuneSettings, TaskSettings
 
 __all__ = [
@@ -50,8 +55,10 @@ __all__ = [
     "SHARED_KEYS",
     "UNCUT",
     "AblationSettings",
+    "AdaptSettings",
     "BaselineSettings",
     "BenchmarkSettings",
+    "BulkSettings",
     "CardSettings",
     "CheckpointEvaluationSettings",
     "CompressSettings",
@@ -69,17 +76,21 @@ __all__ = [
     "MaskedLMSettings",
     "PackSettings",
     "PretrainSettings",
+    "ProfileSettings",
     "PublishSettings",
     "RoadStage",
     "ServiceLoadSettings",
+    "SilverSettings",
     "StageSettings",
     "TaskSettings",
     "TokenizerEvaluationSettings",
     "TokenizerSettings",
     "TrainingSettings",
     "TrainingSpeedSettings",
+    "TrialSettings",
     "VariantSettings",
     "WordVectorSettings",
+    "comma_separated",
     "fill_paths",
     "from_recipe",
     "load_recipe",

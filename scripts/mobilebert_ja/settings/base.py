@@ -53,6 +53,11 @@ def check_bounds(settings: Any) -> None:
             raise UserError(f"--{each.name} must be {said}, not {value}.")
 
 
+def comma_separated(text: str | None) -> list[str]:
+    """The values of a setting that takes several: "svm, work/large", in their order; of None or blanks none."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
 def whole_numbers(name: str, text: str, minimum: int = 1) -> list[int]:
     """The values of a setting that takes several: "1,2,8", in their order.
 
@@ -75,6 +80,9 @@ _LIMITS = (  # written so that a value that is not a number is not allowed eithe
 )
 
 
+LARGEST_SEED = 2**32 - 1  # scikit-learn's
+
+
 @dataclass
 class StageSettings:
     """What every stage takes."""
@@ -84,5 +92,12 @@ class StageSettings:
     work_dir: str = setting("work", "Folder under which stages find each other's output.")
     data_dir: str | None = setting(None, "Folder with corpus/, livedoor/ and ner/; none: the embedded sample.")
     records_dir: str | None = setting(None, "Folder that collects a copy of every stage's record.")
-    seed: int = setting(0, "Seed of everything random.", minimum=0)
+    seed: int = setting(0, "Seed of everything random.", minimum=0, maximum=LARGEST_SEED)
     overwrite: bool = setting(False, "Replace existing output.")
+
+
+def setting_of(kind: type[StageSettings], name: str, **changed: Any) -> Any:
+    """The setting that another stage has under this name: the same meaning and bounds, and the same default unless
+    `default` is given."""
+    known = next(each for each in dataclasses.fields(kind) if each.name == name)
+    return field(default=changed.get("default", known.default), metadata=known.metadata)

@@ -6,18 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from mobilebert_ja.settings.base import StageSettings, setting
+from mobilebert_ja.settings.base import StageSettings, setting, setting_of
 from mobilebert_ja.settings.pretraining import PretrainSettings
 from mobilebert_ja.settings.tasks import PUBLIC_TASKS, FinetuneSettings
 
 UNCUT = "uncut"  # in the records of `measure.py cuts`, whose cuts are named such as "14x0.8"
 T = TypeVar("T", bound=StageSettings)
-
-
-def setting_of(kind: type[StageSettings], name: str) -> Any:
-    """The setting that another stage has under this name: the same default, meaning and bounds."""
-    known = next(each for each in dataclasses.fields(kind) if each.name == name)
-    return dataclasses.field(default=known.default, metadata=known.metadata)
 
 
 def shared_with(kind: type[T], settings: StageSettings, **others: Any) -> T:
@@ -33,10 +27,15 @@ class BenchmarkSettings(StageSettings):
     task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     bert: str | None = setting(None, "Fine-tuned BERT; none: WORK_DIR/finetuned/TASK-bert, or untrained BERT-base.")
     mobilebert: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
-    compressed: str | None = setting(None, "Output of compress.py --recipe card; none: WORK_DIR/compressed/TASK/card.")
-    onnx: str | None = setting(None, "Of --recipe onnx; none: WORK_DIR/compressed/TASK/onnx, if it is there.")
-    fast: str | None = setting(None, "Of --recipe fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
-    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK.")
+    card: str | None = setting(None, "Output of compress.py --treatment card; none: WORK_DIR/compressed/TASK/card.")
+    onnx: str | None = setting(None, "Of --treatment onnx; none: WORK_DIR/compressed/TASK/onnx, if it is there.")
+    fast: str | None = setting(None, "Of --treatment fast; none: WORK_DIR/compressed/TASK/fast, if it is there.")
+    alternatives: str | None = setting(
+        None,
+        "Encoders that one could pick instead, timed in their shapes with random weights: of modernbert-ja-30m, "
+        "line-distilbert and multilingual-e5-small (comma separated), or all.",
+    )
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/speed/TASK[-avx2].")
     max_items: int = setting(0, "Test items timed; 0 = all.", minimum=0)
     repetitions: int = setting(3, "Passes over the test items, the contenders in turns.", minimum=1)
     turn: int = setting(20, "Items that a contender answers one by one before the next has its turn.", minimum=1)
@@ -57,24 +56,54 @@ class VariantSettings(StageSettings):
 
     task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     model_name_or_path: str | None = setting(None, "Fine-tuned MobileBERT; none: WORK_DIR/finetuned/TASK.")
-    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/onnx_variants/TASK.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/onnx_variants/TASK[-avx2].")
     max_items: int = setting(200, "Test items timed; 0 = all.", minimum=0)
     repetitions: int = setting(3, "Passes over them, variants interleaved item by item.", minimum=1)
+
+
+@dataclass
+class ProfileSettings(StageSettings):
+    """measure.py profile"""
+
+    places: ClassVar[dict[str, str]] = {"model_folder": "compressed/livedoor/onnx"}  # under work_dir, unless given
+    model_folder: str | None = setting(None, "A sped-up model of livedoor or ner.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/profile[-avx2].")
+    max_items: int = setting(100, "Test items, one call each; 0 = all.", minimum=0)
 
 
 @dataclass
 class ServiceLoadSettings(StageSettings):
     """measure.py service"""
 
-    places: ClassVar[dict[str, str]] = {
-        "model_folder": "compressed/livedoor/onnx",
-        "output_dir": "service_load",
-    }  # under work_dir, unless given
+    places: ClassVar[dict[str, str]] = {"model_folder": "compressed/livedoor/onnx"}  # under work_dir, unless given
     model_folder: str | None = setting(None, "A sped-up model of livedoor or ner.")
-    output_dir: str | None = setting(None, "Folder for the measurements.")
+    output_dir: str | None = setting(
+        None,
+        "Folder for the measurements; none: WORK_DIR/service_load[-avx2], with hostile clients "
+        "WORK_DIR/service_mixture[-avx2].",
+    )
     clients: str = setting("1,2,8", "Clients at a time, to be compared (comma separated).")
+    hostile_clients: int | None = setting(
+        None,
+        "Measure each number of clients beside so many that send the longest allowed, costly, too long and broken "
+        "requests, too, in turns.",
+        minimum=1,
+    )
     seconds: float = setting(10.0, "Length of a round.", above=0)
     repetitions: int = setting(3, "Rounds with each number of clients.", minimum=1)
+
+
+@dataclass
+class BulkSettings(StageSettings):
+    """measure.py bulk"""
+
+    places: ClassVar[dict[str, str]] = {"model_folder": "compressed/livedoor/onnx"}  # under work_dir, unless given
+    model_folder: str | None = setting(None, "A sped-up model of livedoor or ner.")
+    output_dir: str | None = setting(None, "Folder for the measurements; none: WORK_DIR/bulk[-avx2].")
+    texts: int = setting(5000, "Texts per run.", minimum=1)
+    processes: str = setting("1,2", "Values of predict.py's --num_workers, to be compared (comma separated).")
+    batch_sizes: str = setting("1,8", "Values of predict.py's --batch_size, to be compared (comma separated).")
+    repetitions: int = setting(3, "Runs of each, in turns.", minimum=1)
 
 
 @dataclass
@@ -178,11 +207,19 @@ class AblationSettings(StageSettings):
 
 
 @dataclass
+class TrialSettings(StageSettings):
+    """measure.py trials"""
+
+    trials: str | None = setting(None, "The file with the variants, in YAML.")
+    output_dir: str | None = setting(None, "Folder for the record; none: WORK_DIR/trials/NAME.")
+
+
+@dataclass
 class CompressionSweepSettings(StageSettings):
     """measure.py cuts"""
 
     task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
-    recipe: str = setting(
+    treatment: str = setting(
         "fast", "fast: several cuts; card: retrained or not, scales by matrix or by channel.", choices=("fast", "card")
     )
     cuts: str = setting(
@@ -190,7 +227,8 @@ class CompressionSweepSettings(StageSettings):
     )
     prune_epochs: int = setting(1, "card: passes over the training part of those that are retrained.", minimum=1)
     output_dir: str | None = setting(
-        None, "Folder for the measurements; none: WORK_DIR/cuts/TASK, for the card's recipe WORK_DIR/card_recipe/TASK."
+        None,
+        "Folder for the measurements; none: WORK_DIR/cuts/TASK, with --treatment card WORK_DIR/card_treatment/TASK.",
     )
     max_items: int = setting(200, "Test items timed; 0 = all.", minimum=0)
     repetitions: int = setting(3, "Passes over them, the models in turns.", minimum=1)

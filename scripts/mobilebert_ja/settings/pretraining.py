@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mobilebert_ja.settings.base import StageSettings, setting
+from mobilebert_ja.settings.base import StageSettings, setting, setting_of
+from mobilebert_ja.settings.corpus import CorpusSettings
 
 
 @dataclass
@@ -150,6 +152,50 @@ class DistillSettings(MaskedLMSettings):
     lower_layer_rate: float = setting(
         0.1, "Rate of layers below the one in transfer, relative; 0 = frozen.", minimum=0
     )
+
+
+@dataclass
+class AdaptSettings(TrainingSettings):
+    """adapt.py"""
+
+    places: ClassVar[dict[str, str]] = {"output_dir": "adapted"}  # under work_dir, unless given
+    text_file: Sequence[str] | None = setting(
+        None,
+        "The texts to learn from: plain text (a blank line between documents), .jsonl, .csv or .tsv; .txt and .jsonl "
+        "also compressed (.gz, .xz, .bz2, .zst).",
+    )
+    exclude_file: Sequence[str] | None = setting(
+        None,
+        "Texts whose sentences are not learned from, a test part for example: in the same formats, a JSON list of "
+        'objects with "text", or the livedoor archive for its titles.',
+    )
+    text_column: str = setting("text", "Column or key with the text, in .csv, .tsv and .jsonl.")
+    encoding: str = setting("utf-8", "What these files are in if not UTF-8: cp932 (Excel), utf-16, euc_jp.")
+    model_name_or_path: str | None = setting(
+        None, "The MobileBERT to go on with: a folder or a Hub name; none: the one in this repository's root."
+    )
+    output_dir: str | None = setting(None, "Folder for the model.")
+    min_chars: int = setting_of(CorpusSettings, "min_chars")
+    max_chars: int = setting_of(CorpusSettings, "max_chars")
+    near_duplicates: bool = setting_of(CorpusSettings, "near_duplicates")
+    heldout_share: float = setting(0.05, "Share of the text that is held out to measure on.", above=0, maximum=0.5)
+    num_workers: int = setting(2, "Processes that clean and pack the text.", minimum=1)
+    num_train_epochs: float = setting(3.0, "Passes over the text, at most.", above=0)
+    max_train_seconds: float = setting(
+        3600.0, "Seconds of training, at most; the schedule follows whichever ends first. 0 = passes only.", minimum=0
+    )
+    optimizer: str = setting_of(PretrainSettings, "optimizer", default="muon")
+    learning_rate: float = setting(3e-4, "Peak learning rate; after the warm-up it falls to 0.", minimum=0)
+    warmup_steps: int = setting(20, "Steps of linear warm-up; at most a tenth of all.", minimum=0)
+    max_grad_norm: float = setting(0.5, "Gradients are clipped to this norm; 0 = not clipped.", minimum=0)
+    dropout: bool = setting(False, "Use the structure's dropout while training.")
+    max_seq_length: int = setting(128, "Tokens per row, special ones included.", minimum=8)
+    mlm_probability: float = setting(0.15, "Share of tokens to predict, in whole words.", above=0, below=1)
+    mask_replacement: str = setting_of(PretrainSettings, "mask_replacement", default="mask")
+    report_to: str = setting_of(PretrainSettings, "report_to")
+    eval_rows: int = setting_of(PretrainSettings, "eval_rows")
+    eval_seconds: float = setting_of(PretrainSettings, "eval_seconds")
+    save_dtype: str = setting_of(PretrainSettings, "save_dtype")
 
 
 @dataclass

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mobilebert_ja.settings.base import StageSettings, setting
+from mobilebert_ja.settings.base import LARGEST_SEED, StageSettings, setting
 from mobilebert_ja.settings.pretraining import TrainingSettings
+from mobilebert_ja.settings.silver import SilverSettings
 
 PUBLIC_TASKS = ("livedoor", "ner")
 OWN_TASKS = ("classification", "entities")
@@ -25,12 +26,18 @@ class TaskSettings(StageSettings):
     )
     test_file: str | None = setting(None, "The same for the test part; none: a share of --train_file is held out.")
     encoding: str = setting("utf-8", "What these files are in if not UTF-8: cp932 (Excel), utf-16, euc_jp.")
-    text_column: str = setting("text", "Column or key with the text, in --task classification.")
+    text_column: str = setting("text", "Column or key with the text: --task classification, --unlabelled_file.")
     label_column: str = setting("label", "Column or key with the class, in --task classification.")
     test_share: float = setting(0.2, "Share of --train_file held out without a --test_file.", above=0, below=1)
-    split_seed: int = setting(0, "Seed of the split into training and test part.", minimum=0)
+    split_seed: int = setting(0, "Seed of the split into training and test part.", minimum=0, maximum=LARGEST_SEED)
     train_share: float = setting(
         1.0, "Share of the training part that is used, drawn with --split_seed.", above=0, maximum=1
+    )
+    validate_on: float | None = setting(
+        None,
+        "Hold this share of the training part out and score on it, and not on the test part: to choose settings.",
+        above=0,
+        below=1,
     )
 
 
@@ -49,7 +56,7 @@ class DownloadDataSettings:
 
 
 @dataclass
-class FinetuneSettings(TaskSettings, TrainingSettings):
+class FinetuneSettings(TaskSettings, SilverSettings, TrainingSettings):
     """finetune.py"""
 
     places: ClassVar[dict[str, str]] = {"model_name_or_path": "student"}  # under work_dir, unless given
@@ -76,7 +83,9 @@ class FinetuneSettings(TaskSettings, TrainingSettings):
     num_attention_heads: int | None = setting(
         None, "Heads, with --random_weights, if not the structure's own.", minimum=1
     )
-    output_dir: str | None = setting(None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-bert or -random].")
+    output_dir: str | None = setting(
+        None, "Folder for the models; none: WORK_DIR/finetuned/TASK[-bert or -random][-silver, with a teacher]."
+    )
     num_train_epochs: int = setting(10, "Passes over the training part.", minimum=1)
     learning_rate: float = setting(1e-4, "Peak learning rate.", minimum=0)
     warmup_ratio: float = setting(0.1, "Share of the steps that warm up.", minimum=0, maximum=1)

@@ -12,18 +12,19 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
+from mobilebert_ja.common.text.encodings import UTF8, encoding_of_name
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.settings.tasks import PUBLIC_TASKS
 from mobilebert_ja.tasks.base import Example, Task
-from mobilebert_ja.tasks.jglue import JGLUE, jglue_files, load_jglue
-from mobilebert_ja.tasks.livedoor import load_livedoor
-from mobilebert_ja.tasks.ner import NER_FILE, load_ner
-from mobilebert_ja.tasks.own import OWN_TASKS, SETTING_NAMES, OwnData
-from mobilebert_ja.tasks.parts import tell_of_parts
-from mobilebert_ja.tasks.text_files import UTF8, encoding_of_name
+from mobilebert_ja.tasks.own.task import OWN_TASKS, SETTING_NAMES, OwnData
+from mobilebert_ja.tasks.parts import held_out_of_training, tell_of_parts
+from mobilebert_ja.tasks.public.jglue import JGLUE, jglue_files, load_jglue
+from mobilebert_ja.tasks.public.livedoor import load_livedoor
+from mobilebert_ja.tasks.public.ner import NER_FILE, load_ner
 
 TASKS = (*PUBLIC_TASKS, *OWN_TASKS)
+PART_SETTINGS = ("train_share", "validate_on")  # what of a task's parts is used, beside how they are split
 # Of every task by name, for what must be known before it is read.
 TASK_KINDS = {
     "livedoor": Kind.CLASSES,
@@ -43,6 +44,7 @@ _PUBLIC: dict[str, tuple[Path | str, Callable[[Path, int], Task]]] = {
 __all__ = [
     "JGLUE",
     "OWN_TASKS",
+    "PART_SETTINGS",
     "PUBLIC_TASKS",
     "TASKS",
     "TASK_KINDS",
@@ -104,10 +106,22 @@ def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> Ta
 
     def load(split_seed: int) -> Task:
         task = whole.load(split_seed).with_train_share(share, split_seed)
+        if settings.get("validate_on"):
+            task = _to_choose_by(task, settings["validate_on"], split_seed)
         tell_of_parts(task)
         return task
 
     return TaskSource(whole.files, load)
+
+
+def _to_choose_by(task: Task, share: float, split_seed: int) -> Task:
+    held_out = held_out_of_training(task, share, split_seed)
+    if not held_out.train or not held_out.test:
+        raise UserError(
+            f"--validate_on {share} of {len(task.train)} training examples leaves one of the two parts empty; more "
+            "examples, or another share, are needed."
+        )
+    return held_out
 
 
 def _whole_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> TaskSource:

@@ -48,6 +48,7 @@ class Task:
         kind: what it asks of a model.
         labels: what the model's outputs stand for, in order: class names, or BIO tags with "O" first.
         variants: further test sets, by name: the test part with its texts changed.
+        set_aside: the true test part where another stands in its place; nothing is learned from its texts either.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Task:
     train: list[Example]
     test: list[Example]
     variants: dict[str, list[Example]] = field(default_factory=dict)
+    set_aside: list[Example] = field(default_factory=list)
 
     @property
     def metric(self) -> str:

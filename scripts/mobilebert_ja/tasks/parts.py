@@ -3,14 +3,21 @@ class only if equal texts stand in one part and each class in both."""
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+import math
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable
 from typing import Any
 
-from mobilebert_ja.common.normalization import nfkc
+import numpy as np
+
+from mobilebert_ja.common.errors import warn
+from mobilebert_ja.common.text.normalization import nfkc
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.tasks.public.livedoor import stratified_test_sizes
 
 _SHOWN = 5  # names in one warning
 
@@ -24,6 +31,42 @@ def _plain(value: Any) -> Hashable:
     if isinstance(value, str):
         return " ".join(nfkc(value).split())
     return tuple(map(_plain, value))
+
+
+def stratified_split(
+    examples: list[Example], label_of: Callable[[Example], Any], test_size: int, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """(train, test): each label gives its share to the test part, and keeps at least one example for training."""
+    by_label: dict[Any, list[Example]] = defaultdict(list)
+    for example in examples:
+        by_label[label_of(example)].append(example)
+    sizes = stratified_test_sizes({name: len(members) for name, members in by_label.items()}, test_size)
+    generator = np.random.default_rng(seed)
+    train: list[Example] = []
+    test: list[Example] = []
+    for name in sorted(by_label):
+        members = by_label[name]
+        shuffled = [members[index] for index in generator.permutation(len(members))]
+        size = min(sizes[name], len(members) - 1)
+        test += shuffled[:size]
+        train += shuffled[size:]
+    return train, test
+
+
+def held_out_of_training(task: Task, share: float, seed: int) -> Task:
+    """The training part alone as a task of its own: `share` of it is the test part, drawn with `seed`.
+
+    For choices that must not look at the test part, which is set aside. Equal texts are in one part; each class keeps
+    an example to learn from. The test part may be empty, if there are too few texts.
+    """
+
+    def label_of(example: Example) -> str:
+        return str(example.target) if task.kind is Kind.CLASSES else ""
+
+    size = math.ceil(share * len(task.train))
+    train, test = keep_equal_together(*stratified_split(task.train, label_of, size, seed), label_of)
+    aside = [*task.test, *(example for variant in task.variants.values() for example in variant)]
+    return dataclasses.replace(task, train=train, test=test, variants={}, set_aside=aside)
 
 
 def keep_equal_together(
@@ -41,9 +84,9 @@ def keep_equal_together(
     def move(text: Hashable, to_test: bool) -> None:
         examples = parts[not to_test].pop(text)
         parts[to_test].setdefault(text, []).extend(examples)
-        labels = Counter(map(label_of, examples))
-        sizes[to_test] += labels
-        sizes[not to_test] -= labels
+        for label in map(label_of, examples):
+            sizes[to_test][label] += 1
+            sizes[not to_test][label] -= 1
 
     def leaves_all_labels(text: Hashable) -> bool:
         labels = Counter(map(label_of, parts[False][text]))
@@ -54,12 +97,13 @@ def keep_equal_together(
         surplus = sizes[True][label] - wanted[label]
         less = abs(surplus + len(parts[False][text])) < abs(surplus - len(parts[True][text]))
         move(text, to_test=less and leaves_all_labels(text))
+    of_one_label: dict[Hashable, list[Hashable]] = defaultdict(list)
+    for text, examples in parts[False].items():
+        labels = set(map(label_of, examples))
+        if len(labels) == 1:
+            of_one_label[labels.pop()].append(text)
     for label in [label for label in wanted if not sizes[True][label]]:
-        texts = [
-            text
-            for text, examples in parts[False].items()
-            if all(label_of(example) == label for example in examples) and leaves_all_labels(text)
-        ]
+        texts = [text for text in of_one_label[label] if leaves_all_labels(text)]
         if texts:
             move(min(texts, key=lambda text: len(parts[False][text])), to_test=True)
     return (
@@ -81,21 +125,23 @@ def tell_of_parts(task: Task) -> None:
     both = [example for example in task.test if what_is_read(example) in learned_answers]
     if both:
         other = sum(repr(example.target) not in learned_answers[what_is_read(example)] for example in both)
-        _warn(
+        warn(
             f"{len(both)} of {len(task.test)} texts of the test part stand in the training part too, {other} of them "
             "with another answer; the score is not of new texts alone"
         )
     several = sum(len(each) > 1 for each in answers.values())
     if several:
-        _warn(f"texts with more than one answer: {several}; no model can give them all")
+        warn(f"texts with more than one answer: {several}; no model can give them all")
     learned, tested = (_names(task.kind, part) for part in (task.train, task.test))
+    for names in _look_alikes(learned | tested):
+        warn(f"names that look alike are learned as different ones: {' and '.join(map(_spelled, names))}")
     if tested - learned:  # nobody's mistake: a rare one fell to the test part, or --train_share left it out
-        _warn(
+        warn(
             f"{_listed(tested - learned)}: in the held-out part only, so it cannot be learned; another --split_seed, "
             "a larger --train_share or a --test_file splits otherwise"
         )
     if learned - tested:
-        _warn(
+        warn(
             f"{_listed(learned - tested)}: no example in the test part, so the score says nothing about it; a larger "
             "--test_share, another --split_seed or a --test_file gives it some"
         )
@@ -115,11 +161,30 @@ def _names(kind: Kind, examples: list[Example]) -> set[str]:
     return {example.target for example in examples} if kind is Kind.CLASSES else set()
 
 
+def _look_alikes(names: set[str]) -> list[list[str]]:
+    """Names that differ in what is hardly seen: how ガ is composed, width, and characters that have no shape."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        alike[_HIDDEN.sub("", nfkc(name))].append(name)
+    return [names for names in alike.values() if len(names) > 1]
+
+
+_HIDDEN = re.compile(
+    "[\\s\ufe00-\ufe0f\U000e0100-\U000e01ef"  # white space, variation selectors
+    + "".join(re.escape(chr(code)) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf")
+    + "]"
+)
+
+
+def _spelled(name: str) -> str:
+    return f"'{name}' ({' '.join(f'U+{ord(char):04X}' for char in name)})"
+
+
 def tell_of_repeated(examples: list[Example], where: object) -> None:
     """Say how many texts stand more than once in a file that is split here."""
     repeated = [len(each) for each in _by_text(examples).values() if len(each) > 1]
     if repeated:
-        _warn(
+        warn(
             f"{len(repeated)} texts stand in {where} more than once, {sum(repeated)} rows in all; equal texts are "
             "kept in one part"
         )
@@ -128,7 +193,3 @@ def tell_of_repeated(examples: list[Example], where: object) -> None:
 def _listed(names: Collection[str]) -> str:
     shown = sorted(names)
     return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
-
-
-def _warn(words: str) -> None:
-    print(f"warning: {words}", file=sys.stderr)

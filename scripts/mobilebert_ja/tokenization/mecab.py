@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
 import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, warn
 
 DICTIONARIES = {"unidic_lite": "unidic-lite", "ipadic": "ipadic", "unidic": "unidic"}  # module: its package
 DEFAULT_DICTIONARY = "unidic_lite"  # of this repository, and of transformers for a tokenizer that names none
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST = 100_000  # characters that MeCab is given at a time
+_WORD_END = re.compile(r"[。\s]")
 
 # A tagger must not be used by two threads at a time, and what it found is its own until the next text. Held while it
 # reads one text, which no other thread of Python interrupts anyway.
@@ -60,17 +60,14 @@ def dictionary_named_by(config: Mapping[str, Any], tokenizer: str | Path) -> str
     options = config.get("mecab_kwargs") or {}
     if "mecab_dic" in options:
         return require_known(options["mecab_dic"])
-    _warn(
-        f"warning: the tokenizer {tokenizer} names no MeCab dictionary (mecab_dic); {DEFAULT_DICTIONARY} is assumed, "
+    _warn_once(
+        f"the tokenizer {tokenizer} names no MeCab dictionary (mecab_dic); {DEFAULT_DICTIONARY} is assumed, "
         "as transformers does"
     )
     return DEFAULT_DICTIONARY
 
 
-@cache
-def _warn(sentence: str) -> None:
-    """Once per process: the same tokenizer is loaded in several places."""
-    print(sentence, file=sys.stderr)
+_warn_once = cache(warn)  # per process: the same tokenizer is loaded in several places
 
 
 @cache
@@ -82,17 +79,41 @@ def tagger(options: str = "", dictionary: str = DEFAULT_DICTIONARY) -> Any:
     return fugashi.GenericTagger(f'-d "{folder}" -r "{folder / "mecabrc"}" {options}')
 
 
-def without_surrogates(text: str) -> str:
-    """Lone surrogates cannot be handed to MeCab as UTF-8; each becomes U+FFFD, so that offsets stay."""
-    return _SURROGATE.sub("\ufffd", text)
+def pieces_of(normalized: str) -> list[str]:
+    """A text as MeCab can be given it: whole, or, of what is longer than `LONGEST`, pieces that add up to it.
+
+    MeCab ends the process ("Segmentation fault") at some 170,000 words, which a text of 400,000 Latin characters has.
+    A piece ends behind the last 。 or white space of it, where words end anyway, if there is any.
+    """
+    pieces, begin = [], 0
+    while len(normalized) - begin > LONGEST:
+        ends = [found.end() for found in _WORD_END.finditer(normalized, begin + LONGEST // 2, begin + LONGEST)]
+        end = ends[-1] if ends else begin + LONGEST
+        pieces.append(normalized[begin:end])
+        begin = end
+    return [*pieces, normalized[begin:]]
 
 
 def words_of(normalized: str, dictionary: str = DEFAULT_DICTIONARY) -> list[str]:
     """MeCab words of a text that is NFKC-normalized already. MeCab itself drops white space. Threads may share it.
 
     MeCab's own time grows with the square of a run of one kind of characters (letters, digits, katakana, symbols):
-    milliseconds for two thousand of them, seconds for a hundred thousand.
+    milliseconds for two thousand of them, seconds for each piece of a longer text, see `pieces_of`.
     """
+    return [word for piece in pieces_of(normalized) for word in _words_of_piece(piece, dictionary)]
+
+
+def words_with_features(normalized: str) -> list[tuple[str, str]]:
+    """MeCab words as `words_of` gives them, each with its part of speech, from the widest class to the narrowest,
+    comma separated. Threads may share it."""
+    words = []
+    for piece in pieces_of(normalized):
+        with _AT_WORK:
+            words += [(node.surface, ",".join(node.feature[:4])) for node in tagger()(piece)]
+    return words
+
+
+def _words_of_piece(normalized: str, dictionary: str) -> list[str]:
     with _AT_WORK:
         if " " not in normalized:
             # One string with a space between words is made a third faster than nodes with a surface each. Where it

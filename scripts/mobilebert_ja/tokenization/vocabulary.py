@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_lines
-from mobilebert_ja.common.normalization import nfkc
+from mobilebert_ja.common.text.normalization import nfkc
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
 from mobilebert_ja.tokenization.mecab import words_of
 

@@ -13,10 +13,10 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import parse_flag_from_env
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.processor import multiplies_in_bf16, usable_cores
+from mobilebert_ja.settings import comma_separated
+from mobilebert_ja.training.memory import keep_freed_memory
 
-_CPU_INFO = Path("/proc/cpuinfo")
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
 # Set by `accelerate launch` and by torchrun, which also export OMP_NUM_THREADS=1 where nobody has set it.
 _LAUNCHED = ("ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID")
 
@@ -34,7 +34,7 @@ def make_accelerator(
 
     Raises `UserError` for fp16 and for a tracker that is unknown or not installed.
     """
-    names = [name.strip() for name in report_to.split(",") if name.strip()]
+    names = comma_separated(report_to)
     available = {tracker.value for tracker in get_available_trackers()}
     if missing := [name for name in names if name not in available]:
         raise UserError(
@@ -58,7 +58,8 @@ def make_accelerator(
     shown = "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision
     accelerator.print(f"precision: {shown} ({reason})", file=sys.stderr)
     if on_cpu:
-        if accelerator.mixed_precision == "bf16" and processor_multiplies_in_bf16() is False:
+        keep_freed_memory()
+        if accelerator.mixed_precision == "bf16" and multiplies_in_bf16() is False:
             accelerator.print(
                 "warning: this processor has no instructions for bf16 and emulates it, which is many times slower "
                 "than fp32; give --mixed_precision no (or ACCELERATE_MIXED_PRECISION=no).",
@@ -75,49 +76,21 @@ def choose_precision(on_cpu: bool) -> tuple[str | None, str]:
         return None, "as accelerate is set"
     if not on_cpu:
         return None, "accelerate's default"
-    if processor_multiplies_in_bf16():
+    if multiplies_in_bf16():
         return "bf16", "this processor multiplies in it"
     return "no", "this processor does not multiply in bf16"
 
 
-def processor_multiplies_in_bf16() -> bool | None:
-    """Whether the x86 processor has AVX512-BF16 or AMX-BF16; None if that cannot be told."""
-    if not _CPU_INFO.is_file():
-        return None
-    for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").split("\n"):
-        if line.startswith("flags"):
-            return not {"avx512_bf16", "amx_bf16"}.isdisjoint(line.split())
-    return None
-
-
 def choose_threads(num_processes: int) -> int | None:
-    """torch's threads for each of `num_processes`; None: leave what the user has set (OMP_NUM_THREADS).
+    """torch's threads for each of `num_processes`; None: leave what the user has set (OMP_NUM_THREADS, if it is a
+    number of threads).
 
     Otherwise the processors that this process may use, by its affinity and by its container's quota, are shared out.
     A value of 1 from a launcher is taken for the launcher's own, which would leave all cores but one idle.
     """
-    wished = os.environ.get("OMP_NUM_THREADS")
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    number = wished.partition(",")[0].strip()  # a list is of nested teams, the outer first
     launched = any(name in os.environ for name in _LAUNCHED)
-    if wished and not (launched and wished == "1"):
+    if number.isdecimal() and int(number) and not (launched and wished == "1"):
         return None
-    cores = float(len(os.sched_getaffinity(0)))
-    if (quota := cpu_quota()) is not None:
-        cores = min(cores, quota)
-    return max(1, int(cores) // int(os.environ.get("LOCAL_WORLD_SIZE") or num_processes))
-
-
-def cpu_quota() -> float | None:
-    """Processors' worth of time that the control groups of this process (version 2) allow; None: no limit."""
-    if not _OWN_CGROUP.is_file():
-        return None
-    own = next((line[3:] for line in _OWN_CGROUP.read_text().split("\n") if line.startswith("0::")), None)
-    if own is None:
-        return None
-    quotas = []
-    folder = _CGROUPS / own.lstrip("/")
-    for each in (folder, *folder.parents):
-        if each.is_relative_to(_CGROUPS) and (each / "cpu.max").is_file():
-            allowed, period = (each / "cpu.max").read_text().split()
-            if allowed != "max":
-                quotas.append(int(allowed) / int(period))
-    return min(quotas, default=None)
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE") or num_processes))

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
-from mobilebert_ja.common.errors import Parser, UserError
+from mobilebert_ja.common.errors import Parser, UserError, warn
 from mobilebert_ja.common.files import write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.tasks.intervals import FEW_ITEMS, RESAMPLES, compare, read_answers
@@ -46,10 +45,7 @@ def main() -> None:
         print(f"  right in A alone {found['only_first']}, in B alone {found['only_second']}")
     print(f"  p = {found['p']:.2g} ({found['test']}, two-sided)")
     if found["items"] < FEW_ITEMS:
-        print(
-            f"warning: {found['items']} test items are too few for a bootstrap; its interval is too narrow",
-            file=sys.stderr,
-        )
+        warn(f"{found['items']} test items are too few for a bootstrap; its interval is too narrow")
     if options.record is not None:
         paths = {"first": options.first, "second": options.second}
         record = {

@@ -1,14 +1,14 @@
 """Score against latency of one fine-tuned model, the first seed's, sped up in several ways by compress.py.
 
     ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py cuts --config recipes/cpu.yaml --task ner
-    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py cuts --config recipes/cpu.yaml --recipe card
+    ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py cuts --config recipes/cpu.yaml --treatment card
 
-Reads WORK_DIR/finetuned/TASK and DATA_DIR, and the section of the recipe that compress.py reads. With --recipe fast it
-writes WORK_DIR/cuts/TASK: each cut of --cuts beside the uncut model in int8; with --recipe card it writes
-WORK_DIR/card_recipe/TASK: pruned and retrained or not, int8 with scales by matrix or by channel. Of each: score on the
-whole test part, size, and time of an item, the models in turns. The models are kept beside the output, in TASK.runs:
-started again, only those that are missing are made. The times want a machine that does nothing else. What is chosen by
-these scores is chosen on the test part.
+Reads WORK_DIR/finetuned/TASK and DATA_DIR, and the section of the recipe that compress.py reads. With --treatment fast
+it writes WORK_DIR/cuts/TASK: each cut of --cuts beside the uncut model in int8; with --treatment card it writes
+WORK_DIR/card_treatment/TASK: pruned and retrained or not, int8 with scales by matrix or by channel. Of each: score on
+the whole test part, size, and time of an item, the models in turns. The models are kept beside the output, in
+TASK.runs: started again, only those that are missing are made. The times want a machine that does nothing else. What
+is chosen by these scores is chosen on the test part.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.former_names import standing
 from mobilebert_ja.common.records import RECORD_NAME
-from mobilebert_ja.compression.recipes import predictor_of
+from mobilebert_ja.compression.treatments import predictor_of
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
+from mobilebert_ja.measuring.models.speed import spread_subset, timing_facts
 from mobilebert_ja.measuring.runs import run_variants, tabulate
-from mobilebert_ja.measuring.speed import spread_subset, timing_facts
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings
 from mobilebert_ja.tasks import data_file, load_task
 
-ONNX = {"recipe": "onnx"}  # which trains nothing
+ONNX = {"treatment": "onnx"}  # which trains nothing
 
 
 def parsed_cuts(text: str) -> list[tuple[int, float]]:
@@ -49,7 +50,7 @@ def fast_variants(settings: CompressionSweepSettings) -> dict[str, dict[str, str
     """name -> flags of compress.py: the uncut model in int8, and each cut."""
     variants = {UNCUT: ONNX}
     for layers, share in parsed_cuts(settings.cuts):
-        cut = {"recipe": "fast", "keep_layers": str(layers), "keep_ffn": f"{share:g}"}
+        cut = {"treatment": "fast", "keep_layers": str(layers), "keep_ffn": f"{share:g}"}
         variants[f"{layers}x{share:g}"] = cut
     return variants
 
@@ -57,13 +58,13 @@ def fast_variants(settings: CompressionSweepSettings) -> dict[str, dict[str, str
 def card_variants(settings: CompressionSweepSettings) -> dict[str, dict[str, str]]:
     """name -> flags of compress.py: not retrained and retrained, each with scales by matrix and by channel."""
     return {
-        f"{trained}-{scales}": {"recipe": "card", "prune_epochs": str(epochs), "per_channel": by_channel}
+        f"{trained}-{scales}": {"treatment": "card", "prune_epochs": str(epochs), "per_channel": by_channel}
         for trained, epochs in (("pruned", 0), ("retrained", settings.prune_epochs))
         for scales, by_channel in (("per_tensor", "false"), ("per_channel", "true"))
     }
 
 
-KINDS = {"fast": ("cuts", fast_variants), "card": ("card_recipe", card_variants)}
+KINDS = {"fast": ("cuts", fast_variants), "card": ("card_treatment", card_variants)}
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
@@ -81,12 +82,12 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     settings = parse_settings(CompressionSweepSettings, __doc__, section="")
-    kind, variants_of = KINDS[settings.recipe]
+    kind, variants_of = KINDS[settings.treatment]
     variants = variants_of(settings)
     work = Path(settings.work_dir)
     source = require_folder(work / "finetuned" / settings.task, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    output = Path(settings.output_dir or work / kind / settings.task)
+    output = Path(settings.output_dir or standing(work / kind / settings.task))
     stage = stage_of(f"{kind}_{settings.task}", settings, {"finetuned": source, "data_dir": data}, output)
     if stage.is_done(settings.overwrite):
         return
@@ -106,7 +107,7 @@ def main() -> None:
     texts = [example.text for example in load_task(settings.task, data.parents[1], split_seed).test]
     chosen = [texts[index] for index in spread_subset(len(texts), settings.max_items, settings.seed)]
     timings = time_one_by_one(
-        {name: predictor_of(folder, variants[name]["recipe"]) for name, folder in folders.items()},
+        {name: predictor_of(folder, variants[name]["treatment"]) for name, folder in folders.items()},
         chosen,
         settings.repetitions,
         1,

@@ -27,15 +27,16 @@ from transformers import (
 )
 
 from mobilebert_ja.data.sample import resolve_data_dir
-from mobilebert_ja.finetuning.forms import training_rows
-from mobilebert_ja.finetuning.heads import make_model, model_config
+from mobilebert_ja.finetuning.modelling.forms import training_rows
+from mobilebert_ja.finetuning.modelling.heads import make_model, model_config
 from mobilebert_ja.finetuning.run import Job, train
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import FinetuneSpeedSettings, parse_settings
 from mobilebert_ja.tasks import task_source
-from mobilebert_ja.tokenization.encoder import FastEncoder, load_tokenizer
+from mobilebert_ja.tokenization.encoders import make_encoder
+from mobilebert_ja.tokenization.folders import load_tokenizer
 from mobilebert_ja.training.accelerator import make_accelerator
 
 
@@ -102,9 +103,9 @@ def main() -> None:
     order = np.random.default_rng(settings.seed).permutation(len(task.train))[: settings.examples]
     task = dataclasses.replace(task, train=[task.train[index] for index in order])
     tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
-    encoder = FastEncoder(tokenizer)
+    encoder = make_encoder(tokenizer)
     training = settings.training()
-    config = model_config(training, len(encoder.vocab))
+    config = model_config(training, encoder.entries)
     job = Job(accelerator, training, task, config, tokenizer, encoder)
     stage.begin(overwrite=settings.overwrite)
     work = stage.folder / "work"

@@ -4,8 +4,9 @@
 
 Reads WORK_DIR/finetuned/TASK, WORK_DIR/compressed/TASK/card, onnx and fast if they are there, and
 WORK_DIR/finetuned/TASK-bert; without it BERT is of base size with random weights, timed and not scored. BERT is given
-the card's recipe and the export to int8 too. Writes WORK_DIR/speed/TASK: items.json with every single time. Scores
-and training times come from the folders' records; "items_score" is of the texts that were timed.
+the card's treatment and the export to int8 too; --alternatives adds encoders that one could pick instead. Writes
+WORK_DIR/speed/TASK (on a processor without VNNI instructions TASK-avx2): items.json with every single time. Scores and
+training times come from the folders' records; "items_score" is of the texts that were timed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_json
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import FinishedRuns, read_runs
-from mobilebert_ja.measuring.cold_start import measure
-from mobilebert_ja.measuring.contenders import Contender, add_rivals, load_contenders
-from mobilebert_ja.measuring.speed import (
-    BASELINES,
+from mobilebert_ja.measuring.models.alternatives import add_alternatives, named_alternatives
+from mobilebert_ja.measuring.models.cold_start import measure
+from mobilebert_ja.measuring.models.contenders import Contender, add_rivals, load_contenders
+from mobilebert_ja.measuring.models.speed import (
     TOKENIZER,
     by_baseline,
     score_facts,
@@ -59,7 +60,7 @@ def require_same_origin(runs: dict[str, FinishedRuns], folders: dict[str, Path])
             f"{folders['bert']} was split with --split_seed {runs['bert'].split_seed}, {folders['mobilebert']} with "
             f"{ours}; their scores are of different texts."
         )
-    for name in ("compressed", "onnx", "fast"):
+    for name in ("card", "onnx", "fast"):
         source = runs[name].inputs.get("model_name_or_path") if name in runs else None
         if source is not None and source != fingerprint(folders["mobilebert"]):
             raise UserError(
@@ -77,6 +78,7 @@ def start_facts(contender: Contender, task: str, max_seq_length: int, starts: in
 def main() -> None:
     settings = parse_settings(BenchmarkSettings, __doc__)
     counts = thread_counts(settings.num_threads)
+    alternatives = named_alternatives(settings.alternatives)
     stage = speed_stage(settings)
     data = stage.inputs["data_dir"]
     folders = {name: folder for name, folder in stage.inputs.items() if name != "data_dir"}
@@ -89,6 +91,7 @@ def main() -> None:
     stage.begin()
     made = stage.folder / "made"  # for the comparison; not kept
     contenders = add_rivals(contenders, made, settings.seed)
+    contenders = add_alternatives(contenders, alternatives, made, settings.seed)
     chosen = spread_subset(len(task.test), settings.max_items, settings.seed)
     timed_task = dataclasses.replace(task, test=[task.test[index] for index in chosen])
     encoder = FastEncoder(contenders["mobilebert"].folder)
@@ -149,7 +152,7 @@ def main() -> None:
             "contenders": facts,
             "tokenizer": timing_facts(first[TOKENIZER]),
             "speedup": ratios[counts[0]]["bert"],
-            "speedup_over": {base: ratios[counts[0]][base] for base in BASELINES[1:]},
+            "speedup_over": {base: each for base, each in ratios[counts[0]].items() if base != "bert"},
             "by_threads": {
                 str(count): {
                     "contenders": {name: timing_facts(timing) for name, timing in timings[count].items()},

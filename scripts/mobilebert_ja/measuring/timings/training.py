@@ -5,6 +5,9 @@
 Reads WORK_DIR/shards and WORK_DIR/tokenizer, writes WORK_DIR/training_speed. The contenders take turns: this loop,
 with the MLM head on the masked positions; and the Trainer with its MLM collator, whose model runs the head on all of
 them. Same structure, random weights, rows, batch, precision and optimizer (AdamW, fused).
+
+Where the time of a step of this loop goes is told by torch.profiler, in a run of its own after the timed ones: the
+profiler costs time itself, so that the shares count and not their sum.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ from transformers import (
 )
 
 from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.measuring.runs import tabulate_shares
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
@@ -42,6 +47,16 @@ from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
 
 WARM_UP = 2  # steps before the clock starts
+OPTIMIZER, REST, OUTSIDE = "optimizer", "the rest", "outside of operators"
+# What torch's operators do in a step, forwards and backwards.
+GROUPS = {
+    "products": "mm addmm bmm baddbmm mkldnn_linear",
+    "casts and copies": "copy_ _to_copy clone cat contiguous",
+    "sums over rows": "sum mean",
+    "element by element": "mul mul_ add add_ div sub neg threshold_backward clamp_min relu",
+    "softmax and losses": "_softmax _softmax_backward_data _log_softmax _log_softmax_backward_data",
+    "looking up": "embedding embedding_dense_backward index_select index index_put_ _index_put_impl_",
+}
 
 
 class StepTimes(TrainerCallback):
@@ -61,13 +76,56 @@ def tokens_per_second(times: list[float], settings: TrainingSpeedSettings) -> fl
     return round(tokens / (times[-1] - times[WARM_UP]), 1)
 
 
-def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedSettings, folder: Path) -> float:
-    """Tokens per second."""
+def group_of(operator: str) -> str:
+    """The group of `GROUPS` that an operator of torch is in, for example "aten::mm"; `REST` for any other."""
+    name = operator.removeprefix("aten::")
+    return next((group for group, operators in GROUPS.items() if name in operators.split()), REST)
+
+
+def milliseconds_by_group(events: Iterable[Any]) -> dict[str, float]:
+    """Of the operators' own time, without that of those which they call; an optimizer's count as the optimizer."""
+    spent: dict[str, float] = defaultdict(float)
+    for event in events:
+        caller = event
+        while caller is not None and not caller.name.startswith("Optimizer.step"):
+            caller = caller.cpu_parent
+        spent[OPTIMIZER if caller else group_of(event.name)] += event.self_cpu_time_total / 1000
+    return dict(spent)
+
+
+class StepProfile:
+    """A `before_step` that has torch.profiler watch the one step after the warm-up."""
+
+    def __init__(self) -> None:
+        self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+        self._began = 0.0
+        self.groups: dict[str, float] = {}
+
+    def __call__(self, step: int, _optimizers: Any) -> None:
+        if step == WARM_UP:
+            self._profiler.start()
+            self._began = time.perf_counter()
+        elif step == WARM_UP + 1:
+            whole = 1000 * (time.perf_counter() - self._began)
+            self._profiler.stop()
+            groups = milliseconds_by_group(self._profiler.events())
+            groups[OUTSIDE] = max(0.0, whole - sum(groups.values()))
+            self.groups = {name: round(spent, 2) for name, spent in sorted(groups.items(), key=lambda pair: -pair[1])}
+
+
+def this_loop(
+    config: MobileBertConfig,
+    shards: Shards,
+    settings: TrainingSpeedSettings,
+    folder: Path,
+    steps: int,
+    before_step: Callable[[int, Any], None],
+) -> None:
+    """Pretraining as `pretrain.py` does it, from random weights."""
     torch.manual_seed(settings.seed)
     training = settings.training()
     model = PretrainingModel(MobileBertForPreTraining(config))
     initialise_student(model.model, settings.embedding_gain)
-    times: list[float] = []
     shutil.rmtree(folder, ignore_errors=True)
     run_training(
         Accelerator(),
@@ -76,15 +134,24 @@ def this_loop(config: MobileBertConfig, shards: Shards, settings: TrainingSpeedS
         batch_function(shards, training),
         pretraining_loss,
         training,
-        max_steps=settings.steps + WARM_UP + 1,
+        max_steps=steps,
         folder=folder,
         describe="this loop",
-        before_step=lambda _step, _optimizers: times.append(time.perf_counter()),
+        before_step=before_step,
     )
+
+
+def rate_of_this_loop(
+    config: MobileBertConfig, shards: Shards, settings: TrainingSpeedSettings, folder: Path
+) -> float:
+    """Tokens per second."""
+    times: list[float] = []
+    steps = settings.steps + WARM_UP + 1
+    this_loop(config, shards, settings, folder, steps, lambda *_step: times.append(time.perf_counter()))
     return tokens_per_second(times, settings)
 
 
-def the_trainer(
+def rate_of_the_trainer(
     config: MobileBertConfig, shards: Shards, settings: TrainingSpeedSettings, folder: Path, tokenizer: Any, bf16: bool
 ) -> float:
     """Tokens per second."""
@@ -141,10 +208,12 @@ def main() -> None:
     check_fits(like, shards.index, folder, settings.max_seq_length)
     bf16, work = accelerator.mixed_precision == "bf16", stage.folder / "work"
     contenders: dict[str, Callable[[int], float]] = {
-        "this_loop": lambda _round: this_loop(config, shards, settings, work),
-        "trainer": lambda _round: the_trainer(config, shards, settings, work, tokenizer, bf16),
+        "this_loop": lambda _round: rate_of_this_loop(config, shards, settings, work),
+        "trainer": lambda _round: rate_of_the_trainer(config, shards, settings, work, tokenizer, bf16),
     }
     rates = take_turns(contenders, settings.repetitions, note=print_rate("tokens/s"))
+    profile = StepProfile()
+    this_loop(config, shards, settings, work, WARM_UP + 2, profile)
     shutil.rmtree(work, ignore_errors=True)
     ours = statistics.median(rates["this_loop"])
     times_as_fast = median_ratio(rates["this_loop"], rates["trainer"])
@@ -152,6 +221,8 @@ def main() -> None:
         "tokens_per_second": rates,
         "times_as_fast": round(times_as_fast, 3),
         "precision": accelerator.mixed_precision,
+        "num_threads": torch.get_num_threads(),
+        "step_ms_by_group": profile.groups,
         **utilisation(
             like,
             settings.max_seq_length,
@@ -163,4 +234,5 @@ def main() -> None:
         ),
     }
     stage.finish(metrics)
+    print(tabulate_shares(profile.groups, 1, "a step"))
     print(f"this loop is {times_as_fast:.2f} times as fast as the Trainer")

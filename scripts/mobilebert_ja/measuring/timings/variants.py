@@ -2,9 +2,10 @@
 
     python scripts/measure.py variants --config recipes/cpu.yaml --task livedoor --data_dir DATA
 
-Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/onnx_variants/TASK: milliseconds of a model call, text by
-text and in turns (tokenization not included), size of the graph, and the share of texts (for entities, of tokens) that
-have the answer of the float32 graph. The first variant is the one that compress.py and the runtime use.
+Reads WORK_DIR/finetuned/TASK and DATA_DIR, writes WORK_DIR/onnx_variants/TASK, on a processor without VNNI TASK-avx2:
+milliseconds of a model call, text by text and in turns (tokenization not included), size of the graph, and the share
+of texts (for entities, of tokens) that have the answer of the float32 graph. The first variant is the one that
+compress.py and the runtime use. After `pip install openvino` the graphs are given to OpenVINO too.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import load_finetuned, read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
-from mobilebert_ja.measuring.onnx_variants import KEPT, make_variants
+from mobilebert_ja.measuring.models.onnx_variants import KEPT, make_variants
+from mobilebert_ja.measuring.models.speed import spread_subset, timing_facts
 from mobilebert_ja.measuring.runs import tabulate
-from mobilebert_ja.measuring.speed import spread_subset, timing_facts
-from mobilebert_ja.plans import stage_of
+from mobilebert_ja.plans import timing_stage
 from mobilebert_ja.settings import VariantSettings, parse_settings
 from mobilebert_ja.tasks import data_file, load_task
 from mobilebert_ja.tokenization.encoder import FastEncoder
@@ -40,9 +41,9 @@ def main() -> None:
     source = Path(settings.model_name_or_path or Path(settings.work_dir) / "finetuned" / settings.task)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
-    output = Path(settings.output_dir or Path(settings.work_dir) / "onnx_variants" / settings.task)
     inputs_read = {"model_name_or_path": source, "data_dir": data}
-    stage = stage_of(f"onnx_variants_{settings.task}", settings, inputs_read, output)
+    output = Path(settings.work_dir) / "onnx_variants" / settings.task
+    stage = timing_stage(f"onnx_variants_{settings.task}", settings, inputs_read, output)
     if stage.is_done(settings.overwrite):
         return
     runs = read_runs(source, settings.task, data, "finetune.py")
@@ -62,10 +63,10 @@ def main() -> None:
     answers: dict[str, dict[str, Any]] = {name: {} for name in variants}
 
     def asking(name: str) -> Any:
-        session, kept = variants[name].session(), answers[name]
+        answer, kept = variants[name].answerer(), answers[name]
 
         def ask(text: str) -> None:
-            kept[text] = session.run(["logits"], inputs[text])[0]
+            kept[text] = answer(inputs[text])
 
         return ask
 

@@ -1,0 +1,147 @@
+"""What text that nobody labelled, and a larger encoder, brought beside the model that learned the labels alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mobilebert_ja.card.names import ADAPTED, CLASSICAL, IN_ENGLISH, LARGER, METHODS, OWN, SILVER, TASKS, WITH_MORE
+from mobilebert_ja.card.tables.scores import author_of, interval_cell
+from mobilebert_ja.card.values import NONE, metrics_of, percent
+from mobilebert_ja.common.records import recorded_fingerprint
+from mobilebert_ja.settings import comma_separated
+
+HEADS = ["各回の結果", "95 % 信頼区間", "差", "学習した答え", "パラメーター数", "学習時間"]
+# Ways of scripts/README.md's table: which of them a record with silver answers belongs to depends on who was asked.
+SMALL_TEACHERS, LARGE_TEACHERS = "small teachers", "large teachers"
+
+
+def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """The plain model and every way with more than its labels: name, mean score, and what `HEADS` says. Empty without
+    a record of such a way."""
+    endings = [ending for ending in ("", *WITH_MORE) if metrics_of(records, f"{task}{ending}")]
+    if not set(endings) & set(WITH_MORE):
+        return []
+    rows = []
+    for ending in endings:
+        metrics = metrics_of(records, f"{task}{ending}")
+        learned, parameters = metrics.get("silver", {}).get("learned"), metrics.get("parameters")
+        rows.append(
+            [
+                WITH_MORE.get(ending, f"**{OWN}**"),
+                percent(metrics["mean"], metrics["std"]),
+                "、".join(percent(run["score"]) for run in metrics["runs"]),
+                interval_cell(records, task, ending),
+                difference_cell(records, task, ending),
+                NONE if learned is None else f"{learned:,}件",
+                NONE if parameters is None else f"{parameters:,}",
+                f"{metrics['train_seconds']:,.0f} 秒",
+            ]
+        )
+    return rows
+
+
+def difference_cell(records: dict[str, Any], task: str, ending: str) -> str:
+    """Points by which a way exceeds the plain model: with interval and p where a record of `measure.py compare` has
+    their answers, else of the mean scores."""
+    if not ending or task not in records:
+        return NONE
+    pair = ("", ending)
+    for name, record in records.items():
+        if not name.startswith("comparison_"):
+            continue
+        authors = [author_of(records, task, record["inputs"][each], pair) for each in ("first", "second")]
+        if sorted(map(str, authors)) == sorted(pair):
+            metrics, sign = record["metrics"], 1 if authors[1] == ending else -1
+            points = sorted(100 * sign * each for each in metrics["interval"])
+            return (
+                f"{100 * sign * metrics['difference']:+.1f}"
+                f"({points[0]:+.1f} から {points[1]:+.1f}、p = {metrics['p']:.2g})"
+            )
+    return f"{100 * (metrics_of(records, f'{task}{ending}')['mean'] - metrics_of(records, task)['mean']):+.1f}"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who answered the texts that a model learned from.
+
+    Attributes:
+        name: the ending of a record's name, "" for the plain model itself; of others what the command called them.
+        runs: how many models of it answered, one per seed.
+    """
+
+    name: str
+    runs: int = 1
+
+    @property
+    def in_japanese(self) -> str:
+        titles: dict[str, str] = METHODS | WITH_MORE
+        return titles.get(self.name, f"`{self.name}`") + (f"(種 {self.runs}通り)" if self.runs > 1 else "")
+
+
+def teachers_of(records: dict[str, Any], task: str) -> list[Teacher]:
+    """The teachers of a task's silver model in the order of its command, then the files with answers; empty without
+    its record."""
+    record = records.get(f"{task}{SILVER}", {})
+    settings = record.get("settings", {})
+    named, files = (comma_separated(settings.get(name)) for name in ("teacher", "teacher_file"))
+    folders = [name for name in named if f"-{name}" not in CLASSICAL]
+    marks = [mark for name, mark in record.get("inputs", {}).items() if re.fullmatch(r"teacher(_\d+)?", name)]
+    # A name of the Hub has no mark; whose the others are can be told only where there is none.
+    mark_of = dict(zip(folders, marks, strict=True)) if len(folders) == len(marks) else {}
+    teachers = [
+        Teacher(f"-{name}") if f"-{name}" in CLASSICAL else _made_by(records, task, mark_of.get(name), name)
+        for name in named
+    ]
+    return [*teachers, *map(Teacher, files)]
+
+
+def _made_by(records: dict[str, Any], task: str, mark: str | None, name: str) -> Teacher:
+    """Whose folder, or whose one file of weights, has this mark; called `name` if no record knows it."""
+    for ending in (*METHODS, *WITH_MORE):
+        record = records.get(f"{task}{ending}")
+        if record and mark == recorded_fingerprint(record):
+            return Teacher(ending, len(record["metrics"]["runs"]))
+        if record and mark and any(digest.startswith(mark) for digest in record.get("files", {}).values()):
+            return Teacher(ending)
+    return Teacher(name)
+
+
+def teachers_in_words(records: dict[str, Any], task: str) -> str:
+    """The teachers in Japanese; "" without a record."""
+    return "、".join(teacher.in_japanese for teacher in teachers_of(records, task))
+
+
+def asked_large(records: dict[str, Any], task: str) -> bool:
+    """Whether somebody answered who is neither a classical method nor the model itself."""
+    return any(teacher.name and teacher.name not in CLASSICAL for teacher in teachers_of(records, task))
+
+
+def brought(records: dict[str, Any], way: str) -> str:
+    """What a way of scripts/README.md's table brought on each task, in English; "" where there is no record.
+
+    Args:
+        way: "" for labels alone, `ADAPTED`, `SMALL_TEACHERS` or `LARGE_TEACHERS`.
+    """
+    told = (f"{names.english} {cell}" for task, names in TASKS.items() if (cell := _brought(records, task, way)))
+    return "; ".join(told)
+
+
+def _brought(records: dict[str, Any], task: str, way: str) -> str:
+    plain = metrics_of(records, task)
+    if not plain:
+        return ""
+    if not way:
+        others = [ending for ending in CLASSICAL if f"{task}{ending}" in records]
+        beside = "".join(
+            f" ({IN_ENGLISH[each]}: {percent(records[task + each]['metrics']['mean'])})" for each in others
+        )
+        return percent(plain["mean"], plain["std"]) + beside
+    ending = ADAPTED if way == ADAPTED else SILVER
+    metrics = metrics_of(records, f"{task}{ending}")
+    if not metrics or (ending == SILVER and asked_large(records, task) is not (way == LARGE_TEACHERS)):
+        return ""
+    words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
+    larger = metrics_of(records, f"{task}{LARGER}") if way == LARGE_TEACHERS else {}
+    return words + (f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else "")

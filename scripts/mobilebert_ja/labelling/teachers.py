@@ -1,0 +1,160 @@
+"""Teachers at work: fine-tuned models of any size, and the classical models, all asked in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.files import read_json, require_file
+from mobilebert_ja.common.records import RECORD_NAME, fingerprint
+from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, require_fitting, require_labels
+from mobilebert_ja.finetuning.modelling.forms import token_scores
+from mobilebert_ja.inference.decoding import Decoder
+from mobilebert_ja.inference.kinds import Kind, kind_of_config
+from mobilebert_ja.labelling.classical_teacher import CLASSICAL_TEACHERS
+from mobilebert_ja.labelling.opinions import TagOpinion, softmax
+from mobilebert_ja.labelling.origin import classical_settings
+from mobilebert_ja.settings import FinetuneSettings, comma_separated
+from mobilebert_ja.tasks import OWN_TASKS, Task
+
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors", "pytorch_model*.bin", "*.model"]
+
+
+class Teacher(Protocol):
+    """Whoever can be asked.
+
+    Attributes:
+        truncated: how many of the texts so far were longer than it reads.
+    """
+
+    truncated: int
+
+    def opinions(self, texts: Sequence[str]) -> list[Any]:
+        """Of each text an opinion on the task's labels, of the form that `opinions.TOGETHER` takes for its kind."""
+        ...
+
+
+@dataclass
+class ClassicalTeacher:
+    """A classical model, trained already; it reads texts of any length."""
+
+    opinions: Callable[[Sequence[str]], list[Any]]
+    truncated: int = 0
+
+
+class ModelTeacher:
+    """A fine-tuned model.
+
+    Raises `UserError` if the folder holds no model for the task's kind and labels.
+    """
+
+    def __init__(self, folder: Path, task: Task, max_seq_length: int, batch_size: int, device: torch.device):
+        config = read_json(require_file(folder / "config.json", "--teacher names the folder of a fine-tuned model."))
+        kind = kind_of_config(config)
+        if kind is not task.kind:
+            raise UserError(f"The teacher {folder} gives {kind}; the task {task.name} asks for {task.kind}.")
+        model, ready = load_finetuned(folder, task.name, max_seq_length, task.kind)
+        require_labels(ready.labels, task, folder)
+        require_fitting(model.config, ready)
+        model.to(device)
+        self._predictor, self._decoder, self._batch_size = ready.predictor(), ready.decoder, batch_size
+        self._read = _OPINIONS[task.kind]
+        self._columns = [ready.labels.index(label) for label in task.labels]
+        self.truncated = 0
+
+    def opinions(self, texts: Sequence[str]) -> list[Any]:
+        read = self._predictor.read(texts, self._batch_size)
+        self.truncated += sum(any(row.truncated for row in rows) for rows, _ in read)
+        return [self._read(rows, logits, self._decoder, self._columns) for rows, logits in read]
+
+
+def _class_opinion(_rows: Any, logits: Any, _decoder: Decoder | None, columns: Sequence[int]) -> np.ndarray:
+    return softmax(logits[0].float().cpu().numpy().astype(np.float64))[columns]
+
+
+def _tag_opinion(rows: Any, logits: Any, decoder: Decoder | None, columns: Sequence[int]) -> TagOpinion:
+    scores, offsets = token_scores(rows, logits)
+    scores = scores.astype(np.float64)
+    return TagOpinion(offsets, (softmax(scores) if decoder is None else decoder.marginals(scores))[:, columns])
+
+
+_OPINIONS = {Kind.CLASSES: _class_opinion, Kind.ENTITIES: _tag_opinion}
+
+
+def open_teachers(
+    settings: FinetuneSettings, task: Task, files: dict[str, Path], device: torch.device
+) -> list[Teacher]:
+    """Everybody whom `settings.teacher` names, ready to be asked; a folder with several seeds is as many teachers.
+
+    Args:
+        files: those that the task was read from.
+
+    Raises `UserError` for a teacher that is none, or of other labels, of another task or of another split.
+    """
+    teachers: list[Teacher] = []
+    for name in comma_separated(settings.teacher):
+        classical = classical_settings(name)
+        if classical:
+            teachers.append(ClassicalTeacher(CLASSICAL_TEACHERS[classical.method](task, classical)))
+            continue
+        folder = Path(name) if Path(name).exists() else _fetched(name)
+        record = _record_of(folder)
+        if "task" in record.get("settings", {}):
+            require_same_parts(folder, record, settings, files)
+        whole = (folder / RECORD_NAME).is_file() and "runs" in record.get("metrics", {})
+        runs = FinishedRuns(folder, record["metrics"] if whole else {}, record.get("settings", {}), {})
+        for index in range(len(runs.seeds)):
+            size = settings.per_device_eval_batch_size
+            teachers.append(ModelTeacher(runs.folder_of(index), task, runs.max_seq_length, size, device))
+    return teachers
+
+
+def _fetched(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise UserError(
+            f"No teacher at {name}: it is no folder, neither svm nor crf, and the Hub does not give it "
+            f"({first_line(error)})"
+        ) from None
+
+
+def _record_of(folder: Path) -> dict[str, Any]:
+    """The record of finetune.py that a model belongs to: beside it, or above the folder of a further seed."""
+    for place in (folder, folder.parent):
+        if (place / RECORD_NAME).is_file():
+            record = read_json(place / RECORD_NAME)
+            if isinstance(record, dict) and isinstance(record.get("settings"), dict):
+                return record
+    return {}
+
+
+def require_same_parts(
+    folder: Path, record: dict[str, Any], settings: FinetuneSettings, files: dict[str, Path]
+) -> None:
+    """Raise `UserError` unless a teacher was trained for this task and never saw what the student is scored on."""
+    made = record["settings"]
+    if made.get("task") != settings.task:
+        raise UserError(f"The teacher {folder} was made for {made.get('task')}, not for {settings.task}.")
+    given = vars(settings)
+    names = ["validate_on", *(["test_share"] if settings.task in OWN_TASKS else [])]
+    compared = {name: (made.get(name), given[name]) for name in ("split_seed", *names)}
+    known = record.get("inputs", {})
+    compared |= {name: (known.get(name), fingerprint(path)) for name, path in files.items()}
+    if settings.test_file and not settings.validate_on:  # a file of its own is the same test part for any other
+        compared = {name: compared[name] for name in ("validate_on", "test_file")}
+    for name, (theirs, ours) in compared.items():
+        if theirs != ours:
+            raise UserError(
+                f"The teacher {folder} may have learned what this student is scored on: {name} was {theirs!r} there, "
+                f"and is {ours!r} here."
+            )

@@ -3,6 +3,7 @@
 import os
 import sys
 
+import hypothesis
 import pytest
 
 # Programs that answer at once: they make no test slow. (`uname` and `ldconfig` are asked by Python's own library,
@@ -10,6 +11,11 @@ import pytest
 QUICK_PROGRAMS = {"git", "uname", "ldconfig", "/sbin/ldconfig", "fc-list"}
 
 _running: list[pytest.Item] = []
+
+# What is tried on every commit, and what `make fuzz` tries; HYPOTHESIS_PROFILE or --hypothesis-profile names the one.
+hypothesis.settings.register_profile("suite", max_examples=300, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=100_000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 def pytest_configure(config):

@@ -1,6 +1,7 @@
 """The page in a real browser: type, run, read the answer; on a phone's width, by keyboard, nothing from outside."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,16 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import answers
 import compress
-from helpers.fast_models import write_data, write_finetuned
-from helpers.own_server import free_port, serving
-from helpers.processes import call_entry
+from helpers.files.own_files import table
+from helpers.files.task_data import write_student, write_tokenizer
+from helpers.models.families import make_family
+from helpers.models.fast_models import write_data, write_finetuned
+from helpers.paths import SCRIPTS
+from helpers.running.own_server import free_port, serving
+from helpers.running.printed_commands import run_line
+from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json
 
 APP = Path(answers.__file__).with_name("app.py")
 PATIENCE = 1_500_000  # milliseconds for what the page shows at last: only what hangs takes longer
@@ -76,6 +83,7 @@ def page(browser: Browser, address: str):
 def opened(browser: Browser, address: str):
     """The page on a phone's width; every request that it makes goes to this machine."""
     context = browser.new_context(viewport=PHONE, locale="ja-JP")
+    context.set_default_timeout(PATIENCE)
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
     shown = context.new_page()
@@ -169,27 +177,72 @@ def test_figures_are_shown(page):
     assert panel.locator("img").count() >= 2 and no_sideways_scrolling(page)
 
 
+@pytest.mark.slow
+def test_the_way_with_a_large_model_is_shown(page):
+    page.get_by_role("button", name="手元のデータと大きいモデルから作る").click()
+    expect(page.get_by_text("大きいモデルの答えにも学んだ", exact=False)).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("code", has_text="--teacher work/large,svm")).to_be_visible()
+    assert no_sideways_scrolling(page)
+
+
+@pytest.mark.slow
+def test_its_commands_as_printed(tmp_path, monkeypatch, capfd):
+    """In the folder of a clone with tiny models: one in the root, one in the large one's place."""
+    write_student(tmp_path, write_tokenizer(tmp_path / "tokenizer"))
+    (tmp_path / "scripts").symlink_to(SCRIPTS)
+    rows = [
+        (f"{thing}{words}", label) for thing in "音色形" for words, label in (("が良い", "良い"), ("が悪い", "悪い"))
+    ]
+    (tmp_path / "reviews.csv").write_text(table(rows), encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("画面が良い\n電池が悪い\n値段が良い\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    large = "intfloat/multilingual-e5-small"
+    assert answers.OWN_DATA.count(large) == 1
+    commands = answers.OWN_DATA.replace(large, str(make_family("e5", tmp_path / "e5"))).replace("\\\n", "")
+    for line in commands.splitlines():
+        capfd.readouterr()
+        run_line(line, monkeypatch)
+    assert json.loads(capfd.readouterr().out)["label"] in ("良い", "悪い")
+    metrics = read_json(tmp_path / "work" / "finetuned" / "classification-silver" / "record.json")["metrics"]
+    assert metrics["silver"]["learned"] == 3
+
+
 WITH_ANOTHER_ROAD = """
 import sys; sys.path.insert(0, {demo!r})
 import app; app.SMALL = [sys.executable, "-c", {road!r}]; app.main()
 """
-ROAD = "import shutil; print('one stage after another'); shutil.copytree({work!r}, {target!r}, dirs_exist_ok=True)"
+# It fails where there is no room yet.
+ROAD = """
+import os, shutil, sys
+if not os.path.exists({room!r}):
+    print("no room"); sys.exit(1)
+print("one stage after another"); shutil.copytree({work!r}, {target!r}, dirs_exist_ok=True)
+"""
 
 
-def with_road(road: str) -> list[str]:
-    return ["-c", WITH_ANOTHER_ROAD.format(demo=str(APP.parent), road=road)]
+def reached_from_elsewhere(address: str) -> bool:
+    """127.0.0.2 is this machine by another address: a page bound to 127.0.0.1 does not answer there."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.2", urlsplit(address).port)) == 0
 
 
 @pytest.mark.slow
 def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, work, tmp_path):
-    """The road itself is walked elsewhere; here another command leaves its models."""
-    road = with_road(ROAD.format(work=str(work), target=str(tmp_path)))
-    with running_page(tmp_path, *road) as address, opened(browser, address) as page:
+    """The road itself is walked elsewhere; here another command leaves its models, once it does not stop."""
+    models, room = tmp_path / "models", tmp_path / "room"
+    road = ROAD.format(room=str(room), work=str(work), target=str(models))
+    app = ("-c", WITH_ANOTHER_ROAD.format(demo=str(APP.parent), road=road))
+    with running_page(models, *app, GRADIO_SERVER_NAME="0.0.0.0") as address, opened(browser, address) as page:
+        assert reached_from_elsewhere(address)  # as the environment says
         page.get_by_role("tab", name="題名").click()
         panel = page.get_by_role("tabpanel")
         expect(panel.get_by_text("make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA")).to_be_visible()
-        panel.get_by_role("button", name="小さなモデルを作る").click()
-        log = panel.get_by_label("進み具合")
+        make, log = panel.get_by_role("button", name="小さなモデルを作る"), panel.get_by_label("進み具合")
+        make.click()
+        expect(log).to_have_value("no room\n途中で止まりました。", timeout=PATIENCE)
+        room.touch()
+        make.click()
         expect(log).to_have_value(
             "one stage after another\nできました。ページを読み込み直してください。", timeout=PATIENCE
         )
@@ -201,23 +254,8 @@ def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, wo
 
 
 @pytest.mark.slow
-def test_a_road_that_stops_says_so(browser, tmp_path):
-    road = with_road("print('no room'); raise SystemExit(1)")
-    with running_page(tmp_path, *road) as address, opened(browser, address) as page:
-        page.get_by_role("tab", name="名前").click()
-        panel = page.get_by_role("tabpanel")
-        panel.get_by_role("button", name="小さなモデルを作る").click()
-        expect(panel.get_by_label("進み具合")).to_have_value("no room\n途中で止まりました。", timeout=PATIENCE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("variables", "reachable"), [({}, False), ({"GRADIO_SERVER_NAME": "0.0.0.0"}, True)])
-def test_other_machines_reach_it_only_where_the_environment_says_so(tmp_path, variables, reachable):
-    """127.0.0.2 is this machine by another address: a page bound to 127.0.0.1 does not answer there."""
-    with running_page(tmp_path, **variables) as address:
-        port = int(address.rsplit(":", 1)[1])
-        with socket.socket() as asked:
-            assert (asked.connect_ex(("127.0.0.2", port)) == 0) is reachable
+def test_other_machines_do_not_reach_it_unless_the_environment_says_so(address):
+    assert not reached_from_elsewhere(address)
 
 
 def test_it_is_ready_to_be_a_space():

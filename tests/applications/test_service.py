@@ -34,7 +34,7 @@ class Slow:
 def model(monkeypatch):
     made = Slow()
     monkeypatch.setattr(runtime, "load", lambda _folder: made)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("mobilebert_ja.common.processor.cpu_quota", lambda: 1.0)  # of a container on a larger machine
     monkeypatch.delitem(sys.modules, "service", raising=False)
     return made
 
@@ -94,6 +94,10 @@ def test_what_is_no_question_is_422(client, model, body):
     answer = post(client, body)
     assert (answer.status_code, model.asked) == (422, [])
     assert isinstance(answer.json()["detail"], str)
+
+
+def test_as_many_texts_at_a_time_as_the_container_has_cores(client):
+    assert sys.modules["service"].cores._value == 1
 
 
 def test_a_request_of_many_texts_does_not_keep_one_of_one_text_waiting(client, model):

@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
+from helpers.paths import ROOT
 from mobilebert_ja.card.names import TITLES, in_japanese
 
-ROOT = Path(__file__).resolve().parents[2]
 TERMS = {
     "Muon",
     "AdamW",
@@ -17,6 +16,7 @@ TERMS = {
     "LayerNorm",
     "transformers",
     "onnxruntime",
+    "OpenVINO",
     "MatMulNBits",
     "int",
     "float",

@@ -12,10 +12,11 @@ import pytest
 import yaml
 from matplotlib import font_manager
 
-from helpers.made_up_records import made_up_records, pages
+from helpers.files.made_up_records import made_up_records, pages
 from helpers.paths import ROOT
-from mobilebert_ja.card import figures, scores, speed
+from mobilebert_ja.card import figures, processors
 from mobilebert_ja.card import render as card
+from mobilebert_ja.card.tables import cuts, scores, speed
 from mobilebert_ja.card.values import MISSING
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import recorded_fingerprint
@@ -36,9 +37,9 @@ def rendered(folder: Path) -> str:
     ("name", "path", "value", "shown"),
     [
         ("livedoor", ("metrics", "mean"), 0.654, "65.4 ± 1.2 %"),
-        ("speed_livedoor", ("metrics", "contenders", "compressed", "median_ms"), 5.43, "5.43 ms"),
+        ("speed_livedoor", ("metrics", "contenders", "card", "median_ms"), 5.43, "5.43 ms"),
         ("pretraining", ("metrics", "after", "mlm_loss"), 3.21, "→ 3.21"),
-        ("speed_ner", ("metrics", "speedup", "compressed", "median"), 9.876, "9.88 倍"),
+        ("speed_ner", ("metrics", "speedup", "card", "median"), 9.876, "9.88 倍"),
     ],
 )
 def test_a_changed_record_changes_the_card(folder, name, path, value, shown):
@@ -183,12 +184,12 @@ def add_sped_up(folder: Path) -> dict:
             "start_seconds": [0.47, 0.43, 0.61],
             "start_peak_mib": [143.0, 141.3, 147.9],
         }
-    metrics["contenders"]["compressed"] |= {"p10_ms": 5.51}
+    metrics["contenders"]["card"] |= {"p10_ms": 5.51}
     metrics["speedup"] |= {"bert_onnx": {"median": 4.062}, "onnx": {"median": 13.017}}
     metrics["speedup_over"] = {
         "bert_onnx": {
             name: {"median": ratio}
-            for name, ratio in (("bert", 0.246), ("mobilebert", 0.791), ("onnx", 3.204), ("compressed", 3.178))
+            for name, ratio in (("bert", 0.246), ("mobilebert", 0.791), ("onnx", 3.204), ("card", 3.178))
         }
     }
     metrics["by_threads"] = {
@@ -201,13 +202,47 @@ def add_sped_up(folder: Path) -> dict:
     return record
 
 
+def test_each_task_tells_the_processor_that_it_was_timed_on(folder):
+    machine = {"cores": 2, "memory_gib": 7.5, "instructions": ["avx2", "avx512_vnni"]}
+    for task, others in (("livedoor", {"processor": "One"}), ("ner", {"processor": "Two", "instructions": ["avx2"]})):
+        record = json.loads((folder / f"speed_{task}.json").read_text())
+        (folder / f"speed_{task}.json").write_text(json.dumps(record | {"hardware": machine | others}))
+    records = card.load_records(folder)
+    one, other = "One(2コア、メモリー 7.5 GiB、VNNI あり)", "Two(2コア、メモリー 7.5 GiB、VNNI なし)"
+    told = f"題名の分類(livedoor)は {one}、固有表現抽出(Wikipedia)は {other}"
+    assert processors.machines(records) == told and f"測定環境: {told}、torch" in rendered(folder)
+    records["speed_ner"]["hardware"] = records["speed_livedoor"]["hardware"]
+    assert processors.machines(records) == one
+
+
+def test_what_one_could_pick_instead_stands_beside_it(folder):
+    record = add_sped_up(folder)
+    assert "ModernBERT" not in rendered(folder)
+    metrics = record["metrics"]
+    for name, time in (("modernbert-ja-30m", 9.3), ("modernbert-ja-30m-onnx", 5.9)):
+        metrics["contenders"][name] = {**metrics["contenders"]["bert_onnx"], "median_ms": time, "trained": False}
+        metrics["speedup"][name] = metrics["speedup_over"]["bert_onnx"][name] = {"median": 77.71 / time}
+    ratios = {"onnx": 0.988, "bert": 0.076, "bert_onnx": 0.308, "mobilebert": 0.24, "card": 0.98}
+    metrics["speedup_over"]["modernbert-ja-30m-onnx"] = {
+        name: {"median": ratio} for name, ratio in (*ratios.items(), ("modernbert-ja-30m", 0.634))
+    }
+    (folder / "speed_ner.json").write_text(json.dumps(record))
+    text = rendered(folder)
+    assert "| 1件 | 範囲 | BERT 比 | BERT(int8)比 | ModernBERT(int8)比 | ファイル |" in text
+    assert (
+        "| modernbert-ja-30m の形(int8、ONNX) | — | — | 5.9 ms | 18.1〜21.2 ms | 13.2 倍 | 13.2 倍 | 1.0 倍 |" in text
+    )
+    assert "| MobileBERT(int8、ONNX) | 50.9 % | -0.3 | 6.0 ms | 4.9〜8.0 ms | 13.0 倍 | 3.2 倍 | 1.0 倍 |" in text
+    assert "乱数の重みで測ったもので、精度は測っていません" in text
+
+
 def test_everything_sped_up_stands_beside_bert_in_int8(folder):
     assert "高速化したモデルのすべて" not in rendered(folder)  # of the published card's three there is a table already
     add_sped_up(folder)
     text = rendered(folder)
-    assert "| MobileBERT(int8、ONNX) | 50.9 % | -0.3 | 6.0 (4.9 から 8.0) ms | 13.0 倍 | 3.2 倍 | 28.1 MB |" in text
+    assert "| MobileBERT(int8、ONNX) | 50.9 % | -0.3 | 6.0 ms | 4.9〜8.0 ms | 13.0 倍 | 3.2 倍 | 28.1 MB |" in text
     assert "28.1 MB | 0.5 秒 | 143 MiB |" in text
-    assert "| BERT(int8、ONNX) | — | — | 19.1 (18.1 から 21.2) ms | 4.1 倍 | 1.0 倍 |" in text
+    assert "| BERT(int8、ONNX) | — | — | 19.1 ms | 18.1〜21.2 ms | 4.1 倍 | 1.0 倍 |" in text
     assert "| モデル | 1スレッド | 2スレッド |\n|---|---|---|\n" in text
     assert "| MobileBERT(int8、ONNX) | 6.0 ms | 4.4 ms |" in text
     assert "モデルの直後" not in text and "1件ずつ、1件ごとに順番を入れ替えながら測りました" in text
@@ -227,12 +262,12 @@ def test_times_in_turns_and_right_after_another_model(folder):
 
 def add_cuts(folder: Path) -> None:
     facts = {
-        "uncut": (0.5121, 5.97, 28_100_000, 0.9917),
-        "18x0.8": (0.5077, 4.53, 23_100_000, 0.9541),
-        "14x0.8": (0.5083, 3.71, 19_700_000, 0.9433),
-        "6x0.5": (0.4719, 1.83, 12_300_000, 0.8131),
+        "uncut": (0.5121, 5.97, 4.1, 9.3, 28_100_000, 0.9917),
+        "18x0.8": (0.5077, 4.53, 3.2, 7.1, 23_100_000, 0.9541),
+        "14x0.8": (0.5083, 3.71, 2.5, 6.2, 19_700_000, 0.9433),
+        "6x0.5": (0.4719, 1.83, 1.2, 3.3, 12_300_000, 0.8131),
     }
-    keys = ("score", "median_ms", "bytes", "agreement")
+    keys = ("score", "median_ms", "p10_ms", "p90_ms", "bytes", "agreement")
     models = {name: dict(zip(keys, each, strict=True)) for name, each in facts.items()}
     (folder / "cuts_ner.json").write_text(json.dumps({"metrics": {"items": 200, "models": models}}))
 
@@ -250,17 +285,97 @@ def test_a_sweep_over_another_model_says_so(folder):
         assert (words in rendered(folder)) is said
 
 
-def test_the_card_recipe_has_a_table(folder):
+def test_the_card_treatment_has_a_table(folder):
     add_sped_up(folder)
     assert "元のカードの高速化を変えてみたとき" not in rendered(folder)
     facts = {"score": 0.5037, "median_ms": 7.13, "bytes": 39_300_000, "agreement": 0.9271, "sparsity": 0.2}
     models = {"pruned-per_tensor": facts, "retrained-per_channel": facts | {"score": 0.5117, "agreement": 0.9719}}
     record = {"settings": {"prune_epochs": 4}, "metrics": {"items": 200, "models": models}}
-    (folder / "card_recipe_ner.json").write_text(json.dumps(record))
+    (folder / "card_treatment_ner.json").write_text(json.dumps(record))
     text = rendered(folder)
     assert "| 枝刈りのみ、行列ごとの尺度(カードの方法) | 50.4 % | 7.13 ms | 39.3 MB | 92.7 % |" in text
     assert "| 枝刈りの後に再学習、出力ごとの尺度 | 51.2 % | 7.13 ms | 39.3 MB | 97.2 % |" in text
     assert "(4エポック)" in text
+
+
+def test_the_choice_of_depth_has_a_table(folder):
+    add_sped_up(folder)
+    assert "残す層の数の選び方" not in rendered(folder)
+    depths = [
+        {"layers": 4, "choice": "evenly spread", "score": 0.43, "difference": -0.02, "interval": [-0.04, 0.001]},
+        {
+            "layers": 6,
+            "choice": "costliest to leave out",
+            "score": 0.449,
+            "difference": -0.001,
+            "interval": [-0.02, 0.02],
+        },
+    ]
+    choice = {"chosen": 6, "within_margin": True, "margin": 0.5, "train_size": 257, "validation_size": 64}
+    choice |= {"uncut": {"score": 0.45}, "depths": depths, "cost_of_leaving_out": [0.1] * 24}
+    (folder / "compressed_ner_fast.json").write_text(json.dumps({"metrics": {"mean": 0.5, "choice": choice}}))
+    block = rendered(folder).split("#### 残す層の数の選び方: ")[1].split("\n##")[0]
+    assert "64件を取り分け、残りの 257件で" in block and "0.5 ポイント以内" in block
+    assert block.strip().splitlines()[-3:] == [
+        "| 24 | — | 45.0 % | — |",
+        "| **6** | 除くと損失の大きい層 | 44.9 % | -0.1(-2.0 から +2.0) |",
+        "| 4 | 等間隔 | 43.0 % | -2.0(-4.0 から +0.1) |",
+    ]
+
+
+def test_pretraining_that_went_on_with_own_text_is_told(folder):
+    assert "手元の文章で続ける" not in rendered(folder)
+    text = {"train": {"documents": 71}, "heldout": {"documents": 13}}
+    metrics = {"text": text, "tokens": {"train": {"tokens": 3_210_000}}, "tokens_seen": 98_304, "epochs": 0.193}
+    metrics |= {"train_seconds": 61.7, "before": {"mlm_loss": 3.56, "mlm_accuracy": 0.408}}
+    metrics |= {"after": {"mlm_loss": 3.32, "mlm_accuracy": 0.426}}
+    (folder / "adapted_livedoor.json").write_text(json.dumps({"metrics": metrics, "hardware": {"cores": 2}}))
+    text = rendered(folder)
+    assert "71件、321 万トークン" in text and "0.19 周" in text
+    assert "損失は 3.56 から 3.32 に、正解率は 40.8 % から 42.6 % に" in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_service_beside_hostile_clients_tells_whose_texts_it_answered(folder):
+    assert "壊れたもの" not in rendered(folder)
+    alone = {"clients": 3, "requests": 4321, "median_ms": 7.3, "p99_ms": 14.8, "wrong_or_lost": 0}
+    others = {"statuses": {"200": 65, "422": 75}, "wrong_or_lost": 2, "requests": 140}
+    beside = alone | {"requests": 212, "p99_ms": 377.7, "hostile_clients": 5, "hostile": others}
+    record = {
+        "metrics": {"task": "ner", "treatment": "fast", "rounds": [alone, beside]},
+        "settings": {"seconds": 71.0},
+    }
+    (folder / "service_mixture.json").write_text(json.dumps(record))
+    text = rendered(folder).replace("\N{NO-BREAK SPACE}", " ")
+    assert "固有表現抽出(Wikipedia)のモデル(`fast`)に、ふつうの文を 3人が" in text and "(71 秒ずつ。" in text
+    assert "| 0 | 4,321 | 7.3 ms | 14.8 ms | 0 | — |" in text
+    assert "| 5 | 212 | 7.3 ms | 377.7 ms | 0 | 200 が 65件、422 が 75件、誤り・失敗 2件 |" in text
+
+
+def test_bars_name_the_processor_of_each_task_if_they_differ(folder, monkeypatch):
+    panels = panels_of(figures.time_bars, card.load_records(folder), monkeypatch)
+    assert not any("\n" in axes.get_title() for axes in panels)
+    record = json.loads((folder / "speed_ner.json").read_text())
+    (folder / "speed_ner.json").write_text(json.dumps(record | {"hardware": {"processor": "Another One"}}))
+    panels = panels_of(figures.time_bars, card.load_records(folder), monkeypatch)
+    assert panels[1].get_title().endswith("\nAnother One")
+
+
+def test_the_parts_of_a_call_have_a_table(folder):
+    assert "呼び出しの内訳" not in rendered(folder)
+    groups = {"int8 products": 1.2, "attention": 0.45, "outside of nodes": 0.35}
+    metrics = {"task": "ner", "treatment": "fast", "items": 71, "mean_tokens": 43.21, "mean_ms": 2.0, "groups": groups}
+    hardware = {"processor": "A Processor", "instructions": ["avx2"]}
+    (folder / "profile.json").write_text(json.dumps({"metrics": metrics, "hardware": hardware}))
+    block = rendered(folder).split("### 1回の呼び出しの内訳")[1].split("\n##")[0]
+    assert "71件の平均、1スレッド、平均 43.2 トークン。A Processor、VNNI なし" in block
+    assert "| 注意機構 | 0.45 ms | 22.5 % |" in block.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_parts_of_a_step_have_a_table(folder):
+    block = (
+        rendered(folder).split("1回の更新(24行 × 96トークン、bf16、6 スレッド、AdamW)の内訳です")[1].split("\n##")[0]
+    )
+    assert "| 最適化 | 100 ms | 25.0 % |" in block.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_cuts_have_a_table(folder):
@@ -268,8 +383,8 @@ def test_cuts_have_a_table(folder):
     assert "層を減らしたとき" not in rendered(folder)
     add_cuts(folder)
     records = card.load_records(folder)
-    assert speed.cut_rows(records, "livedoor") == []
-    assert speed.cut_rows(records, "ner")[::2] == [
+    assert cuts.cut_rows(records, "livedoor") == []
+    assert cuts.cut_rows(records, "ner")[::2] == [
         ["減らさない", "51.2 %", "5.97 ms", "28.1 MB", "99.2 %"],
         ["14層、FFN 0.8", "50.8 %", "3.71 ms", "19.7 MB", "94.3 %"],
     ]
@@ -277,7 +392,20 @@ def test_cuts_have_a_table(folder):
     block = text.split("#### 層を減らしたとき: ")[1].split("\n##")[0]
     assert "| 6層、FFN 0.5 | 47.2 % | 1.83 ms | 12.3 MB | 81.3 % |" in block
     assert "figures/cuts.png" in block and "figures/cuts-dark.png" in block
-    assert "既定の「14層、FFN 0.8」は測る前に決めたもの" in block
+    assert "残す層の数をこの表から選ぶことはしません" in block
+
+
+def test_what_unlabelled_text_is_worth_to_a_model_that_was_cut(folder):
+    add_sped_up(folder)
+    assert "層を減らしたあとに学ぶもの" not in rendered(folder)
+    cut = {"mean": 0.481, "std": None, "mean_before": 0.512, "kept_blocks": [0, 4, 9], "runs": [{}]}
+    more = cut | {"mean": 0.503, "unlabelled": {"learned": 4321}}
+    for name, metrics in (("-labels", cut), ("", more)):
+        (folder / f"compressed_ner_fast{name}.json").write_text(json.dumps({"metrics": metrics}))
+    block = rendered(folder).split("#### 層を減らしたあとに学ぶもの: ")[1].split("\n##")[0]
+    assert "| 訓練データだけ | 3 | 48.1 % | 51.2 % | -3.1 |" in block
+    assert "| 訓練データ、ラベルのない 4,321件 | 3 | 50.3 % | 51.2 % | -0.9 |" in block
+    assert "種 1 個" in block and "別に微調整" not in block
 
 
 def test_the_service_and_fine_tuning(folder):
@@ -344,7 +472,15 @@ def test_figures_speak_the_language_that_a_font_is_there_for(folder, tmp_path, m
     assert words == (
         ("1単語あたりのトークン", "3層、FFN 0.5") if installed else ("tokens per word", "3 blocks, FFN 0.5")
     )
-    assert figures.draw_figures(card.load_records(folder), tmp_path / "figures")  # a missing glyph is an error here
+    records = card.load_records(folder)
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _path: drawn.append(figure))
+    with plt.rc_context(figures.style(dark=False)):
+        made = [draw(records, tmp_path) for draw in figures.FIGURES.values()]
+    assert len(drawn) == 9 and len(made) > 9  # the others say that their records are missing
+    for figure in drawn:
+        figure.draw_without_rendering()  # a missing glyph is an error here
+        plt.close(figure)
 
 
 def test_any_font_with_kana_will_do_and_the_best_comes_first(monkeypatch):
@@ -382,7 +518,7 @@ def panels_of(draw, records, monkeypatch) -> list:
 def test_figures_show_every_model_that_was_timed(folder, monkeypatch):
     add_sped_up(folder)
     records = card.load_records(folder)
-    timed = ["bert", "bert_onnx", "mobilebert", "compressed", "onnx"]
+    timed = ["bert", "bert_onnx", "mobilebert", "card", "onnx"]
     titles, entities = panels_of(figures.time_bars, records, monkeypatch)
     labels = [figures.said(figures.NAMES[name]) for name in timed]
     assert [each.get_text() for each in titles.get_yticklabels()] == labels
@@ -400,16 +536,21 @@ def test_figure_of_cuts(folder, monkeypatch):
     assert figures.cuts(card.load_records(folder), folder) is None
     add_cuts(folder)
     (entities,) = panels_of(figures.cuts, card.load_records(folder), monkeypatch)
-    points = [tuple(line.get_xydata()[0]) for line in entities.lines]
+    marks = [each.lines for each in entities.containers]  # the point, the ends of its whiskers, the whiskers
     assert [each.get_text() for each in entities.texts] == [
         *(figures.said("{} blocks, FFN {}", *cut) for cut in ((6, 0.5), (14, 0.8), (18, 0.8))),
         figures.said("uncut"),
     ]
-    assert points[1] == (3.71, pytest.approx(50.83))
+    point, ends, _ = marks[1]
+    assert tuple(point.get_xydata()[0]) == (3.71, pytest.approx(50.83))
+    assert [float(each.get_xdata()[0]) for each in ends] == [pytest.approx(2.5), pytest.approx(6.2)]
 
 
 @pytest.mark.slow
-def test_both_pages_are_what_the_records_render(tmp_path):
+def test_the_pages_and_the_guides_table_are_what_the_records_render(tmp_path):
+    guide = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+    table = guide.split(card.GUIDE_START)[1].split(card.GUIDE_END)[0]
+    (tmp_path / "guide.md").write_text(guide.replace(table, "an old one\n"), encoding="utf-8")
     command = [
         sys.executable,
         ROOT / "scripts" / "render_card.py",
@@ -421,11 +562,14 @@ def test_both_pages_are_what_the_records_render(tmp_path):
         tmp_path / "records" / "figures",
         "--report_file",
         tmp_path / "records" / "README.md",
+        "--guide_file",
+        tmp_path / "guide.md",
     ]
     done = subprocess.run([str(each) for each in command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for name in ("README.md", "records/README.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+    assert (tmp_path / "guide.md").read_text(encoding="utf-8") == guide
 
 
 def test_a_cell_does_not_break_before_a_unit():

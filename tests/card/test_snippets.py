@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 import compress
-from helpers.fast_models import write_data, write_finetuned
-from helpers.made_up_records import pages
-from helpers.own_server import free_port, serving
-from helpers.processes import call_entry
+from helpers.files.made_up_records import pages
+from helpers.models.fast_models import write_data, write_finetuned
+from helpers.paths import ROOT
+from helpers.running.own_server import free_port, serving
+from helpers.running.processes import call_entry
 from mobilebert_ja.card import render as card
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.compression.recipes import EXAMPLES
+from mobilebert_ja.compression.treatments import EXAMPLES
 from mobilebert_ja.runtime import load
 
-ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("livedoor", "ner")
 
 
@@ -117,7 +117,7 @@ def test_the_service_answers_its_own_curl_line(clone):
     start, ask = re.findall(r"^(MODEL=.+|curl .+)$", text, flags=re.MULTILINE)
     model = re.match(r"MODEL=(\S+)", start)
     assert model is not None and "localhost:8000" in ask
-    if not (clone / model[1]).exists():  # the printed folder is of a recipe that trains
+    if not (clone / model[1]).exists():  # the printed folder is of a treatment that trains
         (clone / model[1]).symlink_to(clone / "work/compressed/livedoor/onnx")
     port = free_port()
     # As printed, but on a port that is free.

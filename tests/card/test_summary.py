@@ -1,17 +1,15 @@
 """What the card says first: the opening table, the head, the recipes' cost, and whether a difference may be chance."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 from huggingface_hub import ModelCardData
 
-from helpers.made_up_records import made_up_records, pages
+from helpers.files.made_up_records import made_up_records, pages
+from helpers.paths import ROOT
 from mobilebert_ja.card import render as card
-from mobilebert_ja.card import scores, summary
-
-ROOT = Path(__file__).resolve().parents[2]
+from mobilebert_ja.card.tables import scores, summary
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 import bz2
 import gzip
 import lzma
+import os
 import subprocess
 import sys
 
 import pytest
 
 from helpers.paths import SCRIPTS
+from helpers.running.processes import run_code
 from mobilebert_ja.common import errors, files
 from mobilebert_ja.common.errors import UserError
 
@@ -67,6 +69,7 @@ def test_json(tmp_path):
     [
         ("raise UserError('Das geht nicht.')", 1, "error: Das geht nicht."),
         ("open('/dev/full', 'w').write('x' * 10**6)", 1, "error: No space left on device"),
+        ("open('長' * 100, 'w')", 1, "error: File name too long"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
     ],
 )
@@ -87,3 +90,30 @@ def test_our_own_mistakes_keep_their_traceback():
 def test_first_line_of_an_error():
     assert errors.first_line(ValueError("\nwhat it is\nand more")) == "what it is"
     assert errors.first_line(KeyError()) == "KeyError"
+
+
+def test_json_with_the_name_of_a_file_that_is_not_utf8(tmp_path):
+    """As they are unpacked from a ZIP of Windows: CP932."""
+    name = os.fsdecode("テスト.csv".encode("cp932"))
+    files.write_json(tmp_path / "a.json", {"train_file": name, "類": "本\u2028"})
+    assert files.read_json(tmp_path / "a.json") == {"train_file": name, "類": "本\u2028"}
+    assert "類" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_standard_output_cannot_say_ends_nothing(encoding):
+    script = (
+        "from mobilebert_ja.common.errors import *\n@exit_on_user_error\ndef main():\n    print('\\udc83語')\nmain()"
+    )
+    done = run_code(script, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0 and done.stdout.startswith("\\udc83"), done.stderr
+
+
+def test_a_pipe_is_said_to_be_one(tmp_path):
+    """As of `--train_file <(zcat reviews.csv.gz)`."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(
+        UserError, match="pipe is a pipe or a device; a file was expected, which can be read more than"
+    ):
+        files.require_file(tmp_path / "pipe")

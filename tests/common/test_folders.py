@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import train_tokenizer
-from helpers.processes import call_entry, one_sentence
+from helpers.running.processes import call_entry, one_sentence
 from mobilebert_ja.common import folders
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage

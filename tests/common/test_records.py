@@ -7,6 +7,7 @@ import pytest
 from helpers.paths import ROOT
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of
+from mobilebert_ja.common.former_names import read_record
 from mobilebert_ja.common.records import Stage, fingerprint
 
 
@@ -112,23 +113,35 @@ LINKS = [
     ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
     ("short_pretraining", "pretraining", "model_name_or_path"),
     *(("pretraining", user, "model_name_or_path") for user in ("checkpoint", "checkpoint_quality")),
-    *(("checkpoint", user, "model_name_or_path") for user in ("livedoor", "ner")),  # the root itself
+    # the root itself
     *(
-        (task, f"compressed_{task}{ending}", "model_name_or_path")
-        for task in ("livedoor", "ner")
-        for ending in ("", "_onnx", "_fast")
+        ("checkpoint", user, "model_name_or_path")
+        for user in ("livedoor", "ner", "adapted_livedoor", "livedoor-silver", "ner-silver")
     ),
+    ("adapted_livedoor", "livedoor-adapted", "model_name_or_path"),
+    *(("compressed_ner_fast", user, "model_folder") for user in ("profile", "service_mixture")),
+    *(
+        (task, f"compressed_{task}_{treatment}", "model_name_or_path")
+        for task in ("livedoor", "ner")
+        for treatment in ("card", "onnx", "fast")
+        if (task, treatment) != ("livedoor", "fast")
+    ),
+    # Fine-tuned on a processor without VNNI or bf16, cut there, and timed.
+    ("checkpoint", "livedoor-fp32", "model_name_or_path"),
+    *(("livedoor-fp32", f"compressed_livedoor_{cut}", "model_name_or_path") for cut in ("fast", "fast-labels")),
+    ("livedoor-fp32", "speed_livedoor_avx2", "mobilebert"),
+    ("compressed_livedoor_fast", "speed_livedoor_avx2", "fast"),
     *((task, f"speed_{task}", "mobilebert") for task in ("livedoor", "ner")),
     *(
-        (f"compressed_{task}{ending}", f"speed_{task}", label)
+        (f"compressed_{task}_{treatment}", f"speed_{task}", treatment)
         for task in ("livedoor", "ner")
-        for ending, label in (("", "compressed"), ("_onnx", "onnx"), ("_fast", "fast"))
+        for treatment in ("card", "onnx", "fast")
     ),
 ]
 
 
 def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
-    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "records").glob("*.json")}
+    records = {path.stem: read_record(path) for path in (ROOT / "records").glob("*.json")}
     checked = set()
     for maker, user, label in LINKS:
         if maker not in records or label not in records.get(user, {}).get("inputs", {}):
@@ -149,3 +162,23 @@ def test_each_record_was_made_from_what_the_one_before_it_made(tmp_path):
         ("checkpoint", "livedoor"),
         ("checkpoint", "ner"),
     }
+
+
+def test_a_record_is_written_though_the_folder_it_was_started_in_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr("sys.argv", ["/scripts/finetune.py", "--task", "ner"])
+    assert finish(stage(tmp_path))["command"] == "/scripts/finetune.py --task ner"
+
+
+def test_an_output_in_the_place_of_what_it_is_made_from_is_refused(tmp_path):
+    """The fine-tuned model would be gone after `compress.py --output_dir work/finetuned/ner --overwrite`."""
+    made = stage(tmp_path)
+    finish(made)
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    for output, given in (("out", "out"), ("link", "out"), ("out", "out/result.txt")):
+        with pytest.raises(UserError, match="stands where this stage is to write"):
+            Stage("next", {}, tmp_path / output, {"model_name_or_path": tmp_path / given})
+    Stage("next", {}, tmp_path / "out-2", {"model_name_or_path": tmp_path / "out"})
+    assert (tmp_path / "out" / "result.txt").exists()

@@ -8,16 +8,16 @@ import pytest
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, read_lines
-from mobilebert_ja.common.text import recognised, utf8_lines
+from mobilebert_ja.common.text.encodings import decoded_lines
+from mobilebert_ja.common.text.raw import recognised, utf8_lines
 from mobilebert_ja.data.sources import text_documents
-from predict import lines_of
 
 MARK = b"\xef\xbb\xbf"
 TEXT = "text,label\n画面がきれいで満足,良い\n電池がすぐ切れる,悪い\n"
 
 
 def lines(content):
-    return list(lines_of(io.BytesIO(content)))
+    return [line.rstrip("\r\n") for line in decoded_lines(io.BytesIO(content), "standard input")]
 
 
 def test_a_mark_at_the_beginning_of_standard_input_is_no_text():

@@ -1,5 +1,6 @@
 """Pruning, quantizing, tracing: how much, how close, how small; and the stage that does it to every seed."""
 
+import contextlib
 import copy
 import json
 import shutil
@@ -9,10 +10,10 @@ import pytest
 import torch
 
 import compress as stage_script
-from helpers.fast_models import run_here, run_script, tiny_model, write_data, write_finetuned
+from helpers.models.fast_models import run_here, run_script, tiny_model, write_data, write_finetuned
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_json
-from mobilebert_ja.compression.export import as_task_answer
+from mobilebert_ja.compression.onnx.export import as_task_answer
 from mobilebert_ja.compression.torchscript import (
     compress,
     example_inputs,
@@ -248,7 +249,7 @@ def test_a_missing_file_is_named(saved, name):
 def test_a_folder_of_before_formats_were_counted(saved):
     folder, traced, _ = saved
     facts = json.loads((folder / "compressed.json").read_text(encoding="utf-8"))
-    for name in ("format", "runs_with", "recipe", "kind", "vocab_sha256"):
+    for name in ("format", "runs_with", "treatment", "kind", "vocab_sha256"):
         del facts[name]
     (folder / "compressed.json").write_text(json.dumps(facts), encoding="utf-8")
     inputs = example_inputs(2, 10, 200)
@@ -262,12 +263,24 @@ def test_missing_facts_are_named(saved):
         load_compressed(folder)
 
 
+@contextlib.contextmanager
+def no_warning():
+    """In the block nothing is warned of that a user would see in a process of its own."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        for hidden in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", hidden)  # as Python does by default
+        yield
+    assert not [str(each.message) for each in heard]
+
+
 @pytest.mark.slow
 def test_stage(finetuned, data, monkeypatch, capsys):
-    done = run_script("compress.py", finetuned, data, "--task", "ner", "--recipe", "card", "--prune_amount", "0.3")
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
-    metrics = json.loads((finetuned / "records" / "compressed_ner.json").read_text(encoding="utf-8"))["metrics"]
+    asked = ["--task", "ner", "--treatment", "card", "--prune_amount", "0.3"]
+    with no_warning():
+        status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *asked)
+    assert status == 0, said
+    metrics = json.loads((finetuned / "records" / "compressed_ner_card.json").read_text(encoding="utf-8"))["metrics"]
     folder = finetuned / "compressed" / "ner" / "card"
     assert [run["seed"] for run in metrics["runs"]] == [3, 5]
     assert metrics["prune_amount"] == 0.3
@@ -288,7 +301,7 @@ def test_stage(finetuned, data, monkeypatch, capsys):
         same = sum(mine == theirs for mine, theirs in zip(before, after, strict=True))
         assert run["agreement"] == pytest.approx(same / len(texts))
 
-    flags = ["--task", "ner", "--recipe", "card"]
+    flags = ["--task", "ner", "--treatment", "card"]
     status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags, "--prune_amount", "0.3")
     assert (status, "nothing to do" in said) == (0, True)
     status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags)
@@ -298,14 +311,14 @@ def test_stage(finetuned, data, monkeypatch, capsys):
 @pytest.mark.slow
 def test_pruned_and_retrained(finetuned, data, tmp_path, monkeypatch, capsys):
     """The same pruning, but trained afterwards: as many zeros, and answers nearer to those before."""
-    flags = ["--task", "ner", "--recipe", "card", "--prune_amount", "0.6", "--num_seeds", "1"]
+    flags = ["--task", "ner", "--treatment", "card", "--prune_amount", "0.6", "--num_seeds", "1"]
     flags += ["--learning_rate", "2e-3", "--per_device_train_batch_size", "4", "--records_dir", str(tmp_path)]
     metrics = {}
     for name, epochs in (("pruned", "0"), ("retrained", "6")):
         more = ["--prune_epochs", epochs, "--output_dir", str(tmp_path / name), "--overwrite", "true"]
         status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, *flags, *more)
         assert status == 0, said
-        metrics[name] = json.loads((tmp_path / "compressed_ner.json").read_text(encoding="utf-8"))["metrics"]
+        metrics[name] = json.loads((tmp_path / "compressed_ner_card.json").read_text(encoding="utf-8"))["metrics"]
         assert [run["seed"] for run in metrics[name]["runs"]] == [3]
     assert metrics["retrained"]["sparsity"] == metrics["pruned"]["sparsity"] == pytest.approx(0.6, abs=0.001)
     assert "steps" not in metrics["pruned"] and metrics["retrained"]["steps"] > 6
@@ -315,13 +328,13 @@ def test_pruned_and_retrained(finetuned, data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_default_recipe(finetuned, data):
-    done = run_script("compress.py", finetuned, data, "--task", "ner")
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
+def test_the_default_treatment(finetuned, data, monkeypatch, capsys):
+    with no_warning():
+        status, said = run_here(monkeypatch, capsys, stage_script, finetuned, data, "--task", "ner")
+    assert status == 0, said
     metrics = json.loads((finetuned / "records" / "compressed_ner_onnx.json").read_text(encoding="utf-8"))["metrics"]
     folder = finetuned / "compressed" / "ner" / "onnx"
-    assert (metrics["recipe"], metrics["engine"], metrics["per_channel"]) == ("onnx", "onnxruntime", None)
+    assert (metrics["treatment"], metrics["engine"], metrics["per_channel"]) == ("onnx", "onnxruntime", None)
     assert [run["seed"] for run in metrics["runs"]] == [3, 5]
     assert metrics["bytes"] == (folder / "model.onnx").stat().st_size < metrics["bytes_before"] / 2
     task = load_task("ner", data, split_seed=1)
@@ -372,7 +385,7 @@ def test_zeros_are_held_while_the_rest_is_trained():
         (["--task", "weather"], "'livedoor', 'ner'"),
         (["--num_seeds", "-1"], "--num_seeds must be at least 0"),
         (["--prune_epochs", "-1"], "--prune_epochs must be at least 0"),
-        (["--recipe", "cake"], "'onnx', 'fast', 'card'"),
+        (["--treatment", "cake"], "'onnx', 'fast', 'card'"),
         (["--prune_amount", "1.0"], "--prune_amount"),
         (["--model_name_or_path", "WORK/finetuned/ner"], "was made for ner, not for livedoor"),
         (["--model_name_or_path", "WORK/tokenizer"], "config.json"),
@@ -388,7 +401,7 @@ def test_wrong_input(finetuned, data, monkeypatch, capsys, flags, words):
 
 
 def test_other_data_are_refused(finetuned, data, tmp_path, monkeypatch, capsys):
-    from helpers.task_data import write_livedoor
+    from helpers.files.task_data import write_livedoor
 
     write_livedoor(tmp_path, {"sports-watch": 10, "movie-enter": 10, "smax": 10})
     status, said = run_here(monkeypatch, capsys, stage_script, finetuned, tmp_path)

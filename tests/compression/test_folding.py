@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, MobileBertForMaskedLM, MobileBertForMultipleChoice
 
-from helpers.fast_models import SIZES, tiny_model
+from helpers.models.fast_models import SIZES, tiny_model
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.compression.folding import fold
-from mobilebert_ja.compression.onnx_graph import Graph, quantize_matrix, quantize_rows
-from mobilebert_ja.compression.onnx_models import to_onnx
+from mobilebert_ja.compression.onnx.folding import fold
+from mobilebert_ja.compression.onnx.graph import Graph, quantize_matrix, quantize_rows
+from mobilebert_ja.compression.onnx.models import to_onnx
 from mobilebert_ja.model.mobilebert import mobilebert_config
 
 VOCAB_SIZE = 300

@@ -12,9 +12,9 @@ import pytest
 from datatrove.pipeline.base import PipelineStep
 
 import build_corpus
+from helpers.files.task_data import write_livedoor, write_ner
 from helpers.paths import SCRIPTS
-from helpers.processes import call_entry, one_sentence, run, wait_until, with_package
-from helpers.task_data import write_livedoor, write_ner
+from helpers.running.processes import call_entry, one_sentence, run, wait_until, with_package
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
 from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase

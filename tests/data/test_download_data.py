@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import download_data
-from helpers.task_data import write_livedoor, write_ner
+from helpers.files.task_data import write_livedoor, write_ner
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of
 from mobilebert_ja.data.livedoor_archive import articles_digest
@@ -136,6 +136,36 @@ def test_an_interrupted_download_goes_on(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Handler, "break_after", None)
     assert run(monkeypatch, capsys, tmp_path, url)[0] == 0
     assert files_below(tmp_path / "data") == BOTH
+
+
+def test_what_a_download_did_not_bring_is_never_removed(made, tmp_path, monkeypatch, capsys):
+    _, url = made
+    own = tmp_path / "data" / "ner" / "ner.json.unchecked"
+    own.mkdir(parents=True)
+    for name in ("notes.txt", "ner.json"):
+        (own / name).write_text("mine")
+    status, said = run(monkeypatch, capsys, tmp_path, url)
+    assert status == 1 and f"{own} exists and was not made by this stage; it is left alone. Move it away." in said
+    assert files_below(own) == ["ner.json", "notes.txt"] and (own / "ner.json").read_text() == "mine"
+
+    (own / "ner.json").unlink(), (own / "notes.txt").unlink(), own.rmdir()
+    own.write_text("mine")
+    status, said = run(monkeypatch, capsys, tmp_path, url)
+    assert status == 1 and f"{own} is a file, a folder was expected. Move it away." in said
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize("sentences", [20, 21], ids=["the wanted file", "another file"])
+def test_what_is_put_beside_a_download_stays(made, tmp_path, monkeypatch, capsys, sentences):
+    theirs, url = made
+    write_ner(theirs, sentences)
+    monkeypatch.setattr(Handler, "break_after", 500)
+    assert run(monkeypatch, capsys, tmp_path, url, url_livedoor="")[0] == 1
+    (tmp_path / "data" / "ner" / "ner.json.unchecked" / "notes.txt").write_text("mine")
+    monkeypatch.setattr(Handler, "break_after", None)
+    assert run(monkeypatch, capsys, tmp_path, url, url_livedoor="")[0] == (sentences != 20)
+    kept = ["ner/ner.json"] if sentences == 20 else []
+    assert files_below(tmp_path / "data") == [*kept, "ner/ner.json.unchecked/notes.txt"]
 
 
 def test_missing_data_name_the_command(tmp_path):

@@ -38,6 +38,17 @@ def test_a_file_without_blank_lines_is_cut(tmp_path, monkeypatch):
     assert [len(document) for document in sources.text_documents(tmp_path / "a.txt")] == [3, 3, 1]
 
 
+def test_lines_out_of_json_end_where_those_of_files_do(tmp_path):
+    """In a line separator, a form feed or a unit separator no paragraph ends, whatever the file's kind."""
+    text = "一\u2028二\n三\x0c四\r\n五\x1f六\r七\x85八\n"
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    (tmp_path / "b.txt").write_bytes(text.replace("\r七", "\n七").encode())
+    (document,) = sources.text_documents(tmp_path / "a.jsonl")
+    assert document == ["一\u2028二", "三\x0c四", "五\x1f六", "七\x85八"]
+    assert list(sources.text_documents(tmp_path / "b.txt")) == [document]
+    assert sources.paragraphs("") == [] and sources.paragraphs("一\n\n") == ["一", ""]
+
+
 def test_halves_of_surrogate_pairs(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "壊れた\\ud83d文字"}\n', encoding="utf-8")
     (document,) = sources.text_documents(tmp_path / "a.jsonl")
@@ -120,3 +131,28 @@ def test_damaged_compression_names_the_file(tmp_path, suffix):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"a\.txt.* is damaged"):
         list(sources.text_documents(path))
+
+
+def test_files_from_windows_are_not_passed_over(tmp_path):
+    """Endings in capitals, and names in CP932, as they are unpacked from a ZIP."""
+    (tmp_path / "A.TXT").write_text("一\n", encoding="utf-8")
+    (tmp_path / "b.JsonL").write_text('{"text": "二"}\n', encoding="utf-8")
+    (tmp_path / "C.TXT.GZ").write_bytes(gzip.compress("三\n".encode()))
+    (tmp_path / os.fsdecode("表.txt".encode("cp932"))).write_text("四\n", encoding="utf-8")
+    parts = sources.parts_of("text", str(tmp_path), tmp_path)
+    assert {part.name: list(part.documents()) for part in parts} == {
+        "A": [["一"]], "b": [["二"]], "C": [["三"]], "\ufffd\\": [["四"]]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "[1]", "5", '{"text": 5}', f'{{"text": {"9" * 5000}}}'], ids=len)
+def test_a_line_of_a_dump_that_is_no_article(tmp_path, line):
+    (tmp_path / "dump.json").write_text(f'{{"index": {{}}}}\n{line}\n')
+    (part,) = sources.parts_of("cirrussearch", str(tmp_path / "dump.json"), tmp_path)
+    with pytest.raises(UserError, match=r"dump\.json, line 2 is .*; expected a CirrusSearch content dump"):
+        list(part.documents())
+
+
+def test_a_row_of_a_data_set_without_a_text(tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"text": "一"}\n{"text": null}\n')
+    assert list(sources.hub_documents(str(tmp_path))) == [["一"], []]

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import baseline
-from helpers.task_data import write_livedoor, write_ner
+from helpers.files.task_data import write_livedoor, write_ner
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.finetuning.classical import features_of, shape, suitable_method
-from mobilebert_ja.tasks import load_task
+from mobilebert_ja.finetuning.classical import classical_score, comparison, features_of, shape, suitable_method
+from mobilebert_ja.inference.kinds import Kind
+from mobilebert_ja.tasks import Example, Task, load_task
 from mobilebert_ja.tasks.intervals import read_answers
 from mobilebert_ja.tokenization.encoder import words_with_offsets
 
@@ -132,3 +133,27 @@ def test_features_of_a_word_and_its_neighbours():
     place = [word.surface for word in words].index("京都")
     assert {"w0=京都", "t0=c", "w-1=は", "ww-1=は|京都", "pre=京", "suf=都"} <= set(rows[place])
     assert "edge-1" in rows[0] and "edge1" in rows[-1] and "edge-1" not in rows[place]
+
+
+def test_told_beside_a_fine_tuned_model():
+    """On the same split, in one line; what cannot be trained is said and ends nothing."""
+    train = [
+        Example(f"{word}本{number}", label)
+        for label, word in (("良い", "満足な"), ("悪い", "退屈な"))
+        for number in range(9)
+    ]
+    rare = Example("普通の本", "普通")  # a class of one row is no hindrance
+    task = Task(
+        "classification", Kind.CLASSES, ["悪い", "普通", "良い"], [*train, rare], [Example("満足な品", "良い")]
+    )
+    found = classical_score(task)
+    assert found["score"] == 1.0 and found["train_seconds"] >= 0
+    assert "accuracy 100.00%" in comparison(found, "accuracy", 0.9) and "10.00% ahead" in comparison(
+        found, "accuracy", 0.9
+    )
+    assert "as good" in comparison(found, "accuracy", 1.0)
+    one = Task("classification", Kind.CLASSES, ["普通", "良い"], [rare], [Example("満足な品", "良い")])
+    assert "not trained (" in comparison(classical_score(one), "accuracy", 1.0)
+    long = Task("classification", Kind.CLASSES, ["良い", "悪い"], [Example("本" * 6_000_000, "良い")], [])
+    assert "more than 5,000,000 characters" in comparison(classical_score(long), "accuracy", 1.0)
+    assert classical_score(Task("entities", Kind.ENTITIES, ["O"], [], [])) is None

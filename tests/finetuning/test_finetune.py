@@ -13,26 +13,26 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import finetune
-from helpers.processes import wait_until
-from helpers.task_data import write_livedoor, write_ner, write_student, write_tokenizer
+from helpers.files.task_data import write_livedoor, write_ner, write_student, write_tokenizer
+from helpers.paths import ROOT
+from helpers.running.processes import wait_until
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, sha256_of, write_json
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning import rescore as rescoring
-from mobilebert_ja.finetuning.forms import Reader, training_rows
-from mobilebert_ja.finetuning.heads import make_model, model_config
+from mobilebert_ja.finetuning.modelling.forms import Reader, training_rows
+from mobilebert_ja.finetuning.modelling.heads import make_model, model_config
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.finetuning.run import Job, warn_of_losses
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.plans import settings_in_play
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
-from mobilebert_ja.settings.stages import section_of
+from mobilebert_ja.settings.reading.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
 from mobilebert_ja.tokenization.encoder import FastEncoder
 
 SCRIPT = Path(finetune.__file__)
-ROOT = SCRIPT.parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -368,6 +368,9 @@ def test_a_model_that_is_fine_tuned_on_the_same_labels_goes_on_from_its_head(wor
 def test_a_setting_that_came_later_does_not_void_what_is_there():
     assert "ignore_mismatched_labels" not in settings_in_play(FinetuneSettings())
     assert settings_in_play(FinetuneSettings(ignore_mismatched_labels=True))["ignore_mismatched_labels"]
+    assert not {"teacher", "silver_share", "silver_weight"} & settings_in_play(FinetuneSettings()).keys()
+    taught = settings_in_play(FinetuneSettings(teacher_file="a.jsonl"))
+    assert (taught["teacher_file"], taught["silver_weight"]) == ("a.jsonl", 1.0)
 
 
 def test_texts_of_more_than_512_tokens(work, capfd):
@@ -454,16 +457,16 @@ def test_tokenizers_that_do_not_fit(work, tmp_path, monkeypatch, capfd):
     said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "larger", **given))
     assert "vocabulary does not fit" in said
 
-    shutil.copytree(work / "tokenizer", tmp_path / "characters")
-    config = json.loads((tmp_path / "characters" / "tokenizer_config.json").read_text(encoding="utf-8"))
-    config["subword_tokenizer_type"] = "character"
-    (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
-    assert "does not split text as this repository's own does" in said
-    config |= {"subword_tokenizer_type": "wordpiece", "mecab_kwargs": {"mecab_dic": "ipadic"}}
-    (tmp_path / "characters" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    shutil.copytree(work / "tokenizer", tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["word_tokenizer_type"] = "basic"
+    (tmp_path / "other" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "other", **given))
+    assert "other has basic, wordpiece; of the BertJapaneseTokenizers those with mecab and wordpiece" in said
+    config |= {"word_tokenizer_type": "mecab", "mecab_kwargs": {"mecab_dic": "ipadic"}}
+    (tmp_path / "other" / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     monkeypatch.setitem(sys.modules, "ipadic", None)
-    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "characters", **given))
+    said = refused(monkeypatch, capfd, flags(work, tokenizer=tmp_path / "other", **given))
     assert said == "error: The MeCab dictionary ipadic is not installed: pip install ipadic."
     assert not (tmp_path / "out").exists()
 

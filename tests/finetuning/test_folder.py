@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 import compress
-from helpers.fast_models import run_here, write_data, write_finetuned
-from helpers.task_data import write_student, write_tokenizer
+from helpers.files.task_data import write_student, write_tokenizer
+from helpers.models.fast_models import run_here, write_data, write_finetuned
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.finetuning.folder import load_finetuned
 

@@ -10,8 +10,8 @@ from transformers import pipeline
 
 import compress
 import finetune
-from helpers.own_files import item, table
-from helpers.task_data import sentence, write_ner, write_student, write_tokenizer
+from helpers.files.own_files import item, table
+from helpers.files.task_data import sentence, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.files import read_json
 
 LIKED, DISLIKED = "好き", "嫌い"

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from seqeval.scheme import IOB2
 from transformers import AutoModelForTokenClassification, pipeline
 
 import finetune
-from helpers.task_data import sentence, write_ner, write_student, write_tokenizer
+from helpers.files.task_data import sentence, write_ner, write_student, write_tokenizer
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
-from mobilebert_ja.compression.export import export
-from mobilebert_ja.finetuning.crf import LinearChainCRF
+from mobilebert_ja.compression.onnx.export import export
 from mobilebert_ja.finetuning.folder import load_finetuned
+from mobilebert_ja.finetuning.modelling.crf import LinearChainCRF
+from mobilebert_ja.finetuning.modelling.rows import IGNORED
 from mobilebert_ja.finetuning.predictor import Predictor
-from mobilebert_ja.finetuning.rows import IGNORED
+from mobilebert_ja.finetuning.run import choose_decoding
 from mobilebert_ja.inference.decoding import (
     allowed_transitions,
     bio_labels,
@@ -29,6 +31,8 @@ from mobilebert_ja.inference.decoding import (
 )
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.runtime import load as load_runtime
+from mobilebert_ja.settings import FinetuneSettings
+from mobilebert_ja.tasks import Example, Task
 from mobilebert_ja.tasks.intervals import read_answers
 from mobilebert_ja.tasks.metrics import entity_scores
 from mobilebert_ja.tokenization.encoder import FastEncoder
@@ -98,6 +102,19 @@ def test_crf_is_the_share_of_the_path_among_all():
         wanted += np.logaddexp.reduce(every) - path_score(decoder, scores, each)
     assert crf(logits, labels).item() == pytest.approx(wanted / 6, rel=1e-4)
     assert crf(logits, torch.full((3, 6), IGNORED)).item() == 0
+
+
+def test_marginals_are_the_shares_of_all_paths_through_a_tag():
+    for decoder in (random_crf().decoder(), constrained_decoder(LABELS)):
+        scores = np.random.default_rng(2).normal(size=(4, 5))
+        paths = list(itertools.product(range(5), repeat=4))
+        shares = np.exp([path_score(decoder, scores, path) for path in paths])
+        wanted = np.zeros((4, 5))
+        for path, share in zip(paths, shares / shares.sum(), strict=True):
+            wanted[range(4), path] += share
+        assert np.allclose(decoder.marginals(scores), wanted)
+        assert decoder.marginals(scores[:1]).sum() == pytest.approx(1)
+        assert decoder.marginals(scores[:0]).shape == (0, 5)
 
 
 def test_crf_learns_a_transition_that_no_token_shows():
@@ -181,11 +198,20 @@ def test_the_choice_is_made_on_training_data(work, capfd):
     run(work, "--decoding", "auto", "--validation_share", 0.25, "--output_dir", output)
     metrics = read_json(output / "record.json")["metrics"]
     choice = metrics["choice"]
-    assert set(choice["f1"]) == {"plain", "constrained", "crf"} and choice["validation_size"] == 9  # of 36
+    assert set(choice["f1"]) == {"plain", "constrained", "crf"} and choice["validation_size"] == 8  # 9 of 36, but for
+    # texts that stand there twice
     assert choice["f1"][choice["chosen"]] == max(choice["f1"].values()) and metrics["decoding"] == choice["chosen"]
-    assert "by 9 held-out training sentences" in capfd.readouterr().out
+    assert "by 8 held-out training sentences" in capfd.readouterr().out
     assert metrics["runs"][0]["steps"] == 6 * 5  # the model that is kept learned from all 36 sentences
     assert not [path for path in output.iterdir() if path.is_dir()]
+
+
+def test_the_choice_needs_two_different_texts(tmp_path):
+    for examples in ([Example("文", []), Example(" 文", [])], [Example("文", [])]):
+        task = Task("mine", Kind.ENTITIES, ["O"], examples, [Example("別の文", [])])
+        job = SimpleNamespace(settings=FinetuneSettings(validation_share=0.5), task=task)
+        with pytest.raises(UserError, match="needs two different sentences"):
+            choose_decoding(job, tmp_path)
 
 
 @pytest.mark.slow

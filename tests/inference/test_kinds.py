@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from helpers.fast_models import tiny_model
-from helpers.task_data import write_tokenizer
+from helpers.files.task_data import write_tokenizer
+from helpers.models.fast_models import tiny_model
 from mobilebert_ja.compression import load_compressed
-from mobilebert_ja.compression.export import export
+from mobilebert_ja.compression.onnx.export import export
 from mobilebert_ja.compression.torchscript import compress, save_compressed
 from mobilebert_ja.finetuning.folder import load_finetuned
-from mobilebert_ja.finetuning.forms import FORMS
+from mobilebert_ja.finetuning.modelling.forms import FORMS
 from mobilebert_ja.inference.decoding import bio_labels, constrained_decoder, entity_types, spans_of_tags
 from mobilebert_ja.inference.kinds import KINDS, Kind, kind_of_config, kind_of_facts
 from mobilebert_ja.model.checkpoint import save_model
@@ -21,7 +21,7 @@ from mobilebert_ja.publishing.derived_card import render_derived_card
 from mobilebert_ja.runtime import ClassAnswer, EntityAnswer, load
 from mobilebert_ja.tasks import JGLUE, TASK_KINDS, TASKS, task_source
 from mobilebert_ja.tasks.metrics import METRICS
-from mobilebert_ja.tasks.ner import bio_tags
+from mobilebert_ja.tasks.public.ner import bio_tags
 
 CLASSES = ["B-1", "B-級/グルメ 東京"]
 TYPES = ["B-x", "I-94", "O", "人-名"]

@@ -12,13 +12,10 @@ import sys
 import numpy as np
 import pytest
 
-from helpers.fast_models import tiny_model
+from helpers.files.task_data import LABELS, TEXTS
+from helpers.models.exported_models import LOGITS_PROGRAM, write_exported
 from helpers.paths import SCRIPTS
-from helpers.processes import run, with_package
-from helpers.task_data import LABELS, TEXTS, write_tokenizer
-from mobilebert_ja.compression.export import export
-from mobilebert_ja.finetuning.folder import load_finetuned
-from mobilebert_ja.model.checkpoint import save_model
+from helpers.running.processes import run, with_package
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,31 +29,13 @@ REFERENCE = "Nehalem"
 HERE = "this machine's own"
 # Each with the last instructions for vectors that it has: AVX2, AVX.
 PROCESSORS = ["Haswell", "SandyBridge", HERE]
-MAX_LENGTH = 24
 ASKED = TEXTS[:12]
-PROGRAM = """
-import json, sys
-from mobilebert_ja.runtime import load
-texts, result = json.load(sys.stdin), []
-for answerer in map(load, sys.argv[1:]):
-    result.append([answerer._logits([answerer._input(text).rows[0]]).ravel().tolist() for text in texts])
-print(json.dumps(result))
-"""
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """(task, bits of a weight) -> folder"""
-    work = tmp_path_factory.mktemp("processors")
-    tokenizer = write_tokenizer(work / "tokenizer")
-    size = len((tokenizer / "vocab.txt").read_text(encoding="utf-8").splitlines())
-    for task, labels in LABELS.items():
-        save_model(tiny_model(task, labels, size), tokenizer, work / task)
-    made = {each: work / "{}-{}".format(*each) for each in (("livedoor", 7), ("ner", 7), ("livedoor", 8))}
-    for (task, bits), folder in made.items():
-        model, ready = load_finetuned(work / task, task, MAX_LENGTH)
-        export(model, ready, folder, "onnx", {}, reduce_range=bits == 7)
-    return made
+    return write_exported(tmp_path_factory.mktemp("processors"), [("livedoor", 7), ("ner", 7), ("livedoor", 8)])
 
 
 def printed(processor, *arguments, given):
@@ -76,7 +55,7 @@ def logits(folders):
 
     @functools.cache
     def on(processor):
-        found = json.loads(printed(processor, "-c", PROGRAM, *folders.values(), given=json.dumps(ASKED)))
+        found = json.loads(printed(processor, "-c", LOGITS_PROGRAM, *folders.values(), given=json.dumps(ASKED)))
         return dict(zip(folders, found, strict=True))
 
     return on

@@ -2,24 +2,30 @@
 
 import dataclasses
 import json
+import os
+import pickle
 import shutil
 import subprocess
 import sys
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 
 import predict as predict_script
-from helpers.fast_models import tiny_model
+from helpers.files.any_text import ANY_TEXT
+from helpers.files.task_data import LABELS, TEXTS, write_tokenizer
+from helpers.models.fast_models import tiny_model
 from helpers.paths import SCRIPTS
-from helpers.processes import WITHOUT_TORCH, call_entry, one_sentence, run, with_package
-from helpers.task_data import LABELS, TEXTS, write_tokenizer
+from helpers.running.processes import WITHOUT_TORCH, call_entry, one_sentence, run, with_package
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.compression.export import as_task_answer, export
-from mobilebert_ja.compression.recipes import Source, make
+from mobilebert_ja.compression.cutting.recovery import Source
+from mobilebert_ja.compression.onnx.export import as_task_answer, export
 from mobilebert_ja.compression.torchscript import compress, load_compressed, save_compressed
+from mobilebert_ja.compression.treatments import make
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.model.checkpoint import save_model
@@ -50,6 +56,11 @@ def made(tmp_path_factory):
         export(model, ready, folder / task / "onnx", "onnx", {})
         result[task] = (folder / task / "onnx", ready, model)
     return result
+
+
+@pytest.fixture(scope="module")
+def answerers(made):
+    return {task: load(folder) for task, (folder, *_) in made.items()}
 
 
 def clear_answers(ready, task):
@@ -156,6 +167,29 @@ def test_any_text_has_an_answer(made, task, text):
         assert answer.cut == (len(text) >= 1000)
 
 
+@given(ANY_TEXT)
+def test_whatever_a_text_holds_names_are_within_it(answerers, text):
+    (answer,) = answerers["ner"].predict([text])
+    borders = [border for each in answer.entities for border in (each.start, each.end)]
+    assert borders == sorted(borders) and all(0 <= each.start < each.end <= len(text) for each in answer.entities)
+    assert [each.text for each in answer.entities] == [text[each.start : each.end] for each in answer.entities]
+
+
+@given(ANY_TEXT)
+def test_whatever_a_text_holds_it_has_a_class(answerers, text):
+    (answer,) = answerers["livedoor"].predict([text])
+    assert list(answer.probabilities) == LABELS["livedoor"] and sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer == answerers["livedoor"].predict_one(unicodedata.normalize("NFKC", text))
+
+
+@pytest.mark.parametrize("task", list(LABELS))
+def test_another_process_may_be_given_a_model(made, task, monkeypatch, tmp_path):
+    monkeypatch.chdir(made[task][0].parent)
+    pickled = pickle.dumps(load(made[task][0].name, num_threads=2))
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(pickled).predict(TEXTS[:3]) == load(made[task][0], num_threads=2).predict(TEXTS[:3])
+
+
 def test_a_null_character_does_not_end_the_text(made):
     answerer = load(made["livedoor"][0])
     assert answerer.tokens("野球\0の試合") == answerer.tokens("野球 の試合") > answerer.tokens("野球")
@@ -235,7 +269,7 @@ def test_a_class_model_is_not_taken_for_one_of_names(made, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
+def test_the_folder_above_stands_for_the_default_treatment(made, tmp_path):
     folder = made["ner"][0]
     assert load(folder.parent).predict(TEXTS[:3]) == load(folder).predict(TEXTS[:3])
     assert load(folder.parent).folder == folder
@@ -248,11 +282,11 @@ def test_the_folder_above_stands_for_the_default_recipe(made, tmp_path):
         load(folder, num_threads=0)
 
 
-def test_a_folder_of_the_cards_recipe_is_refused(made, tmp_path):
+def test_a_folder_of_the_cards_treatment_is_refused(made, tmp_path):
     _, ready, model = made["livedoor"]
     traced, _ = compress(model, 0.2)
     save_compressed(traced, ready, tmp_path / "card", {})
-    with pytest.raises(UserError, match=r"holds a model for torchscript, not for onnx; .*--recipe onnx"):
+    with pytest.raises(UserError, match=r"holds a model for torchscript, not for onnx; .*--treatment onnx"):
         load(tmp_path / "card")
     assert load_compressed(tmp_path / "card").labels == LABELS["livedoor"]
     change(max_seq_length=513)(tmp_path / "card")
@@ -297,7 +331,7 @@ def test_every_line_is_answered_before_the_next_is_read(made):
             None,
             "東京\n京都の\n".encode() + "大阪の\n".encode("cp932"),
             "error: standard input, line 3 is not UTF-8 (byte 1 of it is 0x91). It looks like CP932: "
-            "iconv -f CP932 -t UTF-8 converts it.",
+            "--encoding cp932 reads it.",
         ),
         ("nowhere", b"", "error: nowhere does not exist. compress.py makes it."),
     ],
@@ -315,13 +349,13 @@ def test_a_reader_that_has_enough_is_no_error(made):
     assert done.returncode in (0, 141) and done.stderr == b"" and len(done.stdout.splitlines()) == 1
 
 
-@pytest.mark.parametrize("recipe", ["onnx", "card"])
-def test_what_does_not_fit_is_refused(made, tmp_path, recipe):
+@pytest.mark.parametrize("treatment", ["onnx", "card"])
+def test_what_does_not_fit_is_refused(made, tmp_path, treatment):
     _, ready, model = made["ner"]
     task = Task("ner", TASK_KINDS["ner"], LABELS["ner"], [], [])
 
     def speed_up(model, ready):
-        make(CompressSettings(recipe=recipe), Source(model, ready, task, 0), tmp_path, None)
+        make(CompressSettings(treatment=treatment), Source(model, ready, task, 0), tmp_path, None)
 
     with pytest.raises(UserError, match="max_seq_length 600 is more than the model's 512 positions"):
         speed_up(model, dataclasses.replace(ready, max_seq_length=600))
@@ -345,3 +379,10 @@ def test_export_refuses_weights_that_are_not_finite(made, tmp_path):
 
 def test_predict_without_a_folder_is_one_sentence():
     assert "arguments are required: folder" in one_sentence(call_entry(predict_script))
+
+
+def test_a_model_in_a_folder_whose_name_is_not_utf8(made, tmp_path):
+    folder = tmp_path / os.fsdecode("模型".encode("cp932"))
+    shutil.copytree(made["ner"][0], folder)
+    with pytest.raises(UserError, match=r"whose path is not UTF-8; rename its folder\.$"):
+        load(folder)

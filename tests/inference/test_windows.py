@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.task_data import write_tokenizer
-from mobilebert_ja.finetuning.forms import Reader, training_rows
+from helpers.files.task_data import write_tokenizer
+from mobilebert_ja.finetuning.modelling.forms import Reader, training_rows
+from mobilebert_ja.finetuning.modelling.rows import window_rows
 from mobilebert_ja.finetuning.predictor import Predictor
-from mobilebert_ja.finetuning.rows import window_rows
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.inference.windows import stitch, window_starts

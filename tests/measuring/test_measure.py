@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from helpers.measurements import run_measurement
+from helpers.paths import SCRIPTS
+from helpers.running.measurements import run_measurement
 from measure import MEASUREMENTS, first_line
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.mark.slow

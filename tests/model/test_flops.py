@@ -1,10 +1,14 @@
 """What training costs by hand, and a peak that no run can exceed."""
 
+import re
+
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import MobileBertForPreTraining
 
-from mobilebert_ja.model.flops import peak_flops, training_flops_per_token, utilisation
+from mobilebert_ja.model import flops
+from mobilebert_ja.model.flops import forward_flops, peak_flops, training_flops_per_token, utilisation
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
 from mobilebert_ja.model.mobilebert import mobilebert_config
 
@@ -24,9 +28,25 @@ def test_cost_of_a_token_by_hand():
     assert training_flops_per_token(teacher, 128, 0.15) == pytest.approx(3 * 2 * products, rel=1e-6)
 
 
-def test_peak_is_measured_where_no_data_sheet_is_known():
+def test_peak_is_measured_where_no_data_sheet_is_known(monkeypatch):
     peak, source = peak_flops(torch.device("cpu"), "no")
-    assert 1e9 < peak < 1e14 and "2048" in source
+    assert 1e9 < peak < 1e14 and re.fullmatch(r"a product of two (512|1024|2048) x \1 matrices", source)
+    monkeypatch.setattr(flops, "_LONG", 0.0)
+    peak, source = peak_flops(torch.device("cpu"), "bf16")  # where they are slow, the smallest ones do
+    assert peak > 0 and source == "a product of two 512 x 512 matrices"
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind"), [("mobilebert", MobileBertForPreTraining), ("ib-bert-large", IBBertForPreTraining)]
+)
+def test_every_block_is_counted(preset, kind):
+    config = mobilebert_config(100, preset, num_hidden_layers=5)
+    with torch.device("meta"):
+        model = kind(config)
+        model.set_attn_implementation("eager")
+        with FlopCounterMode(display=False) as counter:
+            model.mobilebert(torch.zeros(1, 48, dtype=torch.long))
+    assert forward_flops(config, 48, kind) == counter.get_total_flops() > 0
 
 
 def test_shares_add_up():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers.processes import run_code
+from helpers.running.processes import run_code
 
 pytestmark = pytest.mark.slow
 

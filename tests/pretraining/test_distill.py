@@ -13,7 +13,7 @@ from transformers import MobileBertForPreTraining
 import distill
 from distill import train
 from helpers.paths import ROOT
-from helpers.processes import call_entry
+from helpers.running.processes import call_entry
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.paths import SCRIPTS
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.shards import Rows, Shards, check_vocabulary, parse_mixture, write_index, write_source
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS
@@ -144,10 +144,9 @@ shards = Shards(sys.argv[1], "train")
 rows = Rows(shards, 16, 0, "", True).batch(0, 2)
 print(whole_word_mask(rows["input_ids"], shards.index, 0.5, "mask", numpy.random.default_rng(0))["input_ids"].shape)
 """
-    scripts = Path(__file__).resolve().parents[2] / "scripts"
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(scripts)},
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
         capture_output=True,
         text=True,
     )

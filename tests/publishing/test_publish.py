@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 
 import compress
 import publish as entry
-from helpers.fast_models import tiny_model, write_data, write_finetuned
-from helpers.hub_server import TOKEN, running_hub
+from helpers.files.task_data import write_student, write_tokenizer
+from helpers.models.fast_models import tiny_model, write_data, write_finetuned
 from helpers.paths import ROOT, SCRIPTS
-from helpers.processes import call_entry, one_sentence
-from helpers.task_data import write_student, write_tokenizer
+from helpers.running.hub_server import TOKEN, running_hub
+from helpers.running.processes import call_entry, one_sentence
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
 from mobilebert_ja.publishing import upload_folder
@@ -260,12 +260,12 @@ def test_kinds_of_secrets(tmp_path, name, content, words):
 
 
 def test_this_repository_can_be_published(tmp_path):
-    """What git tracks here holds nothing that looks like a secret, these tests included."""
-    top = Path(__file__).resolve().parents[2]
-    for name in subprocess.check_output(["git", "-C", str(top), "ls-files", "-z"], text=True).split("\0")[:-1]:
-        if (top / name).is_file() and not name.endswith(".bin"):
+    """What git tracks here holds nothing that looks like a secret, these tests included, and no heap of data."""
+    for name in subprocess.check_output(["git", "-C", str(ROOT), "ls-files", "-z"], text=True).split("\0")[:-1]:
+        if (ROOT / name).is_file() and not name.endswith(".bin"):
+            assert (ROOT / name).stat().st_size < 1 << 20, f"{name} is large for what is written by hand"
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(top / name, tmp_path / name)
+            shutil.copyfile(ROOT / name, tmp_path / name)
     require_no_secrets(tmp_path)
 
 

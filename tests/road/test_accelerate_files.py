@@ -1,11 +1,11 @@
 """The files of recipes/accelerate: what accelerate itself reads from them, and what the loop can do with it."""
 
-from pathlib import Path
-
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
-FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "accelerate"
+from helpers.paths import RECIPES
+
+FOLDER = RECIPES / "accelerate"
 EXPECTED = {"one_gpu": ("NO", 1), "eight_gpus": ("MULTI_GPU", 8), "fsdp2": ("FSDP", 8), "tpu": ("XLA", 8)}
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.paths import ROOT, SCRIPTS
 
 READMES = ("README.md", "records/README.md", "scripts/README.md", "demo/README.md", "CONTRIBUTING.md")
 MODES = ("#hf-light-mode-only", "#hf-dark-mode-only")
+PACKAGE = SCRIPTS / "mobilebert_ja"
 
 
 def without_code(text: str) -> str:
@@ -80,3 +81,22 @@ def test_commands_of_make_are_there(name):
     text, makefile = ((ROOT / each).read_text(encoding="utf-8") for each in (name, "Makefile"))
     for command in re.findall(r"(?:^|`)make (\w+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{command}:", makefile, flags=re.MULTILINE), command
+
+
+def is_there(reference: str) -> bool:
+    """Whether `room.module` or `room.module.name` is one."""
+    *place, name = reference.split(".")
+    module = PACKAGE.joinpath(*place)
+    if (module / f"{name}.py").is_file() or (module / name).is_dir():
+        return True
+    file = module.with_suffix(".py")
+    return file.is_file() and re.search(rf"\b{name}\b", file.read_text(encoding="utf-8")) is not None
+
+
+def test_modules_named_in_comments_are_there():
+    # `settings.NAME` is a setting.
+    rooms = "|".join(path.parent.name for path in PACKAGE.glob("*/__init__.py") if path.parent.name != "settings")
+    files = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    named = {each for text in files for each in re.findall(rf"`((?:{rooms})\.[\w.]+)`", text)}
+    assert len(named) > 5 and {each for each in named if not is_there(each)} == set()
+    assert not is_there("tasks.nothing") and not is_there("tasks.metrics.NOTHING")

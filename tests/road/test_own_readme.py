@@ -1,18 +1,16 @@
 """The commands for own data in both READMEs, run as printed, in a folder that is laid out as a clone is."""
 
-import importlib
 import json
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers.files.task_data import write_student, write_tokenizer
 from helpers.paths import ROOT
-from helpers.task_data import write_student, write_tokenizer
+from helpers.running.printed_commands import run_line
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.compression.torchscript import load_compressed
 
@@ -31,18 +29,6 @@ def block_of_the_card():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = [each for each in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "reviews.csv" in each]
     return block.splitlines()
-
-
-def run_line(line, monkeypatch):
-    """Run one line; an entry script in this process, because its libraries take seconds to import."""
-    if not line.startswith("python scripts/"):
-        subprocess.run(["bash", "-c", line], check=True)
-        return
-    expanded = subprocess.run(["bash", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
-    _, script, *arguments = expanded.stdout.splitlines()  # the shell's own reading of quotes and braces
-    assert (ROOT / script).is_file() and len(arguments) >= len(shlex.split(line)) - 2
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
-    importlib.import_module(Path(script).stem).main()
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import zipfile
 
 import pytest
 
-from helpers.fast_models import tiny_model
+from helpers.files.task_data import SUBJECTS, write_tokenizer
+from helpers.models.fast_models import tiny_model
 from helpers.paths import ROOT
-from helpers.processes import WITHOUT_TORCH
-from helpers.task_data import SUBJECTS, write_tokenizer
-from mobilebert_ja.compression.export import export
+from helpers.running.processes import WITHOUT_TORCH
+from mobilebert_ja.compression.onnx.export import export
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.model.checkpoint import save_model
 
@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_whole_package(wheel):
     scripts = ROOT / "scripts"
     files = {path.relative_to(scripts) for path in (scripts / "mobilebert_ja").rglob("*") if path.is_file()}
     assert names == {path.as_posix() for path in files if "__pycache__" not in path.parts}
-    assert {"mobilebert_ja/card/card.md", "mobilebert_ja/tasks/ner.py"} < names
+    assert {"mobilebert_ja/card/card.md", "mobilebert_ja/tasks/public/ner.py"} < names
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ import pretrain
 import reproduce
 import train_tokenizer
 from helpers.paths import ROOT, SCRIPTS
-from helpers.processes import call_entry, one_sentence, run, run_stages_here, wait_until
+from helpers.running.processes import call_entry, one_sentence, run, run_stages_here, wait_until
+from mobilebert_ja.common.processor import by_processor
 from mobilebert_ja.model.mobilebert import mobilebert_config
 
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1"]
@@ -89,10 +90,10 @@ def test_every_stage_leaves_a_record(road):
         "livedoor-bert",
         "ner",
         "ner-bert",
-        "compressed_livedoor",
-        "compressed_ner",
-        "speed_livedoor",
-        "speed_ner",
+        "compressed_livedoor_card",
+        "compressed_ner_card",
+        by_processor("speed_livedoor"),
+        by_processor("speed_ner"),
         "compressed_livedoor_onnx",
         "compressed_livedoor_fast",
         "compressed_ner_onnx",

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers.paths import RECIPES, SCRIPTS
+from helpers.running.processors import WITH_VNNI, WITHOUT_VNNI, pretend
 from mobilebert_ja import plans, road
 from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.processor import by_processor
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.settings import ROAD, parse_settings
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tiny.yaml"
-SCRIPTS = RECIPE.parents[1] / "scripts"
+RECIPE = RECIPES / "tiny.yaml"
 
 
 def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None:
@@ -30,11 +32,11 @@ def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None
         write_json(Path(settings.records_dir) / "checkpoint.json", record)
         return
     if stage.script == "render_card.py":
-        (Path(settings.output_dir) / "figures").mkdir(parents=True)
+        (Path(settings.output_dir) / "figures").mkdir(parents=True, exist_ok=True)
         (Path(settings.output_dir) / "README.md").write_text("card")
         return
     made = plans.STAGES[stage.command](settings)
-    assert made.name == stage.record
+    assert made.name == (by_processor(stage.record) if stage.command == "measure.py models" else stage.record)
     made.begin()
     (made.folder / "train").mkdir()
     (made.folder / "vocab.txt").write_text(f"[PAD]\n{stage.section}\n")
@@ -91,6 +93,27 @@ def test_a_finished_road_starts_nothing(walked, capsys):
 )
 def test_a_changed_recipe_starts_the_stage_it_changes(walked, changes, started):
     assert walked(changes) == started + ["render_card"] * bool(started)
+
+
+def test_either_kind_of_processor_finds_its_own_timings(walked, tmp_path, monkeypatch):
+    """What one kind measured is no finished stage of the other's, and its record stays."""
+    (tmp_path / "done").unlink()
+    started = []
+    for flags in (WITH_VNNI, WITHOUT_VNNI):
+        pretend(monkeypatch, tmp_path, flags)
+        started.append([section for section in walked() if section != "render_card"])
+        assert walked() == []
+    assert sorted(started) == [[], ["benchmark_livedoor", "benchmark_ner"]]  # this machine is of one of the kinds
+    pretend(monkeypatch, tmp_path, WITH_VNNI)
+    assert walked() == []
+    assert {path.name for path in (walked.work / "speed").iterdir()} == {
+        "livedoor",
+        "livedoor-avx2",
+        "ner",
+        "ner-avx2",
+    }
+    names = {path.stem for path in (walked.work / "records").glob("speed_*.json")}
+    assert names == {"speed_livedoor", "speed_livedoor_avx2", "speed_ner", "speed_ner_avx2"}
 
 
 def test_changed_inputs_and_missing_output_start_their_stages(walked):

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import SCRIPTS
 from measure import MEASUREMENTS
 from mobilebert_ja import plans, settings
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.records import Stage
-from mobilebert_ja.compression.recipes import RECIPES
+from mobilebert_ja.compression.treatments import TREATMENTS
 from mobilebert_ja.corpus.executors import EXECUTORS
 from mobilebert_ja.data.sources import SOURCES
 from mobilebert_ja.finetuning.classical import METHODS
 from mobilebert_ja.inference.decoding import DECODINGS
 from mobilebert_ja.model.checkpoint import SAVED_DTYPES
-from mobilebert_ja.pretraining.transfer import STRATEGIES
 from mobilebert_ja.settings import (
     ROAD,
+    AdaptSettings,
     BaselineSettings,
     CompressSettings,
     CorpusScalingSettings,
@@ -36,14 +37,13 @@ from mobilebert_ja.settings import (
     setting,
     whole_numbers,
 )
-from mobilebert_ja.settings.arguments import GROUPS
 from mobilebert_ja.settings.base import check_bounds
+from mobilebert_ja.settings.reading.arguments import GROUPS
 from mobilebert_ja.tasks import JGLUE, TASKS
 from mobilebert_ja.training.checkpoints import CHOICES
 from mobilebert_ja.training.optimizers import OPTIMIZERS
 from mobilebert_ja.training.pace import SCHEDULES
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 EVERY_STAGES = {field.name for field in dataclasses.fields(StageSettings)}  # the road hands them to all alike
 
 
@@ -127,8 +127,9 @@ def test_a_setting_that_nobody_reads_is_found():
         (FinetuneSettings, ["--train_share", "1.5"], "--train_share must be more than 0 and at most 1, not 1.5."),
         (FinetuneSettings, ["--adam_beta2", "1"], "--adam_beta2 must be at least 0 and less than 1, not 1.0."),
         (FinetuneSettings, ["--crf_gain", "nan"], "--crf_gain must be more than 0, not nan."),
-        (FinetuneSettings, ["--seed", "-1"], "--seed must be at least 0, not -1."),
+        (FinetuneSettings, ["--seed", "-1"], "--seed must be at least 0 and at most 4294967295, not -1."),
         (CompressSettings, ["--prune_amount", "1"], "--prune_amount must be at least 0 and less than 1, not 1.0."),
+        (CompressSettings, ["--margin", "nan"], "--margin must be at least 0, not nan."),
         (WordVectorSettings, ["--window", "0"], "--window must be at least 1, not 0."),
         (CostSettings, ["--teacher_utilisation", "0"], "--teacher_utilisation must be more than 0, not 0.0."),
         (CorpusScalingSettings, ["--repetitions", "0"], "--repetitions must be at least 1, not 0."),
@@ -151,6 +152,15 @@ def test_several_numbers_in_one_setting():
             whole_numbers("workers", text)
     with pytest.raises(UserError, match="--lengths must be at least 8, not 4"):
         whole_numbers("lengths", "32,4", minimum=8)
+
+
+def test_several_files_after_one_flag_or_in_a_recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text("adapt: {text_file: [a.txt, b, c.csv]}\n")
+    typed = parse_settings(AdaptSettings, None, argv=["--text-file", "a.txt", "b, c.csv", "--overwrite"])
+    assert (typed.text_file, typed.exclude_file, typed.overwrite) == (["a.txt", "b, c.csv"], None, True)
+    given = ["--config", str(tmp_path / "r.yaml")]
+    assert parse_settings(AdaptSettings, None, argv=given).text_file == ["a.txt", "b", "c.csv"]
+    assert parse_settings(AdaptSettings, None, argv=[*given, "--text_file", "d"]).text_file == ["d"]
 
 
 def test_bounds_hold_for_recipes_too(tmp_path):
@@ -180,15 +190,15 @@ def test_choices_are_those_that_are_implemented():
     assert choices(CorpusSettings, "executor") == set(EXECUTORS)
     assert choices(PretrainSettings, "save_dtype") == set(SAVED_DTYPES)
     assert choices(PretrainSettings, "lr_scheduler_type") == set(SCHEDULES)
-    assert choices(PretrainSettings, "optimizer") == set(OPTIMIZERS)
+    assert choices(PretrainSettings, "optimizer") == choices(AdaptSettings, "optimizer") == set(OPTIMIZERS)
+    assert choices(AdaptSettings, "save_dtype") == set(SAVED_DTYPES)
     assert choices(PretrainSettings, "resume_from_checkpoint") == set(CHOICES)
-    assert choices(DistillSettings, "strategy") == set(STRATEGIES)
     assert choices(FinetuneSettings, "task") == {*TASKS, *JGLUE}
     assert choices(FinetuneSettings, "decoding") == {*DECODINGS, "auto"}
     assert choices(FinetuneSettings, "random_weights") == set(plans.RANDOM_ENDINGS)
     assert choices(BaselineSettings, "task") == choices(CompressSettings, "task") == set(TASKS)
     assert choices(BaselineSettings, "method") == {"", *METHODS}
-    assert choices(CompressSettings, "recipe") == set(RECIPES)
+    assert choices(CompressSettings, "treatment") == set(TREATMENTS)
 
 
 def test_help_keeps_its_lines_and_stands_in_groups(capsys, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import RECIPES
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
 from mobilebert_ja.settings import (
@@ -18,7 +19,7 @@ from mobilebert_ja.settings import (
     parse_settings,
 )
 
-RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+ALL_RECIPES = sorted(RECIPES.glob("*.yaml"))
 
 
 def parsed(monkeypatch, kind, *flags, section=None):
@@ -52,7 +53,7 @@ def test_choices(monkeypatch):
 
 def test_a_sections_former_name_is_read(monkeypatch, tmp_path):
     (tmp_path / "r.yaml").write_text("compress_ner: {prune_amount: 0.5}\n")
-    flags = ["--config", tmp_path / "r.yaml", "--task", "ner", "--recipe"]
+    flags = ["--config", tmp_path / "r.yaml", "--task", "ner", "--treatment"]
     assert parsed(monkeypatch, CompressSettings, *flags, "card").prune_amount == 0.5
     assert parsed(monkeypatch, CompressSettings, *flags, "onnx").prune_amount == 0.2
     (tmp_path / "r.yaml").write_text("compress_ner: {}\ncompress_ner_card: {}\n")
@@ -72,6 +73,11 @@ def test_a_sections_former_name_is_read(monkeypatch, tmp_path):
         ("distill: 3\n", "section 'distill' must hold keys"),
         ("- a\n", "must hold keys and sections"),
         ("a: [1\n", "is not valid YAML"),
+        ("seed: 1\nseed: 2\n", "is not valid YAML: 'seed' stands there twice"),
+        ("distill:\n  seed: 1\n  seed: 2\n", "is not valid YAML: 'seed' stands there twice"),
+        ("? [a]\n: 1\n", "is not valid YAML"),
+        ("seed: " + "[" * 50_000, "is not valid YAML: maximum recursion depth"),
+        ("seed: " + "1" * 5000, "holds a number of too many digits"),
     ],
 )
 def test_mistakes_in_a_recipe(tmp_path, content, message):
@@ -81,13 +87,22 @@ def test_mistakes_in_a_recipe(tmp_path, content, message):
 
 
 def test_values_of_the_wrong_kind(tmp_path):
-    for line, message in (("max_steps: many", "max_steps must be a int"), ("dropout: 2", "dropout must be true or")):
+    for line, message in (
+        ("max_steps: many", "max_steps must be a int"),
+        ("max_steps: 1.7", "max_steps must be a int, not 1.7"),
+        ("max_steps: .inf", "max_steps must be a int, not inf"),
+        ("max_steps: true", "max_steps must be a int, not True"),
+        ("max_steps: null", "max_steps must be a int, not None"),
+        ("dropout: 2", "dropout must be true or"),
+        ("dropout: null", "dropout must be true or"),
+        ("word_embeddings: {a: b}", "word_embeddings must be a value, not keys"),
+    ):
         (tmp_path / "r.yaml").write_text(f"pretrain_student:\n  {line}\n")
         with pytest.raises(UserError, match=message):
             from_recipe("pretrain_student", PretrainSettings, str(tmp_path / "r.yaml"))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+@pytest.mark.parametrize("path", ALL_RECIPES, ids=[path.stem for path in ALL_RECIPES])
 def test_every_recipe_is_valid(path):
     for stage in ROAD:
         from_recipe(stage.section, stage.settings, str(path))

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from helpers.answer_files import write_answers
+from helpers.files.answer_files import write_answers
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.tasks.intervals import (
     bootstrap,

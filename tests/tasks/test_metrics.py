@@ -5,13 +5,12 @@ import os
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
-from helpers.paths import SCRIPTS
+from helpers.paths import ROOT, SCRIPTS
 from mobilebert_ja.evaluate_metrics.accuracy import class_scores
 from mobilebert_ja.evaluate_metrics.entity_f1 import span_scores
 from mobilebert_ja.inference.decoding import spans_of_tags
@@ -163,11 +162,7 @@ def test_evaluate_loads_them_from_the_root_without_this_package(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", LOADED_BY_PATH],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", LOADED_BY_PATH], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0.5", str(2 / 3)]
@@ -185,7 +180,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 from mobilebert_ja.data.sources import hub_documents
-from mobilebert_ja.tasks.jglue import _rows
+from mobilebert_ja.tasks.public.jglue import _rows
 from mobilebert_ja.tasks.metrics import load_metric
 folder = Path(sys.argv[1])
 span = {"start": 0, "end": 2, "type": "人名"}

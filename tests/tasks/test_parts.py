@@ -3,15 +3,17 @@
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.own_files import item, table
+from helpers.files.own_files import item, table
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.tasks import task_source
-from mobilebert_ja.tasks.base import Example
-from mobilebert_ja.tasks.parts import keep_equal_together, what_is_read
+from mobilebert_ja.tasks.base import Example, Task
+from mobilebert_ja.tasks.parts import held_out_of_training, keep_equal_together, what_is_read
 
 SETTINGS = {"text_column": "text", "label_column": "label", "test_share": 0.2}
 
@@ -52,6 +54,25 @@ def test_a_class_that_train_share_leaves_out_is_named(tmp_path, capsys):
     assert "warning: あ: in the held-out part only" in capsys.readouterr().err
 
 
+def test_what_is_held_out_of_the_training_part():
+    """For choices made before the test part is looked at: each class in proportion, equal texts together."""
+    examples = [Example(f"感想{number // 2}", "本") for number in range(60)]  # each text twice
+    examples += [Example(f"作品{number}", "映画") for number in range(20)] + [Example("映画館", "劇場")]
+    task = Task("mine", Kind.CLASSES, ["劇場", "映画", "本"], examples, [Example("試験", "本")], {"x": []})
+    part = held_out_of_training(task, 0.25, seed=3)
+    counted = Counter(example.target for example in part.test)
+    assert abs(counted["本"] - 15) <= 1 and counted["映画"] == 5 and not counted["劇場"]
+    assert sorted(map(str, part.train + part.test)) == sorted(map(str, examples))  # nothing of the test part
+    assert not texts_of(part.train) & texts_of(part.test) and part.variants == {}
+    assert (part.train, part.test) == (lambda again: (again.train, again.test))(held_out_of_training(task, 0.25, 3))
+    spans = [Example(f"田中{number}", [(0, 2, "人名")]) for number in range(10)]
+    entities = held_out_of_training(Task("mine", Kind.ENTITIES, ["O"], spans, []), 0.31, seed=0)
+    assert (len(entities.train), len(entities.test)) == (6, 4)
+    order = np.random.default_rng(0).permutation(10)  # a released model's decoding was chosen by this very draw
+    assert [entities.test, entities.train] == [[spans[index] for index in part] for part in (order[:4], order[4:])]
+    assert held_out_of_training(Task("mine", Kind.ENTITIES, ["O"], spans[:1], []), 0.5, seed=0).test == []
+
+
 def test_equal_texts_stand_in_one_part(tmp_path, capsys):
     rows = [(f"感想{number % 20}", "本" if number % 2 else "映画") for number in range(40)]
     task = load(tmp_path, "my.csv", table(rows))
@@ -83,6 +104,17 @@ def test_one_text_with_two_labels_is_told(tmp_path, capsys):
     task = load(tmp_path, "my.csv", table([*rows, *[("感想0", "本"), ("感想1", "映画")]]))
     assert "warning: texts with more than one answer: 2; no model" in capsys.readouterr().err
     assert not texts_of(task.train) & texts_of(task.test)
+
+
+def test_names_that_look_alike_are_told(tmp_path, capsys):
+    names = ["ゲーム", "ケ\u3099ーム", "ｹﾞｰﾑ", "ゲーム\u200b", "❤", "❤\ufe0f", "本", "体"]
+    load(tmp_path, "my.csv", table([(f"感想{number}", name) for number, name in enumerate(names * 2)]))
+    said = [line for line in capsys.readouterr().err.splitlines() if "look alike" in line]
+    assert [line.count("U+30FC") + line.count("U+2764") + line.count("U+FF79") for line in said] == [2, 4]
+    assert said[0].endswith("as different ones: '❤' (U+2764) and '❤\ufe0f' (U+2764 U+FE0F)")
+    lines = item("田中", (0, 2, "人名")) + item("鈴木", (0, 2, "人\u200b名"))
+    load(tmp_path, "my.jsonl", lines, lines)
+    assert "'人\u200b名' (U+4EBA U+200B U+540D) and '人名' (U+4EBA U+540D)" in capsys.readouterr().err
 
 
 def test_texts_of_a_test_file_that_were_learned_are_counted(tmp_path, capsys):
@@ -119,6 +151,16 @@ def test_a_split_keeps_every_row_and_every_label_for_training(rows, data):
     assert {e.target for e in learned} >= {e.target for e in train}
     if not texts_of(train) & texts_of(test):
         assert (learned, tested) == (train, test)
+
+
+@pytest.mark.parametrize("labels", [50, 500])
+def test_many_classes_are_not_gone_through_for_each_of_them(labels):
+    """A thousand classes of products, each with a text that stands in both parts."""
+    train = [Example(f"題{n}", n // 2) for n in range(2 * labels)]
+    test = [Example(f"題{n}", n // 2) for n in range(0, 2 * labels, 2)]
+    asked = []
+    keep_equal_together(train, test, lambda example: asked.append(example) or example.target)
+    assert len(asked) < 12 * len(train + test)
 
 
 # --- marks of a format

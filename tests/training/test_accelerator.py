@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from mobilebert_ja.common import processor as of_process
 from mobilebert_ja.training import accelerator as parts
 
 FLAGS = "processor\t: 0\nflags\t\t: fpu avx2 avx512f {}\n"
@@ -23,9 +24,9 @@ def machine(tmp_path, monkeypatch):
         (tmp_path / "cgroup" / "outer" / "inner").mkdir(parents=True, exist_ok=True)
         (tmp_path / "cgroup" / "outer" / "cpu.max").write_text(quota + "\n")
         (tmp_path / "cgroup" / "outer" / "inner" / "cpu.max").write_text("max 100000\n")
-        monkeypatch.setattr(parts, "_CPU_INFO", tmp_path / "cpuinfo")
-        monkeypatch.setattr(parts, "_OWN_CGROUP", tmp_path / "own")
-        monkeypatch.setattr(parts, "_CGROUPS", tmp_path / "cgroup")
+        monkeypatch.setattr(of_process, "_CPU_INFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(of_process, "_OWN_CGROUP", tmp_path / "own")
+        monkeypatch.setattr(of_process, "_CGROUPS", tmp_path / "cgroup")
         monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)))
 
     return make
@@ -97,3 +98,25 @@ def test_threads_that_the_user_set_are_left(machine, monkeypatch):
     assert parts.choose_threads(1) == 8
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert parts.choose_threads(1) is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")  # OpenMP's for teams within teams
+    assert parts.choose_threads(1) is None
+
+
+@pytest.mark.parametrize("setting", ["", "0", "-1", "abc", "1.5", ","])
+def test_what_is_no_number_of_threads_lifts_no_quota(machine, monkeypatch, setting):
+    """OpenMP ignores it, and would take every core there is."""
+    machine("", "250000 100000", 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert parts.choose_threads(1) == 2
+
+
+@pytest.mark.parametrize("own", ["/docker/abc", "/"])
+@pytest.mark.parametrize(("quota", "threads"), [(250000, 2), (50000, 1), (-1, 8)])
+def test_threads_follow_the_quota_of_older_control_groups(machine, tmp_path, own, quota, threads):
+    machine()
+    (tmp_path / "own").write_text(f"9:name=systemd:/\n4:memory:/other\n2:cpu,cpuacct:{own}\n0::/\n")
+    folder = tmp_path / "cgroup" / "cpu,cpuacct"
+    folder.mkdir()
+    (folder / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (folder / "cpu.cfs_period_us").write_text("100000\n")
+    assert parts.choose_threads(1) == threads

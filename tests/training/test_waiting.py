@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from helpers.paths import SCRIPTS
-from helpers.processes import run
+from helpers.running.processes import run
 
 FIRST = "\nimport mobilebert_ja.training.waiting  # noqa: F401\n"
 LOADS_TORCH = re.compile(r"^(import|from) (torch|accelerate|transformers)\b", re.M)

@@ -1,0 +1,205 @@
+"""What unlabelled text and a larger model brought, on every page that tells it, from records of real tiny runs."""
+
+import copy
+import shutil
+
+import pytest
+import torch
+
+import finetune
+import measure
+from helpers.files.made_up_records import pages
+from helpers.files.task_data import SUBJECTS, article, write_student, write_tokenizer
+from helpers.models.fast_models import write_data
+from helpers.paths import ROOT
+from helpers.running.processes import call_entry
+from mobilebert_ja.card import render as card
+from mobilebert_ja.card.names import METHODS, TASKS, WITH_MORE
+from mobilebert_ja.card.tables import scores, speed, unlabelled
+from mobilebert_ja.card.tables.unlabelled import Teacher
+from mobilebert_ja.card.values import percent
+from mobilebert_ja.common.errors import UserError
+
+QUICK = ("--task", "livedoor", "--model_name_or_path", "student", "--data_dir", "data")
+QUICK += ("--num_train_epochs", 1, "--max_seq_length", 24, "--per_device_train_batch_size", 16)
+OWN, SVM, LARGER = "このモデル(種 2通り)", "TF-IDF と線形 SVM", "multilingual-e5-small"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Records of the plain model, a larger one, and one that learned from both and an SVM; and of a comparison."""
+    work = tmp_path_factory.mktemp("ways")
+    write_data(work / "data")
+    write_student(work / "student", write_tokenizer(work / "tokenizer"))
+    titles = [article(category, number).split("\n")[2] for category in SUBJECTS for number in range(60, 90)]
+    (work / "titles.txt").write_text("\n".join(titles), encoding="utf-8")
+    torch.set_num_threads(1)
+
+    def tune(folder: str, *flags) -> None:
+        done = call_entry(finetune, *QUICK, "--work_dir", folder, *flags, cwd=work)
+        assert done.returncode == 0, done.stderr
+
+    tune("work", "--num_seeds", 2)
+    tune("large", "--num_seeds", 1, "--seed", 7)
+    teachers = "large/finetuned/livedoor,svm,work/finetuned/livedoor"
+    asked = ("--teacher", teachers, "--unlabelled_file", "titles.txt", "--min_confidence", 0, "--silver_share", 0.5)
+    tune("work", "--num_seeds", 2, *asked)
+    shutil.copy(work / "large" / "records" / "livedoor.json", work / "work" / "records" / "livedoor-e5.json")
+    answers = [
+        work / "work" / "finetuned" / name / "predictions-seed-0.json" for name in ("livedoor", "livedoor-silver")
+    ]
+    kept = ("--record", "comparison_with_silver", "--records_dir", work / "work" / "records")
+    done = call_entry(measure, "compare", *answers, *kept, cwd=work)
+    assert done.returncode == 0, done.stderr
+    return card.load_records(work / "work" / "records")
+
+
+@pytest.fixture
+def records(measured):
+    return copy.deepcopy(measured)
+
+
+def shown(records) -> tuple[str, str]:
+    """The card and the report."""
+    first, second = pages(records).split("# mobilebert-ja: 測定の報告")
+    return first, second.split("\n| you have |")[0]
+
+
+@pytest.mark.slow
+def test_the_card_has_a_row_with_unlabelled_text_that_names_the_teachers(records):
+    text, _ = shown(records)
+    metrics = records["livedoor-silver"]["metrics"]
+    score = percent(metrics["mean"], metrics["std"])
+    assert f"| MobileBERT | {percent(records['livedoor']['metrics']['mean'])[:-2]}" in text
+    seconds = f"{metrics['train_seconds']:,.0f} 秒"
+    assert f"| MobileBERT(ラベルなしテキストも使った場合) | {score} | {seconds} | — | — | — | — |" in text
+    learned = metrics["silver"]["learned"]
+    assert 0 < learned < metrics["silver"]["given"]
+    assert f"ラベルのない {learned}件への教師({LARGER}、{SVM}、{OWN})の答えも学習したモデルです" in text
+    assert text.count("ラベルなしテキストも使った場合」は") == 1  # of named entities there is no such record
+    assert "with unlabelled text" in speed.plain_table(records)
+
+
+@pytest.mark.slow
+def test_the_report_has_every_way_with_its_runs_its_difference_and_what_was_learned(records):
+    _, report = shown(records)
+    block = report.split("#### ラベルなしテキストと大きいモデル: 題名の分類(livedoor)\n")[1].split("\n#")[0]
+    rows = {
+        cells[1].strip(): [each.strip() for each in cells[2:-1]]
+        for cells in (line.split("|") for line in block.splitlines())
+        if len(cells) > 3
+    }
+    assert list(rows)[2:] == ["**このモデル**", "このモデル(ラベルなしテキストも使った場合)", LARGER]
+    plain, silver, larger = list(rows.values())[2:]
+    for cells, name in ((plain, "livedoor"), (silver, "livedoor-silver"), (larger, "livedoor-e5")):
+        metrics = records[name]["metrics"]
+        assert cells[0] == percent(metrics["mean"], metrics["std"])
+        assert cells[1] == "、".join(percent(run["score"]) for run in metrics["runs"])
+        low, high = metrics["runs"][0]["intervals"]["accuracy"]
+        assert cells[2] == f"{100 * low:.1f} から {100 * high:.1f}"
+        assert cells[5] == f"{metrics['parameters']:,}"
+    compared, facts = records["comparison_with_silver"]["metrics"], records["livedoor-silver"]["metrics"]["silver"]
+    assert silver[3].startswith(f"{100 * compared['difference']:+.1f}({100 * compared['interval'][0]:+.1f} から ")
+    means = [records[name]["metrics"]["mean"] for name in ("livedoor-e5", "livedoor")]
+    assert plain[3] == "—" and larger[3] == f"{100 * (means[0] - means[1]):+.1f}"
+    assert (plain[4], silver[4], larger[4]) == ("—", f"{facts['learned']}件", "—")
+    assert f"教師: {LARGER}、{SVM}、{OWN}。答えの付いた {facts['given']}件から" in block
+    assert "その 50.0 % にあたる" in block and f"{facts['answering_seconds']:,.0f} 秒です" in block
+
+
+@pytest.mark.slow
+def test_a_comparison_the_other_way_round_is_turned(records):
+    compared = records["comparison_with_silver"]
+    expected = unlabelled.difference_cell(records, "livedoor", "-silver")
+    inputs, metrics = compared["inputs"], compared["metrics"]
+    inputs["first"], inputs["second"] = inputs["second"], inputs["first"]
+    metrics |= {"difference": -metrics["difference"], "interval": [-each for each in reversed(metrics["interval"])]}
+    assert unlabelled.difference_cell(records, "livedoor", "-silver") == expected
+    inputs["first"] = "0" * 16  # answers that no record knows
+    assert "p =" not in unlabelled.difference_cell(records, "livedoor", "-silver")
+
+
+@pytest.mark.slow
+def test_teachers_that_no_record_knows_are_called_as_they_were(records):
+    record = records["livedoor-silver"]
+    del records["livedoor-e5"]
+    assert unlabelled.teachers_of(records, "livedoor") == [
+        Teacher("large/finetuned/livedoor"),
+        Teacher("-svm"),
+        Teacher("", 2),
+    ]
+    assert f"`large/finetuned/livedoor`、{SVM}、{OWN}" in shown(records)[0]
+    record["settings"] |= {"teacher": "someone/titles-large,svm", "teacher_file": "llm.jsonl"}
+    assert unlabelled.teachers_of(records, "livedoor") == [
+        Teacher(name) for name in ("someone/titles-large", "-svm", "llm.jsonl")
+    ]
+
+
+def test_every_teacher_of_the_repositorys_silver_answers_has_a_record():
+    records = card.load_records(ROOT / "records")
+    for task in TASKS:
+        silver = records.get(f"{task}-silver", {}).get("settings", {})
+        files = {*(silver.get("teacher_file") or "").split(",")}
+        assert {teacher.name for teacher in unlabelled.teachers_of(records, task)} <= {*METHODS, *WITH_MORE, *files}
+
+
+@pytest.mark.slow
+def test_one_seed_of_the_model_is_the_model(records):
+    record = records["livedoor-silver"]
+    record["settings"]["teacher"] = "work/finetuned/livedoor/seed-1"
+    record["inputs"]["teacher"] = records["livedoor"]["files"]["seed-1/model.safetensors"][:16]
+    for name in ("teacher_2", "teacher_3"):
+        record["inputs"].pop(name, None)
+    assert unlabelled.teachers_of(records, "livedoor") == [Teacher("")]
+    assert "への教師(このモデル)の答え" in shown(records)[0]
+
+
+@pytest.mark.slow
+def test_without_such_records_nothing_is_said(records):
+    for name in ("livedoor-silver", "livedoor-e5"):
+        del records[name]
+    text = pages(records)
+    assert "ラベルなしテキスト" not in text and "大きいモデル" not in text
+    assert scores.verdict(records, "livedoor") is None  # a way with more than the labels is no rival
+
+
+def guide_of(records) -> list[list[str]]:
+    """The cells of the guide's table: what one has, and what was measured."""
+    text = card.with_table(f"before\n{card.GUIDE_START}old\n{card.GUIDE_END}after\n", records, "a guide")
+    before, rest = text.split(card.GUIDE_START)
+    table, after = rest.split(card.GUIDE_END)
+    assert (before, after) == ("before\n", "after\n") and "old" not in table
+    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    return [[line.split("|")[1].strip(), line.split("|")[-2].strip()] for line in lines]
+
+
+@pytest.mark.slow
+def test_the_guide_tells_what_each_way_brought(records):
+    plain, silver, larger = (records[f"livedoor{each}"]["metrics"] for each in ("", "-silver", "-e5"))
+    own = percent(plain["mean"], plain["std"])
+    taught = f"news titles {percent(plain['mean'])} → {percent(silver['mean'], silver['std'])}"
+    large = f"{taught} ({LARGER} itself: {percent(larger['mean'])})"
+    assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", "", "", large, ""]
+    record = records["livedoor-silver"]
+    record["settings"]["teacher"], record["inputs"]["teacher"] = "svm,own", record["inputs"]["teacher_2"]
+    del record["inputs"]["teacher_2"]
+    records["livedoor-adapted"] = records["livedoor-e5"]
+    adapted = f"news titles {percent(plain['mean'])} → {percent(larger['mean'], larger['std'])}"
+    assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", adapted, taught, "", ""]
+    del records["livedoor"]
+    assert all(cell == "" for _, cell in guide_of(records))
+
+
+@pytest.mark.parametrize(
+    "text", ["no marks", card.GUIDE_END + card.GUIDE_START, card.GUIDE_START * 2 + card.GUIDE_END]
+)
+def test_a_guide_without_a_place_for_the_table_is_refused(text):
+    with pytest.raises(UserError, match="my guide has no place for the table"):
+        card.with_table(text, {}, "my guide")
+
+
+@pytest.mark.slow
+def test_a_record_made_before_the_time_of_the_answers_was_kept_is_shown(records):
+    del records["livedoor-silver"]["metrics"]["silver"]["answering_seconds"]
+    _, report = shown(records)
+    assert "を学習しました。\n" in report and "教師が答えるのにかかった時間" not in report

@@ -1,0 +1,85 @@
+"""`measure.py learning_curve` and `finetuning` on small generated data: what they write, and that they go on."""
+
+import json
+
+import pytest
+
+from helpers.files.task_data import write_livedoor, write_ner, write_student, write_tokenizer
+from helpers.running.measurements import run_measurement
+from helpers.running.processes import run_stages_here
+from mobilebert_ja.common.files import read_json
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    write_livedoor(folder / "data", {"sports-watch": 40, "movie-enter": 40, "smax": 35})
+    write_ner(folder / "data", 80)
+    write_student(folder / "student", write_tokenizer(folder / "tokenizer"))
+    sections = {"num_train_epochs": 12, "learning_rate": 3e-3, "per_device_train_batch_size": 8, "max_seq_length": 32}
+    recipe = {f"finetune_{task}": sections | {"num_seeds": 2} for task in ("livedoor", "ner")}
+    (folder / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def measured(work, capfd):
+    """Runs a measurement with the recipe."""
+
+    def run(name: str, *flags: str):
+        return run_measurement(capfd, name, "--config", "recipe.yaml", *flags, work=work, data=work / "data")
+
+    return run
+
+
+@pytest.mark.slow
+def test_learning_curve(work, measured, monkeypatch):
+    run_stages_here(monkeypatch)
+    done = measured("learning_curve", "--task", "ner", "--shares", "1,0.25")
+    assert done.status == 0, done.err
+    record = read_json(work / "records" / "learning_curve_ner.json")
+    first, last = record["metrics"]["points"]
+    assert [first["share"], last["share"]] == [0.25, 1.0]
+    assert [first["model"]["train_size"], last["baseline"]["train_size"]] == [12, 48]
+    assert len(first["model"]["scores"]) == 1 and len(last["model"]["scores"]) == 2  # the whole: the road's own runs
+    assert last["model"]["scores"][0] > first["model"]["scores"][0]
+    assert last["model"]["interval"][0] <= last["model"]["scores"][0] <= last["model"]["interval"][1]
+    rows = [line.split() for line in done.out.splitlines()[-2:]]
+    assert [row[:2] for row in rows] == [["0.25", "12"], ["1", "48"]]
+    assert rows[0][2] == f"{first['model']['scores'][0]:.2%}"
+    # Runs that are there are taken as they are; those of shares do not stand among the road's records.
+    stamp = (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns
+    again = measured("learning_curve", "--task", "ner", "--shares", "0.25,1", "--overwrite", "true")
+    assert again.status == 0 and again.out.count("nothing to do") == 4
+    assert (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns == stamp
+    assert {path.stem for path in (work / "records").glob("*ner*")} == {"ner", "ner-crf", "learning_curve_ner"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [("a few", "takes numbers with commas between them, not 'a few'"), ("0.5,2", "at most 1, not '0.5,2'")],
+)
+def test_shares_that_are_none(measured, shares, words):
+    assert words in measured("learning_curve", "--shares", shares).error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["livedoor", "ner"])
+def test_this_loop_and_the_trainer_take_turns(work, measured, task):
+    done = measured("finetuning", "--task", task, "--examples", "24", "--repetitions", "2")
+    assert done.status == 0, done.err
+    record = read_json(work / "records" / f"finetuning_speed_{task}.json")
+    assert record["command"].split()[1:3] == ["finetuning", "--work_dir"]
+    # The recipe's section gives what all contenders heed; what only finetune.py heeds is no setting here.
+    assert record["settings"]["max_seq_length"] == 32 and "num_seeds" not in record["settings"]
+    metrics = record["metrics"]
+    assert metrics["examples"] == 24
+    assert {name: len(rates) for name, rates in metrics["examples_per_second"].items()} == {
+        "this_loop": 2,
+        "trainer": 2,
+        "trainer_by_length": 2,
+    }
+    assert all(rate > 0 for rates in metrics["examples_per_second"].values() for rate in rates)
+    ours, theirs = (metrics["examples_per_second"][name] for name in ("this_loop", "trainer"))
+    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+    assert ratios[0] <= metrics["times_as_fast"]["trainer"] <= ratios[-1] + 1e-3

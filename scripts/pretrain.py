@@ -29,7 +29,7 @@ from mobilebert_ja.plans import pretraining_stage
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
 from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards
-from mobilebert_ja.pretraining.vectors.guide import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.training.accelerator import make_accelerator
 
@@ -82,7 +82,10 @@ def main() -> None:
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     bare_model = starting_model(settings, start, vectors, training.index["vocab_size"])
     guide = GuideVectors(stage.inputs["guide"], training) if settings.guide else None
-    model = PretrainingModel(bare_model, None if guide is None else GuideHead(bare_model.config.hidden_size, guide))
+    head = None
+    if guide is not None:
+        head = GuideHead(bare_model.config.hidden_size, guide, whole_rows=settings.guide_row_weight is not None)
+    model = PretrainingModel(bare_model, head)
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes, guide)
     if accelerator.is_main_process:

@@ -15,7 +15,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
-from mobilebert_ja.pretraining.vectors.guide import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
 from mobilebert_ja.settings import MaskedLMSettings
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tokenization.encoder import read_vocabulary
@@ -77,12 +77,12 @@ class PretrainingModel(nn.Module):
 
     def forward(
         self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
-        share of their variance that is not explained yet (see `GuideHead`)."""
+        losses of `GuideHead` by name."""
         features, _ = self.features(input_ids, token_type_ids)
-        guide_loss = None if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
-        return *self.heads(features[-1], positions), guide_loss
+        guide_losses = {} if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
+        return *self.heads(features[-1], positions), guide_losses
 
 
 def check_fits(model: nn.Module, index: dict[str, Any] | None, tokenizer: Path, max_seq_length: int) -> None:
@@ -137,11 +137,11 @@ def batch_function(
 
 
 def pretraining_loss(
-    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0
+    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0, guide_row_weight: float | None = None
 ) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, this one times
-    `guide_weight`; and each of them, with the MLM accuracy, for the curve."""
-    logits, next_sentence, guide_loss = model(
+    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, these times their
+    weights; and each of them, with the MLM accuracy, for the curve."""
+    logits, next_sentence, guide_losses = model(
         batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
     )
     loss = masked_lm_loss(logits, batch["targets"])
@@ -152,10 +152,10 @@ def pretraining_loss(
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
-    if guide_loss is not None:
-        loss = loss + guide_weight * guide_loss
-        values["guide_loss"] = guide_loss
-    return loss, values
+    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0}
+    for name, each in guide_losses.items():
+        loss = loss + weights[name] * each
+    return loss, values | guide_losses
 
 
 def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:

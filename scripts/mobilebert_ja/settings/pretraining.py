@@ -103,6 +103,11 @@ class PretrainSettings(MaskedLMSettings):
     guide_weight: float = setting(
         1.0, "Weight of the guide's loss, which is 1 at the beginning and at best 0.", minimum=0
     )
+    guide_row_weight: float | None = setting(
+        None,
+        "Weight of a second such loss: the first token says the mean of its row's answers; none: it learns none.",
+        minimum=0,
+    )
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."

@@ -15,15 +15,8 @@ from helpers.models.encoders import PIECES, make_encoder
 from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
-from mobilebert_ja.pretraining.vectors.guide import (
-    Guide,
-    GuideHead,
-    GuideVectors,
-    Reduction,
-    Stretch,
-    Stretches,
-    write_guide,
-)
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.guide import Guide, Reduction, Stretch, Stretches, write_guide
 from mobilebert_ja.settings import GuideSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 
@@ -177,11 +170,36 @@ def test_the_head_learns_what_the_guide_says(encoder, tmp_path):
     answers = torch.from_numpy(vectors.row(shards.sources[0], 0, 12))[None]
     hidden = torch.randn(1, 14, 8)
     torch.nn.init.zeros_(head.project.weight), torch.nn.init.zeros_(head.project.bias)
-    assert head(hidden, answers).item() == pytest.approx(1.0)
+    assert head(hidden, answers)["guide_loss"].item() == pytest.approx(1.0)
     solution = torch.linalg.lstsq(hidden[0, 1:-1], answers[0, 1:-1].float() * head.scale).solution
     head.project.weight.data = solution.T.contiguous()
-    assert head(hidden, answers).item() < 0.9
-    assert head(hidden, torch.zeros_like(answers)).item() == 0  # nothing known, nothing to learn
+    assert head(hidden, answers)["guide_loss"].item() < 0.9
+    # Nothing known, nothing to learn, whatever the head says.
+    assert head(hidden, torch.zeros_like(answers))["guide_loss"].item() == 0
+    assert "guide_row_loss" not in head(hidden, answers)
+
+
+def test_the_first_token_learns_the_mean_of_what_is_known_of_its_row(encoder, tmp_path):
+    shards = make_shards(tmp_path / "s", news=NEWS)
+    folder = tmp_path / "guide"
+    folder.mkdir()
+    write_guide(folder, shards, ENTRIES, guide_of(encoder), SETTINGS)
+    vectors = GuideVectors(folder, shards)
+    torch.manual_seed(0)
+    head = GuideHead(8, vectors, whole_rows=True)
+    assert head.project_row is not None
+    hidden = torch.randn(3, 6, 8)
+    answers = torch.from_numpy(np.stack([vectors.row(shards.sources[0], start, 4) for start in (0, 4, 7)]))
+    answers[0, 2] = 0  # one token of the first row is not known
+    answers[2] = 0  # nothing is known of the last row
+    wanted = torch.stack([answers[0, [1, 3, 4]].float().mean(0), answers[1, 1:5].float().mean(0)]) * head.scale
+    torch.nn.init.zeros_(head.project_row.weight), torch.nn.init.zeros_(head.project_row.bias)
+    assert head(hidden, answers)["guide_row_loss"].item() == pytest.approx(1.0)
+    solution = torch.linalg.lstsq(hidden[:2, 0], wanted).solution
+    head.project_row.weight.data = solution.T.contiguous()
+    assert head(hidden, answers)["guide_row_loss"].item() < 1e-6
+    hidden[:, 1:] = torch.randn(3, 5, 8)  # no other token has a part in it
+    assert head(hidden, answers)["guide_row_loss"].item() < 1e-6
 
 
 @pytest.mark.slow
@@ -200,13 +218,17 @@ def test_from_shards_to_a_guide(encoder, tmp_path):
     sizes = ("--num_hidden_layers", "1", "--hidden_size", "64", "--intra_bottleneck_size", "32", "--eval_rows", "2")
     sizes += ("--intermediate_size", "32", "--embedding_size", "8", "--max_seq_length", "6")
     training = ("--per_device_train_batch_size", "4", "--max_steps", "30", "--learning_rate", "3e-3")
-    training += ("--logging_steps", "1", "--guide", "guide")
+    done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training, "--guide_row_weight", "1")
+    assert done.returncode == 1 and "--guide_row_weight needs a --guide" in done.stderr
+    training += ("--logging_steps", "1", "--guide", "guide", "--guide_row_weight", "1")
     done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training)
     assert done.returncode == 1 and "--next_sentence_prediction false" in done.stderr
     done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training, "--next_sentence_prediction", "false")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "student" / "record.json").read_text())
-    losses = [each["guide_loss"] for each in record["metrics"]["history"]]
-    assert losses[-1] < 0.7 * losses[0] and "guide" in record["inputs"]
+    for name in ("guide_loss", "guide_row_loss"):
+        losses = [each[name] for each in record["metrics"]["history"]]
+        assert losses[-1] < 0.7 * losses[0], name
+    assert "guide" in record["inputs"]
     weights = load_file(tmp_path / "student" / "model.safetensors")
     assert not [name for name in weights if "guide" in name]  # an ordinary model, without the head

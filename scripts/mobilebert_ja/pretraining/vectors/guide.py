@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, sha256_of, write_json
+from mobilebert_ja.common.files import sha256_of, write_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.pretraining.shards import Shards, Source
 from mobilebert_ja.pretraining.vectors.encoder import load_encoder
@@ -344,54 +344,3 @@ def _reduction(
         np.savez(stream, **vars(fitted))
     path.with_suffix(".partial").rename(path)
     return fitted
-
-
-class GuideVectors:
-    """A folder of `write_guide`, mapped into memory.
-
-    Raises `UserError` if it is none, or if a file is missing, damaged or of other shards.
-    """
-
-    def __init__(self, folder: str | Path, shards: Shards):
-        self.folder = Path(folder)
-        index = read_json(self.folder / INDEX_NAME, "guide_corpus.py makes it.")
-        self.dimensions = int(index["dimensions"])
-        self.scale = np.asarray(index["scale"], np.float32)
-        self.arrays: dict[str, np.ndarray] = {}
-        for source in shards.sources:
-            expected = index["sha256"].get(source.name)
-            if expected is None:
-                continue
-            file = self.folder / f"{source.name}.npy"
-            if not file.is_file() or sha256_of(file) != expected:
-                raise UserError(f"{file} is missing or damaged (its checksum differs); ask the guide anew.")
-            self.arrays[source.name] = np.load(file, mmap_mode="r")
-            if len(self.arrays[source.name]) != len(source.tokens):
-                raise UserError(f"{file} was made from other shards than {shards.folder}; ask the guide anew.")
-
-    def row(self, source: Source, start: int, window: int) -> np.ndarray:
-        """int8 [window + 2, dimensions] for a row [CLS] window [SEP]; zero where the guide knows nothing."""
-        row = np.zeros((window + 2, self.dimensions), np.int8)
-        if source.name in self.arrays:
-            row[1:-1] = self.arrays[source.name][start : start + window]
-        return row
-
-
-class GuideHead(nn.Module):
-    """The projection of hidden states [.., H] to the guide's [.., dimensions]; used in training only."""
-
-    scale: Tensor
-
-    def __init__(self, hidden_size: int, vectors: GuideVectors):
-        super().__init__()
-        self.project = nn.Linear(hidden_size, vectors.dimensions)
-        self.register_buffer("scale", torch.from_numpy(vectors.scale), persistent=False)
-
-    def forward(self, hidden: Tensor, answers: Tensor) -> Tensor:
-        """The share of the guide's variance that the projection leaves unexplained: 1 for a projection to its mean, 0
-        for a perfect one. `answers`: int8 [.., dimensions], of which rows of zeros are left out."""
-        # Multiplied by 0 and not picked out: a GPU would have to be waited for to know how many there are.
-        known = (answers != 0).any(dim=-1, keepdim=True)
-        wanted = answers.float() * self.scale
-        error = (self.project(hidden).float() - wanted) * known
-        return error.square().sum() / wanted.square().sum().clamp(min=1e-6)

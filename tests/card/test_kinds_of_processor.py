@@ -2,12 +2,13 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
 from helpers.files.made_up_records import made_up_records, pages
 from helpers.paths import ROOT
-from mobilebert_ja.card import processors
+from mobilebert_ja.card import figures, processors
 from mobilebert_ja.card import render as card
 from mobilebert_ja.card.tables import speed, summary
 from mobilebert_ja.common.processor import by_processor
@@ -92,6 +93,30 @@ def test_two_columns_of_ratios_and_all_else_of_the_first(records, tmp_path):
     told = "news titles 13.1 with VNNI, 5.5 without; named entities 13.1 with VNNI, 5.5 without"
     assert f"onnxruntime alone (times as fast as BERT-base: {told});" in text
     assert "without VNNI" in speed.plain_table(card.load_records(tmp_path))
+
+
+def test_the_figure_of_times_has_a_row_for_each_kind(records, tmp_path, monkeypatch):
+    del add_avx2(records)["speed_ner_avx2"]
+    records["speed_livedoor_avx2"]["metrics"]["contenders"]["bert"]["median_ms"] = 321.0
+    (titles, entities), (titles_avx2, nothing) = time_panels(loaded(records, tmp_path), monkeypatch)
+    assert titles.get_title().endswith("\nOne" + figures.said(" (VNNI)")) and nothing.axison is False
+    assert titles_avx2.get_title().endswith("\nTwo" + figures.said(" (without VNNI)"))
+    assert (
+        [each.get_width() for each in titles.patches][-1]
+        == 6.02
+        == [each.get_width() for each in entities.patches][-1]
+    )
+    assert [each.get_width() for each in titles_avx2.patches][-1] == pytest.approx(2.7 * 6.02)
+    assert titles.get_xlim() == entities.get_xlim() != titles_avx2.get_xlim()
+
+
+def time_panels(records, monkeypatch):
+    """The panels of the figure of times, rows of them, drawn and not saved."""
+    kept = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: kept.append(figure))
+    figures.time_bars(records, Path())
+    axes = kept[0].axes
+    return [axes[:2], axes[2:]]
 
 
 def test_the_report_has_each_table_by_its_processor(records, tmp_path):

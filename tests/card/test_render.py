@@ -507,7 +507,11 @@ def panels_of(draw, records, monkeypatch) -> list:
     words = [each for legend in figure.legends for each in legend.get_texts()]
     for axes in figure.axes:
         low, high = sorted(axes.get_ylim())
-        words += [*axes.texts, *(each for each in axes.get_yticklabels() if low <= each.get_position()[1] <= high)]
+        words += [
+            axes.title,
+            *axes.texts,
+            *(each for each in axes.get_yticklabels() if low <= each.get_position()[1] <= high),
+        ]
     for text in words:
         place = text.get_window_extent()
         assert place.x0 >= 0 and place.y0 >= 0 and place.x1 <= figure.bbox.x1 and place.y1 <= figure.bbox.y1, text

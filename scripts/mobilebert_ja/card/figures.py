@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,9 +20,11 @@ from matplotlib.ft2font import FT2Font
 
 from mobilebert_ja.card.drawings import draw_block, draw_road
 from mobilebert_ja.card.names import MODELS, TASKS, in_japanese
+from mobilebert_ja.card.processors import by_kind
 from mobilebert_ja.card.tables.checkpoint import training_parts
 from mobilebert_ja.card.tables.speed import measured
 from mobilebert_ja.card.values import find
+from mobilebert_ja.common.processor import has_vnni
 from mobilebert_ja.settings import UNCUT
 
 COLOURS = {
@@ -42,6 +45,7 @@ NAMES = {
     "onnx": "MobileBERT, int8 ONNX",
     "fast": "MobileBERT, fewer blocks",
 }
+_TRADEMARK = re.compile(r"\(R\)|\(TM\)| Processor$")  # a panel is narrow
 _INK, _FAINT, _PAGE = "#e5e7eb", "#6b7280", "#0b0f19"
 DARK: Any = {
     "figure.facecolor": _PAGE,
@@ -141,38 +145,62 @@ def pretraining_curve(records: dict[str, Any], path: Path) -> Path | None:
 
 
 def time_bars(records: dict[str, Any], path: Path) -> Path | None:
-    """Median time of one item of every model timed, with the 90th percentile as a whisker. None if nothing was."""
+    """Median time of one item of every model timed, with the 90th percentile as a whisker: a panel for each task, and
+    a row of them for each kind of processor. None if nothing was timed."""
     timed = [task for task in TASKS if find(records, f"speed_{task}.metrics.contenders")]
     if not timed:
         return None
-    names = [name for name in MODELS if any(measured(records, task, name).median_ms for task in timed)]
+    by_task = {task: by_kind(records, f"speed_{task}") for task in timed}
+    names = [
+        name
+        for name in MODELS
+        if any(measured(seen, task, name).median_ms for task in timed for seen in by_task[task])
+    ]
+    rows = max(len(kinds) for kinds in by_task.values())
     figure, panels = plt.subplots(
-        1, len(timed), figsize=(7, 1.0 + 0.42 * len(names)), layout="constrained", squeeze=False
+        rows, len(timed), figsize=(7, rows * (0.8 + 0.42 * len(names)) + 0.2), layout="constrained", squeeze=False
     )
-    ends: list[float] = []
-    processors = {task: find(records, f"speed_{task}.hardware.processor") for task in timed}
-    differ = len(set(processors.values())) > 1
-    for axes, task in zip(panels[0], timed, strict=True):
-        for row, name in enumerate(names):
-            model = measured(records, task, name)
-            if not model.median_ms:
+    processors = {task: [_processor(seen, task) for seen in by_task[task]] for task in timed}
+    differ = len({each for every in processors.values() for each in every}) > 1
+    for row, of_one_kind in enumerate(panels):
+        ends: list[float] = []
+        for axes, task in zip(of_one_kind, timed, strict=True):
+            if row >= len(by_task[task]):
+                axes.set_axis_off()
                 continue
-            ends.append(max(model.p90_ms or 0.0, model.median_ms))
-            whisker = [[0.0], [ends[-1] - model.median_ms]]
-            axes.barh(row, model.median_ms, xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
-            axes.annotate(
-                f"{model.median_ms:.1f} ms", (ends[-1], row), xytext=(5, 0), textcoords="offset points", va="center"
-            )
-        axes.set_yticks(
-            range(len(names)), [said(NAMES[name]) for name in names] if task == timed[0] else [""] * len(names)
-        )
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set(title=said(TASKS[task].english) + (f"\n{processors[task]}" if differ else ""))
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels[0]:
-        axes.set_xlim(0, 1.4 * max(ends))  # one scale, so that bars of the two tasks can be compared
+            ends += _bars(axes, by_task[task][row], task, names, task == timed[0])
+            axes.set(title=said(TASKS[task].english) + (f"\n{processors[task][row]}" if differ else ""))
+        for axes in of_one_kind:
+            axes.set_xlim(0, 1.4 * max(ends))  # one scale, so that bars of the two tasks can be compared
     figure.supxlabel(said("ms per item (whisker: 90th percentile)"), fontsize="medium")
     return _save(figure, path)
+
+
+def _processor(records: dict[str, Any], task: str) -> str:
+    """What a task's speeds were measured on, as a title."""
+    hardware = find(records, f"speed_{task}.hardware") or {}
+    with_vnni = has_vnni(hardware)
+    kind = "" if with_vnni is None else said(" (VNNI)") if with_vnni else said(" (without VNNI)")
+    return _TRADEMARK.sub("", str(hardware.get("processor"))) + kind
+
+
+def _bars(axes: Any, records: dict[str, Any], task: str, names: list[str], labelled: bool) -> list[float]:
+    """Draw a bar for each of `names` that was timed, and return where the bars with their whiskers end (ms)."""
+    ends: list[float] = []
+    for place, name in enumerate(names):
+        model = measured(records, task, name)
+        if not model.median_ms:
+            continue
+        ends.append(max(model.p90_ms or 0.0, model.median_ms))
+        whisker = [[0.0], [ends[-1] - model.median_ms]]
+        axes.barh(place, model.median_ms, xerr=whisker, color=COLOURS[name], height=0.6, ecolor="#8a8f98")
+        axes.annotate(
+            f"{model.median_ms:.1f} ms", (ends[-1], place), xytext=(5, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(range(len(names)), [said(NAMES[name]) if labelled else "" for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    return ends
 
 
 def score_by_time(records: dict[str, Any], path: Path) -> Path | None:

@@ -260,6 +260,8 @@ TITLES = {
     "masked-word loss": "隠した語の損失",
     "ms per item (whisker: 90th percentile)": "1件の時間(ミリ秒、ひげは 90 パーセンタイル)",
     "ms per item (whiskers: 10th and 90th percentile)": "1件の時間(ミリ秒、ひげは 10 と 90 パーセンタイル)",
+    " (VNNI)": "(VNNI あり)",
+    " (without VNNI)": "(VNNI なし)",
     "ms per item": "1件の時間(ミリ秒)",
     "characters in a sentence": "文の長さ(文字)",
     "sentences (thousands)": "文の数(千)",

@@ -1,5 +1,6 @@
 """What `pip install` of a clone brings: the package, what its answers need, and no torch unless it is asked for."""
 
+import ast
 import json
 import os
 import re
@@ -38,9 +39,35 @@ def packages_of(*extras):
 def test_what_each_extra_brings():
     assert packages_of() == packages_of("runtime") == RUNTIME
     assert {"torch", "transformers", "onnx"} < packages_of("train") < packages_of("demo")
-    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    pinned = {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)}
-    assert packages_of("train") <= pinned  # what is tested is what is asked for
+    assert packages_of("train") <= pinned_in("requirements.txt")  # what is tested is what is asked for
+
+
+def pinned_in(name):
+    """Names of the packages of a requirements file."""
+    requirements = (ROOT / name).read_text(encoding="utf-8")
+    return {each.lower().replace("_", "-") for each in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)}
+
+
+def imported_by(path):
+    """Packages from elsewhere that a module of the tests imports, those of the modules of the tests behind it too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        given = (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [each.name for each in getattr(node, "names", [])]
+        )
+        for module in given if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            own = (ROOT / "tests").joinpath(*module.split(".")).with_suffix(".py")
+            names |= imported_by(own) if own.is_file() else {module.split(".")[0]}
+    return names - sys.stdlib_module_names
+
+
+def test_the_environment_of_the_older_transformers_has_what_its_test_imports():
+    tests = ROOT / "tests"
+    imported = imported_by(tests / "conftest.py") | imported_by(tests / "model" / "test_root_checkpoint.py")
+    assert {"pytest", "torch", "transformers"} < imported
+    assert {name.replace("_", "-") for name in imported} <= pinned_in("requirements-v4.txt")
 
 
 @pytest.fixture(scope="module")

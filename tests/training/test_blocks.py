@@ -36,10 +36,11 @@ def outcome(model, mask=None, bf16=False) -> dict[str, torch.Tensor]:
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         hidden = model(ids, attention_mask=mask).last_hidden_state
-    (hidden.float() * wanted).mean().backward()
+    assert hidden.dtype == torch.float32  # the stream between blocks, also by autocast
+    (hidden * wanted).mean().backward()
     # A bias that is added to all keys changes no share of attention: its gradient is nothing but rounding.
     gradients = {name: each.grad.clone() for name, each in model.named_parameters() if "self.key.bias" not in name}
-    return {"hidden": hidden.detach().float(), **gradients}
+    return {"hidden": hidden.detach(), **gradients}
 
 
 def trained(model, **how) -> dict[str, torch.Tensor]:
@@ -73,14 +74,13 @@ def test_results_and_gradients_are_the_librarys(mask, feedforwards):
 def test_bf16_is_as_near_to_float32_as_autocasts():
     mask = half_of_the_last_row()
     model = small_model()
-    exact, autocast, found = (
-        outcome(model, mask),
-        outcome(model, mask, bf16=True),
-        trained(model, mask=mask, bf16=True),
-    )
+    exact, found = outcome(model, mask), trained(model, mask=mask, bf16=True)
+    autocast = outcome(model, mask, bf16=True)
     assert not torch.equal(found["hidden"], autocast["hidden"])  # it did run
-    for name, expected in exact.items():
-        assert error(found[name], expected) < 2 * error(autocast[name], expected) + 0.01, name
+    assert error(found["hidden"], exact["hidden"]) < 1.5 * error(autocast["hidden"], exact["hidden"])
+    # All gradients together: that of a vector of few tokens is far from float32's by chance.
+    together = [torch.cat([each[name].flatten() for name in exact]) for each in (exact, autocast, found)]
+    assert error(together[2], together[0]) < 1.5 * error(together[1], together[0])
 
 
 def test_it_drops_the_same_shares_of_attention():

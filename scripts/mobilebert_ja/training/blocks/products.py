@@ -1,8 +1,8 @@
 """Products of a block with what goes along with each of them, forwards and backwards by hand, for a CPU.
 
 Autocast leaves NoNorm and the residuals in float32: it casts what every product reads and what it gives, and autograd
-does so once more on the way back. Here activations stay in one type, bf16 or float32, parameters and their gradients
-in float32, and sums are rounded once: a residual is added, and a gradient to another, within the product.
+does so once more on the way back. Here what is inside a block stays in one type, bf16 or float32, parameters and their
+gradients in float32, and sums are rounded once: a residual is added, and a gradient to another, within the product.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _relu_product(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class ResidualProduct(torch.autograd.Function):
-    """NoNorm(inputs W^T + b + residual), [N, H] of inputs [N, I] and residual [N, H].
+    """NoNorm(inputs W^T + b + residual), [N, H] of inputs [N, I] and residual [N, H], in the residual's type.
 
-    The bias stands beside the shift, so that the product has room for the residual.
+    The bias stands beside the shift, so that the product has room for a residual of its own type.
     """
 
     @staticmethod
@@ -63,7 +63,10 @@ class ResidualProduct(torch.autograd.Function):
         ctx: Any, inputs: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor
     ) -> Tensor:
         cast = weight.to(inputs.dtype)
-        total = torch.addmm(residual, inputs, cast.t())
+        if residual.dtype == inputs.dtype:
+            total = torch.addmm(residual, inputs, cast.t())
+        else:
+            total = residual + inputs @ cast.t()
         ctx.save_for_backward(inputs, total, cast, bias, scale)
         return scaled(total, scale, torch.addcmul(shift, bias, scale))
 
@@ -72,10 +75,11 @@ class ResidualProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         inputs, total, cast, bias, scale = ctx.saved_tensors
         by_total, by_scale, by_shift = scaled_backward(gradient.contiguous(), total, scale)
+        by_product = by_total.to(inputs.dtype)
         return (
-            by_total @ cast,
+            by_product @ cast,
             by_total,
-            (by_total.t() @ inputs).float(),
+            (by_product.t() @ inputs).float(),
             by_shift * scale,
             torch.addcmul(by_scale, bias, by_shift),
             by_shift,

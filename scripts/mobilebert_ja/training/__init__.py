@@ -1,4 +1,4 @@
-"""The one training loop, its checkpoints, its optimizers, and what it runs on.
+"""The one training loop, its checkpoints, its optimizers, what it runs on, and blocks for a CPU.
 
 May import: inference and below; not model.
 """

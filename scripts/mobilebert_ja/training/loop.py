@@ -18,10 +18,10 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel
 
 from mobilebert_ja.common.progress import Progress
 from mobilebert_ja.settings import TrainingSettings
+from mobilebert_ja.training.blocks.exchange import blocks_for_training
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
 from mobilebert_ja.training.curve import Batch, BatchFunction, Curve, NotFinite, report_not_finite
 from mobilebert_ja.training.pace import Budget, Clock, linear_schedule, set_learning_rates
@@ -91,7 +91,7 @@ def run_training(
         stream = _made_by_workers(batch, indices, settings.dataloader_num_workers, accelerator.device)
     else:
         stream = _prefetched(batch, indices)
-    with _stop_requests() as stop, _attention_for_training(model, accelerator.device):
+    with _stop_requests() as stop, blocks_for_training(model, accelerator.device):
         while not budget.is_spent(state):
             if before_step is not None:
                 before_step(state.step, prepared)
@@ -300,24 +300,6 @@ def _stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _attention_for_training(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """On a CPU, attention as single products instead of torch's fused kernel, whose backward pass is slow there for
-    heads as narrow as MobileBERT's. The model is left with the attention it had."""
-    changed = []
-    if device.type == "cpu":
-        for part in model.modules():
-            # transformers has a public way to set the implementation, and none to ask for it.
-            if isinstance(part, PreTrainedModel) and part.config._attn_implementation == "sdpa":
-                part.set_attn_implementation("eager")
-                changed.append(part)
-    try:
-        yield
-    finally:
-        for part in changed:
-            part.set_attn_implementation("sdpa")
 
 
 def _any_process(flag: bool, accelerator: Accelerator) -> bool:

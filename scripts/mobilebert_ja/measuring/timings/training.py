@@ -50,10 +50,11 @@ WARM_UP = 2  # steps before the clock starts
 OPTIMIZER, REST, OUTSIDE = "optimizer", "the rest", "outside of operators"
 # What torch's operators do in a step, forwards and backwards.
 GROUPS = {
-    "products": "mm addmm bmm baddbmm mkldnn_linear",
+    "products": "mm addmm bmm baddbmm mkldnn_linear mkldnn::_linear_pointwise",
     "casts and copies": "copy_ _to_copy clone cat contiguous",
     "sums over rows": "sum mean",
-    "element by element": "mul mul_ add add_ div sub neg threshold_backward clamp_min relu",
+    "element by element": "mul mul_ add add_ addcmul div sub neg threshold_backward clamp_min clamp_min_ relu relu_ "
+    "native_batch_norm native_batch_norm_backward",  # NoNorm is one, by `training.blocks`
     "softmax and losses": "_softmax _softmax_backward_data _log_softmax _log_softmax_backward_data",
     "looking up": "embedding embedding_dense_backward index_select index index_put_ _index_put_impl_",
 }

@@ -124,13 +124,13 @@ LINKS = [
         (task, f"compressed_{task}_{treatment}", "model_name_or_path")
         for task in ("livedoor", "ner")
         for treatment in ("card", "onnx", "fast")
-        if (task, treatment) != ("livedoor", "fast")
     ),
+    ("livedoor", "compressed_livedoor_fast-spread", "model_name_or_path"),
     # Fine-tuned on a processor without VNNI or bf16, cut there, and timed.
     ("checkpoint", "livedoor-fp32", "model_name_or_path"),
-    *(("livedoor-fp32", f"compressed_livedoor_{cut}", "model_name_or_path") for cut in ("fast", "fast-labels")),
+    *(("livedoor-fp32", f"compressed_livedoor_{cut}", "model_name_or_path") for cut in ("fast-fp32", "fast-labels")),
     ("livedoor-fp32", "speed_livedoor_avx2", "mobilebert"),
-    ("compressed_livedoor_fast", "speed_livedoor_avx2", "fast"),
+    ("compressed_livedoor_fast-fp32", "speed_livedoor_avx2", "fast"),
     *((task, f"speed_{task}", "mobilebert") for task in ("livedoor", "ner")),
     *(
         (f"compressed_{task}_{treatment}", f"speed_{task}", treatment)

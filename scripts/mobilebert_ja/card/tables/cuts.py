@@ -8,8 +8,6 @@ from mobilebert_ja.card.names import BLOCK_CHOICES, PRUNED, RECORDS, TASKS
 from mobilebert_ja.card.values import NONE, find, megabytes, metrics_of, number, percent
 from mobilebert_ja.settings import UNCUT
 
-ALONE = "-labels"  # behind the record of a model that was cut: its like, of the labelled texts alone
-
 
 def cut_title(name: str) -> str:
     """What a cut is called in the card: "14x0.8" is 14 blocks and 0.8 of each feed-forward's width."""
@@ -40,29 +38,38 @@ def _sweep_cells(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def text_heads(task: str) -> list[str]:
-    """The heads of `text_rows`."""
-    return ["学んだもの", "残した層", TASKS[task].metric_title, "減らす前", "差"]
+def way_heads(task: str) -> list[str]:
+    """The heads of `way_rows`."""
+    return ["学んだもの", "残した層", "選び方", "種", TASKS[task].metric_title, "減らす前", "差"]
 
 
-def text_rows(records: dict[str, Any], task: str) -> list[list[str]]:
-    """What unlabelled text is worth to a model that was cut: recovered from the labelled texts alone, and from the
-    uncut model's answers to others too. Empty unless both were measured."""
-    name = RECORDS["fast"].format(task=task)
-    alone, more = (metrics_of(records, each) for each in (f"{name}{ALONE}", name))
-    if not alone or "unlabelled" not in more:
+def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
+    """The ways in which a task's model was cut, the card's first (in bold), then the others by the names of their
+    records, which begin with the card's: what was learned afterwards, which blocks stayed, and the score before and
+    after (mean over the seeds). Empty unless there are several."""
+    shown = RECORDS["fast"].format(task=task)
+    names = sorted(name for name in records if name.startswith(shown) and "mean" in metrics_of(records, name))
+    if len(names) < 2:
         return []
-    learned = f"、ラベルのない {number(more['unlabelled']['learned'])}件"
-    return [
-        [
-            f"訓練データ{words}",
-            str(len(each["kept_blocks"])),
-            percent(each["mean"], each["std"]),
-            percent(each["mean_before"]),
-            f"{(each['mean'] - each['mean_before']) * 100:+.1f}",
-        ]
-        for words, each in (("だけ", alone), (learned, more))
-    ]
+    rows = []
+    for name in names:
+        facts = metrics_of(records, name)
+        learned = facts.get("unlabelled", {}).get("learned")
+        texts = f"訓練データ、ラベルのない {number(learned)}件" if learned else "訓練データだけ"
+        choice = facts.get("choice")
+        chosen = [each for each in choice["depths"] if each["layers"] == choice["chosen"]] if choice else []
+        rows.append(
+            [
+                f"**{texts}**" if name == shown else texts,
+                str(len(facts["runs"][0]["kept_blocks"])),
+                BLOCK_CHOICES[chosen[0]["choice"] if chosen else "evenly spread"],
+                str(len(facts["runs"])),
+                percent(facts["mean"], facts["std"]),
+                percent(facts["mean_before"]),
+                f"{(facts['mean'] - facts['mean_before']) * 100:+.1f}",
+            ]
+        )
+    return rows
 
 
 def depth_heads(task: str) -> list[str]:

@@ -159,12 +159,16 @@ def test_rows_of_answers(encoder, tmp_path):
         write_guide(folder, shards, ENTRIES, guide_of(encoder), GuideSettings(sources="book*"))
 
 
+def answers_about_news(encoder, folder):
+    """Shards of the news and what the guide says of them."""
+    shards = make_shards(folder / "s", news=NEWS)
+    (folder / "guide").mkdir()
+    write_guide(folder / "guide", shards, ENTRIES, guide_of(encoder), SETTINGS)
+    return shards, GuideVectors(folder / "guide", shards)
+
+
 def test_the_head_learns_what_the_guide_says(encoder, tmp_path):
-    shards = make_shards(tmp_path / "s", news=NEWS)
-    folder = tmp_path / "guide"
-    folder.mkdir()
-    write_guide(folder, shards, ENTRIES, guide_of(encoder), SETTINGS)
-    vectors = GuideVectors(folder, shards)
+    shards, vectors = answers_about_news(encoder, tmp_path)
     torch.manual_seed(0)
     head = GuideHead(8, vectors)
     answers = torch.from_numpy(vectors.row(shards.sources[0], 0, 12))[None]
@@ -180,11 +184,7 @@ def test_the_head_learns_what_the_guide_says(encoder, tmp_path):
 
 
 def test_the_first_token_learns_the_mean_of_what_is_known_of_its_row(encoder, tmp_path):
-    shards = make_shards(tmp_path / "s", news=NEWS)
-    folder = tmp_path / "guide"
-    folder.mkdir()
-    write_guide(folder, shards, ENTRIES, guide_of(encoder), SETTINGS)
-    vectors = GuideVectors(folder, shards)
+    shards, vectors = answers_about_news(encoder, tmp_path)
     torch.manual_seed(0)
     head = GuideHead(8, vectors, whole_rows=True)
     assert head.project_row is not None

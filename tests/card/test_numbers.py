@@ -138,7 +138,8 @@ def numbers_in(text: str) -> set[str]:
 
 
 def changed(value, generator: random.Random):
-    """A record with every number in it another one."""
+    """A record with every number in it another one: far from it, so that among the many ratios of two of them no small
+    number is in every draw by chance."""
     if isinstance(value, dict):
         return {key: changed(item, generator) for key, item in value.items()}
     if isinstance(value, list):
@@ -146,8 +147,8 @@ def changed(value, generator: random.Random):
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if isinstance(value, int):
-        return generator.randint(1, 2 * value + 200)  # wide, so that no small number is in every draw by chance
-    return (value or 1.0) * math.exp(generator.uniform(-1.0, 4.0))
+        return generator.randint(1, 2 * value + 200)
+    return (value or 1.0) * math.exp(generator.uniform(-3.0, 8.0))
 
 
 def words_of(value) -> list[str]:

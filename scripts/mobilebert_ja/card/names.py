@@ -157,6 +157,7 @@ ABLATIONS = {
     "masking": "隠し方と次文予測",
     "schedule": "同じ時間の使い方",
     "guide": "手本(guide)から学ぶ",
+    "guided_rows": "手本(guide)から文ごとにも学ぶ",
     "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
 }
 DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
@@ -183,6 +184,8 @@ PRUNED = {
 TITLES = {
     "without a guide": "手本なし",
     "guided, weight 3": "手本あり、重み 3",
+    "guided per token": "手本あり(トークンごと)",
+    "guided per row too": "手本あり(トークンごとと、文ごと)",
     "random, 1e-3": "乱数の単語ベクトル、1e-3",
     "random, 2e-3": "乱数の単語ベクトル、2e-3",
     "counted, spread 0.02, 1e-3": "数えた単語ベクトル(大きさ 0.02)、1e-3",

@@ -7,7 +7,6 @@ import functools
 import itertools
 import re
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -21,9 +20,10 @@ from matplotlib.ft2font import FT2Font
 from mobilebert_ja.card.drawings import draw_block, draw_road
 from mobilebert_ja.card.names import MODELS, TASKS, in_japanese
 from mobilebert_ja.card.processors import by_kind
+from mobilebert_ja.card.tables import unlabelled
 from mobilebert_ja.card.tables.checkpoint import training_parts
 from mobilebert_ja.card.tables.speed import measured
-from mobilebert_ja.card.values import find
+from mobilebert_ja.card.values import find, metrics_of
 from mobilebert_ja.common.processor import has_vnni
 from mobilebert_ja.settings import UNCUT
 
@@ -338,17 +338,23 @@ def confusion_matrix(records: dict[str, Any], path: Path) -> Path | None:
 
 def learning_curves(records: dict[str, Any], path: Path) -> Path | None:
     """Score by number of training items, beside the classical model's. None if no curve was measured."""
-    curves = {task: find(records, f"learning_curve_{task}.metrics") for task in TASKS}
-    curves = {task: metrics for task, metrics in curves.items() if metrics}
-    if not curves:
+    tasks = {task: unlabelled.learning_curves(records, task) for task in TASKS}
+    tasks = {task: curves for task, curves in tasks.items() if curves}
+    if not tasks:
         return None
-    figure, panels = plt.subplots(1, len(curves), figsize=(7, 3.2), layout="constrained", squeeze=False)
-    for axes, (task, metrics) in zip(panels[0], curves.items(), strict=True):
-        names = {"model": ("MobileBERT", "mobilebert"), "baseline": (metrics["baseline"].upper(), "bert")}
+    figure, panels = plt.subplots(1, len(tasks), figsize=(7, 3.2), layout="constrained", squeeze=False)
+    for axes, (task, curves) in zip(panels[0], tasks.items(), strict=True):
+        classical = metrics_of(records, f"learning_curve_{task}")["baseline"].upper()
+        names = {
+            "model": ("MobileBERT", "mobilebert"),
+            "silver": ("MobileBERT, with teachers", "fast"),
+            "baseline": (classical, "bert"),
+        }
         for name, (label, colour) in names.items():
-            runs = [point[name] for point in metrics["points"]]
-            sizes, scores = [run["train_size"] for run in runs], [100 * mean(run["scores"]) for run in runs]
-            axes.plot(sizes, scores, "o-", color=COLOURS[colour], label=said(label))
+            if name in curves:
+                sizes, scores = list(curves[name]), [100 * score for score in curves[name].values()]
+                axes.plot(sizes, scores, "o-", color=COLOURS[colour], label=said(label))
+        sizes = list(curves["model"])
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
         axes.minorticks_off()

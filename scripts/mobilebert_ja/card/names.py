@@ -280,6 +280,7 @@ TITLES = {
     "category": "カテゴリー",
     "percent of the category's titles, by answer": "カテゴリーごとの答えの割合(%)",
     "training items": "訓練データの件数",
+    "MobileBERT, with teachers": "MobileBERT(ラベルなしテキストも)",
     "SVM": "TF-IDF と線形 SVM",
     "CRF": "線形連鎖 CRF",
     "uncut": "減らさない",

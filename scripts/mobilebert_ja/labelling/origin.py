@@ -14,7 +14,13 @@ from mobilebert_ja.common.records import RECORD_NAME, Stage, fingerprint
 from mobilebert_ja.common.text.encodings import encoding_of_name
 from mobilebert_ja.finetuning.classical import METHODS
 from mobilebert_ja.finetuning.origin import model_input
-from mobilebert_ja.settings import BaselineSettings, CompressSettings, FinetuneSettings, comma_separated
+from mobilebert_ja.settings import (
+    BaselineSettings,
+    CompressSettings,
+    FinetuneSettings,
+    LearningCurveSettings,
+    comma_separated,
+)
 from mobilebert_ja.tasks import TASK_KINDS, TASKS, own_data_settings_left_out
 
 ANSWERS_NAME = "answers.jsonl"
@@ -62,7 +68,7 @@ def check_teachers(settings: FinetuneSettings, output: Path) -> None:
             raise UserError(f"{output} is the teacher's own folder; --output_dir names another one for the student.")
 
 
-def unlabelled_inputs(settings: FinetuneSettings | CompressSettings) -> dict[str, Path]:
+def unlabelled_inputs(settings: FinetuneSettings | CompressSettings | LearningCurveSettings) -> dict[str, Path]:
     """The files of --unlabelled_file by the names that a record has for them. Raises `UserError` for a missing one."""
     return _numbered("unlabelled_file", [require_file(each) for each in comma_separated(settings.unlabelled_file)])
 

@@ -243,6 +243,15 @@ class LearningCurveSettings(StageSettings):
     task: str = setting("livedoor", "The public task.", choices=PUBLIC_TASKS)
     shares: str = setting("0.05,0.1,0.25,0.5,1", "Shares of the training part, comma separated.")
     model_name_or_path: str | None = setting(None, "Pretrained model: a folder or a Hub name.")
+    teacher: str | None = setting(
+        None,
+        "Who answers --unlabelled_file for a third curve: svm or crf, and pretrained models (folders or Hub names), "
+        "which learn the same share first; several, comma separated, are averaged.",
+    )
+    teacher_learning_rate: float | None = setting(
+        None, "Learning rate of teachers that are fine-tuned; none: the model's own.", above=0
+    )
+    unlabelled_file: str | None = setting(None, "Text that nobody labelled, as finetune.py reads it.")
     output_dir: str | None = setting(None, "Folder for the curve; none: WORK_DIR/learning_curve/TASK.")
 
 

@@ -9,6 +9,8 @@ from helpers.running.measurements import run_measurement
 from helpers.running.processes import run_stages_here
 from mobilebert_ja.common.files import read_json
 
+PEOPLE = (("山田", "京都"), ("鈴木", "大阪"))
+
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
@@ -53,6 +55,47 @@ def test_learning_curve(work, measured, monkeypatch):
     assert again.status == 0 and again.out.count("nothing to do") == 4
     assert (work / "finetuned" / "ner" / "record.json").stat().st_mtime_ns == stamp
     assert {path.stem for path in (work / "records").glob("*ner*")} == {"ner", "ner-crf", "learning_curve_ner"}
+
+
+@pytest.mark.slow
+def test_a_curve_with_teachers(work, measured, monkeypatch):
+    run_stages_here(monkeypatch)
+    sentences = [
+        text for number in range(40) for text in (f"山田{number}は京都へ行く。", f"{number}日に鈴木が大阪へ来た。")
+    ]
+    (work / "sentences.txt").write_text("\n".join(sentences), encoding="utf-8")
+    output = work / "with_teachers"
+    done = measured(
+        *("learning_curve", "--task", "ner", "--shares", "0.5", "--output_dir", str(output)),
+        *("--teacher", f"crf,{work / 'student'}", "--teacher_learning_rate", "0.002"),
+        *("--unlabelled_file", str(work / "sentences.txt")),
+    )
+    assert done.status == 0, done.err
+    (point,) = read_json(output / "record.json")["metrics"]["points"]
+    sizes = {name: point[name]["train_size"] for name in ("model", "baseline", "silver")}
+    assert sizes == {"model": 24, "baseline": 24, "silver": 24}
+    assert done.out.splitlines()[-1].split()[-1] == f"{point['silver']['scores'][0]:.2%}"
+    # Each of them, the teacher too, has seen this share's labels alone.
+    runs = {path.name: read_json(path / "record.json") for path in (work / "ner.runs").glob("0.5*")}
+    assert {name: record["metrics"]["train_size"] for name, record in runs.items()} == dict.fromkeys(
+        ("0.5", "0.5-crf", "0.5-teacher-2", "0.5-silver"), 24
+    )
+    assert runs["0.5-teacher-2"]["settings"]["learning_rate"] == 0.002
+    silver = runs["0.5-silver"]
+    assert silver["settings"]["teacher"] == f"crf,{work / 'ner.runs' / '0.5-teacher-2'}"
+    assert silver["metrics"]["silver"]["learned"] > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--teacher", "svm"), "--teacher answers the text in --unlabelled_file: give both"),
+        (("--task", "ner", "--teacher", "svm", "--unlabelled_file", "recipe.yaml"), "--teacher svm gives no entities"),
+        (("--teacher", "svm", "--unlabelled_file", "nothing.txt"), "nothing.txt"),
+    ],
+)
+def test_teachers_that_cannot_be_asked(measured, flags, words):
+    assert words in measured("learning_curve", *flags).error
 
 
 @pytest.mark.parametrize(

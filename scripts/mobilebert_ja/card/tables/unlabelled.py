@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from mobilebert_ja.card.names import ADAPTED, CLASSICAL, IN_ENGLISH, LARGER, METHODS, OWN, SILVER, TASKS, WITH_MORE
 from mobilebert_ja.card.tables.scores import author_of, interval_cell
-from mobilebert_ja.card.values import NONE, metrics_of, percent
+from mobilebert_ja.card.values import NONE, metrics_of, number, percent
 from mobilebert_ja.common.records import recorded_fingerprint
 from mobilebert_ja.settings import comma_separated
 
@@ -145,3 +146,46 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
     larger = metrics_of(records, f"{task}{LARGER}") if way == LARGE_TEACHERS else {}
     return words + (f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else "")
+
+
+def learning_curves(records: dict[str, Any], task: str) -> dict[str, dict[int, float]]:
+    """Mean score by number of labelled items, of the smallest first, for each curve: "model", "baseline", and "silver"
+    where teachers were asked. Where the curve ends before the whole training part, the task's own records end it.
+    Empty without a curve."""
+    metrics = metrics_of(records, f"learning_curve_{task}")
+    if not metrics:
+        return {}
+    endings = {"model": "", "baseline": f"-{metrics['baseline']}", "silver": SILVER}
+    curves: dict[str, dict[int, float]] = {name: {} for name in endings if name in metrics["points"][0]}
+    for name, curve in curves.items():
+        for point in metrics["points"]:
+            curve[point[name]["train_size"]] = statistics.fmean(point[name]["scores"])
+        whole = metrics_of(records, f"{task}{endings[name]}")
+        if whole and whole["train_size"] > max(curve):
+            curve[whole["train_size"]] = whole["mean"]
+    return curves
+
+
+def learning_rows(records: dict[str, Any]) -> list[list[str]]:
+    """Every point of the learning curves: task, labelled items, scores of the model, of the model that teachers taught
+    too, and of the classical model."""
+    rows = []
+    for task, names in TASKS.items():
+        curves = learning_curves(records, task)
+        sizes = sorted({size for curve in curves.values() for size in curve})
+        for size in sizes:
+            scores = (curves.get(name, {}).get(size) for name in ("model", "silver", "baseline"))
+            cells = (NONE if score is None else percent(score) for score in scores)
+            rows.append([names.title, f"{number(size)}件", *cells])
+    return rows
+
+
+def worth_all_labels(records: dict[str, Any], task: str) -> tuple[int, int] | None:
+    """The fewest labelled items that were tried with which a model taught by teachers too is as good as the plain one
+    with all, and how many all are; None where it never is."""
+    curves = learning_curves(records, task)
+    if "silver" not in curves:
+        return None
+    everything = max(curves["model"])
+    enough = [size for size, score in curves["silver"].items() if score >= curves["model"][everything]]
+    return (min(enough), everything) if enough else None

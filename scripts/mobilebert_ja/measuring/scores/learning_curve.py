@@ -1,6 +1,10 @@
 """Score by amount of training data: finetune.py and baseline.py on shares of a task's training part.
 
     ACCELERATE_MIXED_PRECISION=bf16 python scripts/measure.py learning_curve --config recipes/cpu.yaml --task ner
+    python scripts/measure.py learning_curve --task livedoor --teacher svm,LARGE --unlabelled_file sentences.txt
+
+The second has a third curve: what the model scores that learns teachers' answers beside the labels, each teacher
+having learned the labels of the same share and no others.
 
 Reads WORK_DIR/student (or --model_name_or_path) and DATA_DIR, writes WORK_DIR/learning_curve/TASK. The test part is
 always the whole one. Smaller shares are parts of larger ones and are trained on with one seed; for the share 1 the
@@ -11,6 +15,8 @@ TASK.runs: started again, only those that are missing are run.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +24,16 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.data.sample import resolve_data_dir
-from mobilebert_ja.finetuning.classical import suitable_method
+from mobilebert_ja.finetuning.classical import METHODS, suitable_method
 from mobilebert_ja.finetuning.origin import model_input
+from mobilebert_ja.labelling.origin import check_teachers, unlabelled_inputs
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.settings import LearningCurveSettings, parse_settings
+from mobilebert_ja.settings import FinetuneSettings, LearningCurveSettings, comma_separated, parse_settings
 from mobilebert_ja.tasks import data_file
+
+SILVER = "silver"  # the curve of the model that learned teachers' answers, too
 
 
 def parsed_shares(text: str) -> list[float]:
@@ -52,45 +61,98 @@ def run_facts(folder: Path) -> dict[str, Any]:
 def main() -> None:
     settings = parse_settings(LearningCurveSettings, __doc__, section="")
     shares = parsed_shares(settings.shares)
-    task, model = settings.task, Path(str(settings.model_name_or_path))
+    task = settings.task
     output = Path(settings.output_dir or Path(settings.work_dir) / "learning_curve" / task)
-    inputs = {"data_dir": data_file(task, resolve_data_dir(settings))}
-    if model.is_dir():
-        inputs["model_name_or_path"] = model_input(model)
+    if settings.teacher or settings.unlabelled_file:
+        asked = FinetuneSettings(task=task, teacher=settings.teacher, unlabelled_file=settings.unlabelled_file)
+        check_teachers(asked, output)
+    inputs = {"data_dir": data_file(task, resolve_data_dir(settings))} | unlabelled_inputs(settings)
+    pretrained = {"model_name_or_path": str(settings.model_name_or_path)}
+    pretrained |= {f"teacher_{number}": name for number, name in enumerate(_pretrained_teachers(settings), start=1)}
+    inputs |= {name: model_input(Path(path)) for name, path in pretrained.items() if Path(path).is_dir()}
     stage = stage_of(f"learning_curve_{task}", settings, inputs, output)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()
-    runs = output.with_name(f"{task}.runs")
     method = suitable_method("", task)
-    shared = {"work_dir": settings.work_dir, "model_name_or_path": str(model), "seed": str(settings.seed)}
-    if settings.data_dir is not None:
-        shared["data_dir"] = settings.data_dir
 
     def run(_name: str, share: float, _cores: set[int]) -> dict[str, Any]:
         point: dict[str, Any] = {"share": share}
-        for name, script, ending in (("model", "finetune.py", ""), ("baseline", "baseline.py", f"-{method}")):
-            flags = shared | {"task": task, "records_dir": str(settings.records_dir)}
-            folder = Path(settings.work_dir) / "finetuned" / f"{task}{ending}"
-            if name == "baseline":
-                flags.pop("model_name_or_path")
-            if share < 1:
-                folder = runs / f"{share:g}{ending}"
-                flags |= {"train_share": str(share), "output_dir": str(folder), "records_dir": str(runs / "records")}
-                if name == "model":
-                    flags["num_seeds"] = "1"
-            run_stage(RoadStage(f"{script}, share {share:g}", script, flags, launch=name == "model"), settings.config)
-            point[name] = run_facts(folder)
+        for each in runs_of(settings, share, output.with_name(f"{task}.runs")):
+            launched = each.script == "finetune.py"
+            command = RoadStage(f"{each.script}, share {share:g}", each.script, each.flags, launched)
+            run_stage(command, settings.config)
+            if each.curve:
+                point[each.curve] = run_facts(each.folder)
         return point
 
     points = run_variants({f"{share:g}": share for share in shares}, run, task)
     stage.finish({"task": task, "baseline": method, "points": list(points.values())})
+    curves = {"model": "model", "baseline": method} | ({SILVER: "with teachers"} if settings.teacher else {})
     rows = {
-        name: {
-            "items": point["model"]["train_size"],
-            **{which: statistics.fmean(point[which]["scores"]) for which in ("model", "baseline")},
-        }
+        name: {"items": point["model"]["train_size"]}
+        | {curve: statistics.fmean(point[curve]["scores"]) for curve in curves}
         for name, point in points.items()
     }
-    columns = {"training items": "{items}", "model": "{model:.2%}", method: "{baseline:.2%}"}
-    print(tabulate(rows, columns, f"share of {task}"))
+    columns = {title: f"{{{curve}:.2%}}" for curve, title in curves.items()}
+    print(tabulate(rows, {"training items": "{items}"} | columns, f"share of {task}"))
+
+
+def _pretrained_teachers(settings: LearningCurveSettings) -> list[str]:
+    return [name for name in comma_separated(settings.teacher) if name not in METHODS]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command of a point of the curves.
+
+    Attributes:
+        curve: which curve its score belongs to; "" for what only prepares another.
+        folder: what it writes.
+    """
+
+    curve: str
+    script: str
+    folder: Path
+    flags: dict[str, str]
+
+
+def runs_of(settings: LearningCurveSettings, share: float, runs: Path) -> Iterator[Run]:
+    """The commands of one share, in their order; of the whole training part those of the road.
+
+    Args:
+        runs: where the outcomes of other shares are kept.
+    """
+    task, method = settings.task, suitable_method("", settings.task)
+    shared = {"work_dir": settings.work_dir, "seed": str(settings.seed), "task": task}
+    if settings.data_dir is not None:
+        shared["data_dir"] = settings.data_dir
+
+    def run(curve: str, script: str, ending: str, flags: dict[str, str]) -> Run:
+        given = shared | flags | {"records_dir": str(settings.records_dir)}
+        if share == 1 and curve:
+            return Run(curve, script, Path(settings.work_dir) / "finetuned" / f"{task}{ending}", given)
+        folder = runs / f"{share:g}{ending}"
+        given |= {"train_share": str(share), "output_dir": str(folder), "records_dir": str(runs / "records")}
+        if script == "finetune.py":
+            given["num_seeds"] = "1"
+        return Run(curve, script, folder, given)
+
+    model = {"model_name_or_path": str(settings.model_name_or_path)}
+    yield run("model", "finetune.py", "", model)
+    yield run("baseline", "baseline.py", f"-{method}", {})
+    if not settings.teacher:
+        return
+    teachers = []
+    for name in comma_separated(settings.teacher):
+        if name in METHODS:  # trained anew on its share wherever it is asked
+            teachers.append(name)
+            continue
+        flags = {"model_name_or_path": name}
+        if settings.teacher_learning_rate is not None:
+            flags["learning_rate"] = str(settings.teacher_learning_rate)
+        teacher = run("", "finetune.py", f"-teacher-{len(teachers) + 1}", flags)
+        yield teacher
+        teachers.append(str(teacher.folder))
+    flags = model | {"teacher": ",".join(teachers), "unlabelled_file": str(settings.unlabelled_file)}
+    yield run(SILVER, "finetune.py", "-silver", flags)

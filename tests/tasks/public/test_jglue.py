@@ -324,6 +324,11 @@ def test_no_hub_says_what_to_do(tmp_path):
 # --- from end to end
 
 
+def but_for_rounding(metrics: dict) -> dict:
+    """Answers of `jsts` are numbers of which the last digits differ by where their batch lay in memory."""
+    return json.loads(json.dumps(metrics), parse_float=lambda digits: round(float(digits), 6))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "auto", "least"),
@@ -363,7 +368,7 @@ def test_every_task(work, monkeypatch, task, auto, least):
         assert [model.config.id2label[number] for number in best] == kept.predictions
     monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, flags), "--rescore", "true"])
     finetune.main()
-    assert read_json(work / "records" / f"{task}.json")["metrics"] == metrics
+    assert but_for_rounding(read_json(work / "records" / f"{task}.json")["metrics"]) == but_for_rounding(metrics)
     assert read_answers(folder / "predictions-seed-0.json") == kept
     if task == "jsquad":
         assert all(answer in example.second for answer, example in zip(kept.predictions, examples, strict=True))

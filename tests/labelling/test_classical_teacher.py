@@ -37,6 +37,29 @@ def test_an_svm_says_how_sure_it_is(labels):
     assert shares.max(1).mean() == pytest.approx(right.mean(), abs=0.08)
 
 
+def of_eight_classes(count: int, seed: int) -> list[Example]:
+    """Three words each, of which three in five are their class's own."""
+    chance = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        label = chance.randrange(8)
+        kinds = (label if chance.random() < 0.6 else chance.randrange(8) for _ in range(3))
+        rows.append(
+            Example("、".join(f"{'語句文字音声記号'[kind]}{chance.randrange(12)}" for kind in kinds), str(label))
+        )
+    return rows
+
+
+def test_few_rows_make_an_svm_neither_shy_nor_bold():
+    labels = [str(number) for number in range(8)]
+    train, test = of_eight_classes(80, 0), of_eight_classes(600, 1)
+    task = Task("t", Kind.CLASSES, labels, train, test)
+    shares = np.array(svm_teacher(task, BaselineSettings(method="svm"))([each.text for each in test]))
+    right = np.array([labels.index(each.target) for each in test]) == shares.argmax(1)
+    assert right.mean() > 0.55  # by chance one in eight
+    assert shares.max(1).mean() == pytest.approx(right.mean(), abs=0.1)
+
+
 def test_a_crf_gives_entities_with_their_confidence():
     items = [sentence(number) for number in range(60)]
     examples = [

@@ -26,7 +26,7 @@ from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.finetuning.run import Job, warn_of_losses
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
-from mobilebert_ja.plans import settings_in_play
+from mobilebert_ja.plans import settings_in_play, usual_rate
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.settings.reading.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
@@ -169,6 +169,23 @@ def test_killed_in_the_second_seed_and_run_again(work, undisturbed, monkeypatch,
         assert (output / name).read_bytes() == (undisturbed / name).read_bytes()
     run_here(monkeypatch, arguments)
     assert "nothing to do" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "rate"),
+    [
+        ({"model_name_or_path": str(ROOT)}, 5e-4),
+        ({"model_name_or_path": "ysakuramoto/mobilebert-ja"}, 5e-4),
+        ({"model_name_or_path": "cl-tohoku/bert-base-japanese-v3"}, 1e-4),
+        ({"model_name_or_path": "folder"}, 1e-4),
+        ({"random_weights": "mobilebert", "tokenizer": "folder"}, 5e-4),
+        ({"random_weights": "bert", "model_name_or_path": str(ROOT)}, 1e-4),
+    ],
+)
+def test_a_rate_that_nobody_named_suits_the_structure(asked, rate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "folder" / "config.json", {"model_type": "xlm-roberta"})
+    assert usual_rate(FinetuneSettings(**asked)) == rate
 
 
 @pytest.mark.slow

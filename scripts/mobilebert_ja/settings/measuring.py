@@ -155,7 +155,7 @@ class FinetuneSpeedSettings(StageSettings):
     tokenizer: str | None = setting_of(FinetuneSettings, "tokenizer")
     max_seq_length: int = setting_of(FinetuneSettings, "max_seq_length")
     per_device_train_batch_size: int = setting_of(FinetuneSettings, "per_device_train_batch_size")
-    learning_rate: float = setting_of(FinetuneSettings, "learning_rate")
+    learning_rate: float = setting_of(FinetuneSettings, "learning_rate", default=1e-4)
     weight_decay: float = setting_of(FinetuneSettings, "weight_decay")
     max_grad_norm: float = setting_of(FinetuneSettings, "max_grad_norm")
 

@@ -30,7 +30,8 @@ TERMS = {
 def compared() -> list[str]:
     names = [
         name
-        for path in sorted((ROOT / "recipes" / "ablations").glob("*.yaml"))
+        for folder in ("ablations", "trials")
+        for path in sorted((ROOT / "recipes" / folder).glob("*.yaml"))
         for name in yaml.safe_load(path.read_text(encoding="utf-8"))["variants"]
     ]
     for path in sorted((ROOT / "records").glob("onnx_variants_*.json")):

@@ -608,6 +608,25 @@ def test_ablations_stand_side_by_side(folder):
     assert "| 37 % | 発散(43ステップ) | — |" in text
 
 
+def test_trials_are_shown_with_what_each_has_over_the_first(folder):
+    facts = {"metric": "accuracy", "train_size": 307, "test_size": 1511, "train_seconds": 271.4}
+    seed = {"difference": 0.052, "interval": [0.031, 0.0729], "p": 1.3e-6}
+    variants = {
+        "1e-4, 10 epochs": facts | {"scores": {"0": 0.6083}},
+        "5e-4, 10 epochs": facts
+        | {"scores": {"0": 0.6603}, "over_first": {"mean": 0.052, "seeds": {"0": seed}}, "silver": {"learned": 1234}},
+        "5e-4, 20 epochs": facts
+        | {"scores": {"0": 0.661, "1": 0.65}, "over_first": {"mean": 0.047, "seeds": {"0": seed, "1": seed}}},
+    }
+    record = {"metrics": {"question": "?", "first": "1e-4, 10 epochs", "variants": variants}}
+    (folder / "trials_few_rows.json").write_text(json.dumps(record), encoding="utf-8")
+    text = rendered(folder)
+    assert "学習 307件、比べたもの 1,511件:" in text
+    assert "| 学習率 1e-4、10エポック | 60.8 % | — | — | 271 秒 |" in text
+    assert "| 学習率 5e-4、10エポック | 66.0 % | +5.2(+3.1 から +7.3、p = 1.3e-06) | 1,234件 | 271 秒 |" in text
+    assert "| 学習率 5e-4、20エポック | 66.1 %、65.0 % | +4.7 | — | 271 秒 |" in text
+
+
 def test_the_card_says_what_the_model_cannot_do(folder):
     limits = rendered(folder).split("## 限界")[1].split("\n## ")[0]
     length = json.loads((folder / "pretraining.json").read_text())["settings"]["max_seq_length"]

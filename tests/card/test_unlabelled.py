@@ -203,3 +203,58 @@ def test_a_record_made_before_the_time_of_the_answers_was_kept_is_shown(records)
     del records["livedoor-silver"]["metrics"]["silver"]["answering_seconds"]
     _, report = shown(records)
     assert "を学習しました。\n" in report and "教師が答えるのにかかった時間" not in report
+
+
+def run_of(size: int, *scores: float) -> dict:
+    return {"train_size": size, "scores": [*scores]}
+
+
+CURVE = [
+    {"model": run_of(307, 0.612), "silver": run_of(307, 0.743), "baseline": run_of(307, 0.701)},
+    {"model": run_of(613, 0.7, 0.72), "silver": run_of(613, 0.853), "baseline": run_of(613, 0.77)},
+]
+
+
+def with_curve() -> dict:
+    whole = {"livedoor": 0.852, "livedoor-svm": 0.871, "livedoor-silver": 0.879}
+    records = {
+        name: {"metrics": {"task": "livedoor", "mean": mean, "std": 0.001, "train_size": 5903}, "inputs": {}}
+        for name, mean in whole.items()
+    }
+    return records | {"learning_curve_livedoor": {"metrics": {"baseline": "svm", "points": CURVE}}}
+
+
+def test_a_curve_ends_in_the_tasks_own_records():
+    curves = unlabelled.learning_curves(with_curve(), "livedoor")
+    assert curves["model"] == {307: 0.612, 613: pytest.approx(0.71), 5903: 0.852}
+    assert curves["silver"] == {307: 0.743, 613: 0.853, 5903: 0.879}
+    assert [row[1:] for row in unlabelled.learning_rows(with_curve())] == [
+        ["307件", "61.2 %", "74.3 %", "70.1 %"],
+        ["613件", "71.0 %", "85.3 %", "77.0 %"],
+        ["5,903件", "85.2 %", "87.9 %", "87.1 %"],
+    ]
+    assert unlabelled.learning_curves({}, "livedoor") == {}
+
+
+def test_how_few_labels_are_worth_all():
+    records = with_curve()
+    assert unlabelled.worth_all_labels(records, "livedoor") == (613, 5903)
+    records["livedoor"]["metrics"]["mean"] = 0.88
+    assert unlabelled.worth_all_labels(records, "livedoor") is None
+    del records["learning_curve_livedoor"]
+    assert unlabelled.worth_all_labels(records, "livedoor") is None
+
+
+def test_a_curve_without_teachers_is_none_of_theirs():
+    records = with_curve()
+    points = [{name: point[name] for name in ("model", "baseline")} for point in CURVE]
+    records["learning_curve_livedoor"]["metrics"]["points"] = points
+    assert [row[3] for row in unlabelled.learning_rows(records)] == ["—", "—", "—"]
+    assert unlabelled.worth_all_labels(records, "livedoor") is None
+
+
+def test_what_teachers_bring_to_the_fewest_rows_stands_in_the_guide():
+    records = with_curve()
+    records["livedoor-silver"]["settings"] = {"teacher": "svm,large"}
+    told = unlabelled.brought(records, unlabelled.LARGE_TEACHERS)
+    assert told == "news titles 85.2 % → 87.9 ± 0.1 %; with 307 rows 61.2 % → 74.3 %"

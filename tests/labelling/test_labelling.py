@@ -24,6 +24,8 @@ from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
 from mobilebert_ja.labelling.origin import classical_settings
 from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers
+from mobilebert_ja.plans import finetuning_stage
+from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import Example, load_task
 from mobilebert_ja.tasks.parts import what_is_read
 
@@ -290,6 +292,12 @@ def test_nothing_that_is_sure_enough(work, run):
     (work / "unsure.jsonl").write_text(json.dumps(unsure, ensure_ascii=False), encoding="utf-8")
     status, said = run(*REFUSED, "--task", "ner", "--teacher_file", "unsure.jsonl")
     assert status == 1 and "Of 1 answers of the teachers, none is as sure as --min_confidence 0.5" in said
+    # Of classes everything is learned, unless a confidence is asked for.
+    (work / "flat.jsonl").write_text('{"text": "本", "probabilities": {"smax": 0.12}}\n', encoding="utf-8")
+    for own in ((), ("--min_confidence", "0.3")):
+        settings = parse_settings(FinetuneSettings, None, argv=["--teacher_file", str(work / "flat.jsonl"), *own])
+        finetuning_stage(settings)
+        assert settings.min_confidence == (0.3 if own else 0.0)
 
 
 def test_a_class_with_one_row_cannot_be_calibrated(work, run):

@@ -160,6 +160,10 @@ ABLATIONS = {
     "guided_rows": "手本(guide)から文ごとにも学ぶ",
     "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
 }
+TRIALS = {
+    "few_rows": "少ない訓練データの学習率とエポック数",
+    "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
+}
 DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
 REMOVED = {
     "too_short": "短すぎる文",
@@ -184,6 +188,13 @@ PRUNED = {
 TITLES = {
     "without a guide": "手本なし",
     "guided, weight 3": "手本あり、重み 3",
+    "1e-4, 10 epochs": "学習率 1e-4、10エポック",
+    "5e-4, 10 epochs": "学習率 5e-4、10エポック",
+    "5e-4, 20 epochs": "学習率 5e-4、20エポック",
+    "5e-4, 10 epochs, batch 16": "学習率 5e-4、10エポック、バッチ 16",
+    "5e-4, 10 epochs, batch 8": "学習率 5e-4、10エポック、バッチ 8",
+    "answers of at least 0.5": "確率が 0.5 以上の答え",
+    "all answers": "すべての答え",
     "guided per token": "手本あり(トークンごと)",
     "guided per row too": "手本あり(トークンごとと、文ごと)",
     "random, 1e-3": "乱数の単語ベクトル、1e-3",

@@ -16,7 +16,7 @@ from mobilebert_ja.card import processors
 from mobilebert_ja.card.metadata import metadata
 from mobilebert_ja.card.names import TASKS, in_japanese
 from mobilebert_ja.card.tables import checkpoint, cuts, scores, service, speed, summary, unlabelled
-from mobilebert_ja.card.tables.ablations import ablation_tables
+from mobilebert_ja.card.tables.ablations import TRIAL_COLUMNS, ablation_tables, trial_tables
 from mobilebert_ja.card.values import MISSING, find, megabytes, minutes, myriads, number, percent
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.former_names import read_record, todays_record_name
@@ -151,6 +151,8 @@ def _render(template: str, records: dict[str, Any], page: Page) -> str:
             minutes=minutes,
             myriads=myriads,
             ablation_tables=ablation_tables(records),
+            trial_tables=trial_tables(records),
+            trial_columns=TRIAL_COLUMNS,
             in_japanese=in_japanese,
             scores=scores,
             checkpoint=checkpoint,

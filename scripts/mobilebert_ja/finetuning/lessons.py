@@ -126,7 +126,7 @@ def _silver_entities(
 ) -> list[WeightedRow]:
     index_of = {label: index for index, label in enumerate(task.labels)}
     FORMS[task.kind].label(rows, [span for span, _ in answer.entities], index_of)
-    unsure = answer.unsure(settings.min_confidence)
+    unsure = answer.unsure(settings.min_confidence or 0.0)
     made = []
     for row in rows:
         weighted = _labelled_entities(row, task.labels)

@@ -69,7 +69,7 @@ def silver_set(
     answers, left_out = sift(given, lambda answer: answer.text, task)
     if not answers:
         raise UserError(f"{_names(sources)} holds nothing to learn from: {_told(left_out)}.")
-    sure = [answer for answer in answers if answer.is_sure(settings.min_confidence)]
+    sure = [answer for answer in answers if answer.is_sure(settings.min_confidence or 0.0)]
     if not sure:
         raise UserError(
             f"Of {len(answers)} answers of the teachers, none is as sure as --min_confidence "

@@ -32,9 +32,10 @@ class SilverSettings(StageSettings):
         3.0, "Passes over the teachers' answers in the course of --num_train_epochs passes over the labelled.", above=0
     )
     silver_weight: float = setting(1.0, "What a teacher's answer counts in the loss; a label counts 1.", above=0)
-    min_confidence: float = setting(
-        0.5,
-        "Least confidence of what is learned of a teacher: of the likeliest class, or of each entity by itself.",
+    min_confidence: float | None = setting(
+        None,
+        "Least confidence of what is learned of a teacher: of the likeliest class, or of each entity by itself; none: "
+        "0 for classes, which are learned with all their probabilities, and 0.5 for entities.",
         minimum=0,
         maximum=1,
     )

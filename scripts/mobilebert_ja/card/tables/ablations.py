@@ -1,12 +1,12 @@
-"""Tables of what was compared before settings were chosen, from records/ablation_*.json."""
+"""Tables of what was compared before settings were chosen, from records/ablation_*.json and records/trials_*.json."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from mobilebert_ja.card.names import ABLATIONS, in_japanese
-from mobilebert_ja.card.values import NONE, metrics_of, percent
+from mobilebert_ja.card.names import ABLATIONS, TRIALS, in_japanese
+from mobilebert_ja.card.values import NONE, metrics_of, number, percent
 
 _LOSS, _ACCURACY, _TOKENS = "損失", "正解率", "トークン"
 _ENTITIES = "固有表現の F1(訓練データの一部で)"
@@ -81,3 +81,48 @@ def ablation_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return tables
+
+
+TRIAL_COLUMNS = ["設定", "各回の結果", "最初の行との差", "学習した答え", "学習時間"]
+
+
+def trial_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each comparison of fine-tuning settings with a record: its title, the number of labelled texts and of those
+    that were scored, and a row for each variant with what `TRIAL_COLUMNS` says."""
+    tables = []
+    for name, title in TRIALS.items():
+        variants: dict[str, Any] = metrics_of(records, f"trials_{name}").get("variants", {})
+        if not variants:
+            continue
+        sizes = next(iter(variants.values()))
+        tables.append(
+            {
+                "title": title,
+                "train_size": sizes["train_size"],
+                "test_size": sizes["test_size"],
+                "rows": [[in_japanese(variant), *_trial_cells(facts)] for variant, facts in variants.items()],
+            }
+        )
+    return tables
+
+
+def _trial_cells(facts: dict[str, Any]) -> list[str]:
+    learned = facts.get("silver", {}).get("learned")
+    return [
+        "、".join(map(percent, facts["scores"].values())),
+        _over_first(facts.get("over_first")),
+        NONE if learned is None else f"{number(learned)}件",
+        f"{number(facts['train_seconds'])} 秒",
+    ]
+
+
+def _over_first(found: dict[str, Any] | None) -> str:
+    """Points over the first variant; of one seed with what the choice of scored texts leaves open."""
+    if found is None:
+        return NONE
+    points = f"{100 * found['mean']:+.1f}"
+    if len(found["seeds"]) > 1:
+        return points
+    (only,) = found["seeds"].values()
+    low, high = (100 * each for each in only["interval"])
+    return f"{points}({low:+.1f} から {high:+.1f}、p = {only['p']:.2g})"

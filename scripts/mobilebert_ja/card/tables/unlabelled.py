@@ -144,8 +144,16 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     if not metrics or (ending == SILVER and asked_large(records, task) is not (way == LARGE_TEACHERS)):
         return ""
     words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
-    larger = metrics_of(records, f"{task}{LARGER}") if way == LARGE_TEACHERS else {}
-    return words + (f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else "")
+    if way != LARGE_TEACHERS:
+        return words
+    larger = metrics_of(records, f"{task}{LARGER}")
+    words += f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else ""
+    curves = learning_curves(records, task)
+    if "silver" in curves:
+        fewest = min(curves["silver"])
+        few = (percent(curves[name][fewest]) for name in ("model", "silver"))
+        words += f"; with {number(fewest)} rows {' → '.join(few)}"
+    return words
 
 
 def learning_curves(records: dict[str, Any], task: str) -> dict[str, dict[int, float]]:
@@ -161,7 +169,7 @@ def learning_curves(records: dict[str, Any], task: str) -> dict[str, dict[int, f
         for point in metrics["points"]:
             curve[point[name]["train_size"]] = statistics.fmean(point[name]["scores"])
         whole = metrics_of(records, f"{task}{endings[name]}")
-        if whole and whole["train_size"] > max(curve):
+        if whole.get("train_size", 0) > max(curve):
             curve[whole["train_size"]] = whole["mean"]
     return curves
 
@@ -187,5 +195,6 @@ def worth_all_labels(records: dict[str, Any], task: str) -> tuple[int, int] | No
     if "silver" not in curves:
         return None
     everything = max(curves["model"])
-    enough = [size for size, score in curves["silver"].items() if score >= curves["model"][everything]]
+    reached = (size for size, score in curves["silver"].items() if score >= curves["model"][everything])
+    enough = [size for size in reached if size < everything]
     return (min(enough), everything) if enough else None

@@ -138,17 +138,25 @@ def numbers_in(text: str) -> set[str]:
 
 
 def changed(value, generator: random.Random):
-    """A record with every number in it another one: far from it, so that among the many ratios of two of them no small
-    number is in every draw by chance."""
+    """A record with every number in it another one: so far from it that among the hundreds of ratios on the pages no
+    small number stands in every draw by chance."""
     if isinstance(value, dict):
         return {key: changed(item, generator) for key, item in value.items()}
     if isinstance(value, list):
-        return [changed(item, generator) for item in value]
+        factor = far_off(generator)  # one for all: the median of many ratios would always be about 1
+        return [
+            factor * item * generator.uniform(0.9, 1.1) if isinstance(item, float) else changed(item, generator)
+            for item in value
+        ]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if isinstance(value, int):
         return generator.randint(1, 2 * value + 200)
-    return (value or 1.0) * math.exp(generator.uniform(-3.0, 8.0))
+    return (value or 1.0) * far_off(generator)
+
+
+def far_off(generator: random.Random) -> float:
+    return math.exp(generator.uniform(-3.0, 30.0))
 
 
 def words_of(value) -> list[str]:

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCardData
 from helpers.files.made_up_records import made_up_records, pages
 from helpers.paths import ROOT
 from mobilebert_ja.card import render as card
+from mobilebert_ja.card.names import TASKS
 from mobilebert_ja.card.tables import scores, summary
 
 
@@ -230,4 +231,7 @@ def test_a_learning_curve_from_another_checkpoint_is_told():
     ours = {"inputs": {"model_name_or_path": "1" * 16}}
     assert not scores.learned_before({"ner": ours})
     assert not scores.learned_before({"ner": ours, "learning_curve_ner": ours})
-    assert scores.learned_before({"ner": ours, "learning_curve_ner": {"inputs": {"model_name_or_path": "2" * 16}}})
+    other = {"inputs": {"model_name_or_path": "2" * 16}}
+    assert scores.learned_before({"ner": ours, "learning_curve_ner": other}) == [TASKS["ner"].short]
+    records = {"ner": ours, "learning_curve_ner": other, "livedoor": ours, "learning_curve_livedoor": ours}
+    assert scores.learned_before(records) == [TASKS["ner"].short]

@@ -34,11 +34,14 @@ def method_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     return [row for _, row in sorted(found, key=lambda pair: -pair[0])]
 
 
-def learned_before(records: dict[str, Any]) -> bool:
-    """Whether a learning curve starts from another checkpoint than the models whose scores the card shows."""
+def learned_before(records: dict[str, Any]) -> list[str]:
+    """The tasks whose learning curve starts from another checkpoint than the model whose score the card shows."""
     start = "inputs.model_name_or_path"
-    pairs = [(find(records, f"learning_curve_{task}.{start}"), find(records, f"{task}.{start}")) for task in TASKS]
-    return any(curve and own and curve != own for curve, own in pairs)
+    pairs = {
+        names.short: (find(records, f"learning_curve_{task}.{start}"), find(records, f"{task}.{start}"))
+        for task, names in TASKS.items()
+    }
+    return [short for short, (curve, own) in pairs.items() if curve and own and curve != own]
 
 
 def run_rows(records: dict[str, Any]) -> list[list[str]]:

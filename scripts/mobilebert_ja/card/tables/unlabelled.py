@@ -150,9 +150,8 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     words += f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else ""
     curves = learning_curves(records, task)
     if "silver" in curves:
-        fewest = min(curves["silver"])
-        few = (percent(curves[name][fewest]) for name in ("model", "silver"))
-        words += f"; with {number(fewest)} rows {' → '.join(few)}"
+        fewest = (percent(curves[name][min(curves[name])]) for name in ("model", "silver"))
+        words += f"; with {number(min(curves['silver']))} rows {' → '.join(fewest)}"
     return words
 
 

@@ -301,7 +301,10 @@ def usual_rate(settings: FinetuneSettings) -> float:
 
 
 def finetuning_stage(settings: FinetuneSettings) -> Stage:
-    """Of a structure with random weights, nothing of --model_name_or_path is used but its tokenizer."""
+    """Of a structure with random weights, nothing of --model_name_or_path is used but its tokenizer.
+
+    What depends on the model or on the task, and was not given, is filled into `settings`.
+    """
     output = finetuning_folder(settings)
     if settings.random_weights and settings.model_name_or_path:
         settings.tokenizer = settings.tokenizer or settings.model_name_or_path

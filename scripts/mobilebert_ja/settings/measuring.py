@@ -249,7 +249,7 @@ class LearningCurveSettings(StageSettings):
         "which learn the same share first; several, comma separated, are averaged.",
     )
     teacher_learning_rate: float | None = setting(
-        None, "Learning rate of teachers that are fine-tuned; none: the model's own.", above=0
+        None, "Learning rate of teachers that are fine-tuned; none: as finetune.py has it.", above=0
     )
     unlabelled_file: str | None = setting(None, "Text that nobody labelled, as finetune.py reads it.")
     output_dir: str | None = setting(None, "Folder for the curve; none: WORK_DIR/learning_curve/TASK.")

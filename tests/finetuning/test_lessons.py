@@ -97,7 +97,7 @@ def test_unsure_entities_are_masked(reader):
         assert (tag == IGNORED) == unsure, (start, end)
         assert unsure or (PEOPLE.labels[tag][2:] == "人名") == (end <= 4)
     everything = SilverSpans("京都市", (((0, 3, "地名"), 0.4),))
-    assert silver_rows([everything], PEOPLE, reader, FinetuneSettings()) == []
+    assert silver_rows([everything], PEOPLE, reader, FinetuneSettings(min_confidence=0.5)) == []
     assert len(silver_rows([everything], PEOPLE, reader, FinetuneSettings(min_confidence=0.3))) == 1
 
 

@@ -324,9 +324,14 @@ def test_no_hub_says_what_to_do(tmp_path):
 # --- from end to end
 
 
-def but_for_rounding(metrics: dict) -> dict:
-    """Answers of `jsts` are numbers of which the last digits differ by where their batch lay in memory."""
-    return json.loads(json.dumps(metrics), parse_float=lambda digits: round(float(digits), 6))
+def alike(first, second) -> bool:
+    """Equal but for rounding: answers of `jsts` are numbers, of which the last digits differ by where their batch lay
+    in memory, and with them the order of answers that are nearly the same."""
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(alike(first[name], second[name]) for name in first)
+    if isinstance(first, list):
+        return len(first) == len(second) and all(map(alike, first, second))
+    return abs(first - second) < 1e-3 if isinstance(first, float) else first == second
 
 
 @pytest.mark.slow
@@ -368,8 +373,8 @@ def test_every_task(work, monkeypatch, task, auto, least):
         assert [model.config.id2label[number] for number in best] == kept.predictions
     monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, flags), "--rescore", "true"])
     finetune.main()
-    assert but_for_rounding(read_json(work / "records" / f"{task}.json")["metrics"]) == but_for_rounding(metrics)
-    assert read_answers(folder / "predictions-seed-0.json") == kept
+    assert alike(read_json(work / "records" / f"{task}.json")["metrics"], metrics)
+    assert alike(vars(read_answers(folder / "predictions-seed-0.json")), vars(kept))
     if task == "jsquad":
         assert all(answer in example.second for answer, example in zip(kept.predictions, examples, strict=True))
         assert metrics["runs"][0]["details"]["exact_match"] > 0.3

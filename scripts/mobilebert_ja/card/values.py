@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 MISSING = "未測定"
@@ -56,3 +57,9 @@ def myriads(value: float | None) -> str:
 def median(values: list[float] | None) -> float | None:
     """The median of what was measured; None if nothing was."""
     return statistics.median(values) if values else None
+
+
+def difference(points: float, interval: Iterable[float], p: float) -> str:
+    """Points by which answers to the same texts differ, with their 95 % interval (in points, in any order) and p."""
+    low, high = sorted(interval)
+    return f"{points:+.1f}({low:+.1f} から {high:+.1f}、p = {p:.2g})"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from mobilebert_ja.card.names import ABLATIONS, TRIALS, in_japanese
-from mobilebert_ja.card.values import NONE, metrics_of, number, percent
+from mobilebert_ja.card.values import NONE, difference, metrics_of, number, percent
 
 _LOSS, _ACCURACY, _TOKENS = "損失", "正解率", "トークン"
 _ENTITIES = "固有表現の F1(訓練データの一部で)"
@@ -120,9 +120,8 @@ def _over_first(found: dict[str, Any] | None) -> str:
     """Points over the first variant; of one seed with what the choice of scored texts leaves open."""
     if found is None:
         return NONE
-    points = f"{100 * found['mean']:+.1f}"
+    points = 100 * found["mean"]
     if len(found["seeds"]) > 1:
-        return points
+        return f"{points:+.1f}"
     (only,) = found["seeds"].values()
-    low, high = (100 * each for each in only["interval"])
-    return f"{points}({low:+.1f} から {high:+.1f}、p = {only['p']:.2g})"
+    return difference(points, (100 * each for each in only["interval"]), only["p"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from mobilebert_ja.card.names import ADAPTED, CLASSICAL, IN_ENGLISH, LARGER, METHODS, OWN, SILVER, TASKS, WITH_MORE
 from mobilebert_ja.card.tables.scores import author_of, interval_cell
-from mobilebert_ja.card.values import NONE, metrics_of, number, percent
+from mobilebert_ja.card.values import NONE, difference, metrics_of, number, percent
 from mobilebert_ja.common.records import recorded_fingerprint
 from mobilebert_ja.settings import comma_separated
 
@@ -55,11 +55,8 @@ def difference_cell(records: dict[str, Any], task: str, ending: str) -> str:
         authors = [author_of(records, task, record["inputs"][each], pair) for each in ("first", "second")]
         if sorted(map(str, authors)) == sorted(pair):
             metrics, sign = record["metrics"], 1 if authors[1] == ending else -1
-            points = sorted(100 * sign * each for each in metrics["interval"])
-            return (
-                f"{100 * sign * metrics['difference']:+.1f}"
-                f"({points[0]:+.1f} から {points[1]:+.1f}、p = {metrics['p']:.2g})"
-            )
+            interval = (100 * sign * each for each in metrics["interval"])
+            return difference(100 * sign * metrics["difference"], interval, metrics["p"])
     return f"{100 * (metrics_of(records, f'{task}{ending}')['mean'] - metrics_of(records, task)['mean']):+.1f}"
 
 

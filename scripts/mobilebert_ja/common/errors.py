@@ -1,4 +1,5 @@
-"""A user's mistake ends in one clear sentence, never in a traceback."""
+"""How a command ends before its work is done: by a user's mistake in one clear sentence, never in a traceback;
+asked to, together with every process that it started."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ import argparse
 import errno
 import functools
 import io
+import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import NoReturn
 
 
@@ -51,14 +56,53 @@ def _say_whatever_it_is() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+_PATIENCE = 60  # seconds, for a process that was asked to end; a training saves a checkpoint in a few
+
+
+@contextmanager
+def _ends_with_its_processes() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C at a terminal: each process that this one started, and theirs, is asked to end too, and
+    is waited for, since a training saves a checkpoint first. Left to itself SIGTERM would end this one alone."""
+    own = os.getpid()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != own:  # a fork of this process, which has its handlers
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        with suppress(ImportError):  # where models only answer; their processes end with their connection to this one
+            import psutil
+
+            asked = []
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if "multiprocessing.resource_tracker" not in " ".join(process.cmdline()):  # ends after this one
+                        process.terminate()
+                        asked.append(process)
+            psutil.wait_procs(asked, _PATIENCE)
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap an entry point: `UserError` and a full or forbidden disk print one line and exit with status 1."""
+    """Wrap an entry point: `UserError` and a full or forbidden disk print one line and exit with status 1; SIGTERM and
+    SIGINT end it with status 130 and all that it started."""
 
     @functools.wraps(main)
     def wrapped() -> None:
         _say_whatever_it_is()
         try:
-            main()
+            with _ends_with_its_processes():
+                main()
         except UserError as error:
             _end_progress_line()
             print(f"error: {error}", file=sys.stderr)

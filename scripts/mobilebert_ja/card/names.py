@@ -88,7 +88,7 @@ RECORDS = {
     "fast": "compressed_{task}_fast",
 }
 # The contenders of the published card, in its words; and in a terminal's.
-CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "card": "MobileBERT(高速化)"}
+CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "card": "MobileBERT(元のカードの高速化)"}
 IN_ENGLISH = {
     "bert": "BERT",
     "mobilebert": "MobileBERT",

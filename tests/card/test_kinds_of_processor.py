@@ -171,6 +171,15 @@ def test_of_a_processor_that_nobody_knows_no_kind_is_told(records, tmp_path, har
     assert hardware is None or "(Arm(2コア、メモリー 7.5 GiB))" in text
 
 
+def test_times_of_another_machine_than_the_tables_above_name_theirs(records, tmp_path):
+    assert "での値です。" not in pages(loaded(records, tmp_path))
+    records["onnx_variants_ner"]["hardware"] = records["onnx_variants_ner"]["hardware"] | {"processor": "Three"}
+    records["service_mixture"]["hardware"] = records["service_mixture"]["hardware"] | {"processor": "Four"}
+    text = pages(loaded(records, tmp_path))
+    assert text.count("時間は Three(2コア、メモリー 7.5 GiB、VNNI あり)での値です。") == 1
+    assert text.split("### HTTP で答えさせたとき")[1].split("\n#")[0].count("**Four(2コア") == 1
+
+
 def test_a_table_that_one_kind_alone_fills_is_left_out_of_the_other(records, tmp_path):
     del add_avx2(records)["speed_ner_avx2"]["metrics"]["contenders"]["onnx"]
     section = pages(loaded(records, tmp_path)).split("### 高速化したモデルのすべて: 固有表現抽出")[1].split("\n#")[0]

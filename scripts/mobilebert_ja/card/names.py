@@ -164,6 +164,13 @@ TRIALS = {
     "few_rows": "少ない訓練データの学習率とエポック数",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
 }
+# What has to be said of one of them beside its title.
+TRIAL_NOTES = {
+    "few_rows_silver": (
+        "ラベルのないテキストには、比べた題名の記事の文も含まれるので、どの値も高めです"
+        "(比べる題名の記事を含まないテキストでの値は「訓練データの量と精度」にあります)。"
+    )
+}
 DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
 REMOVED = {
     "too_short": "短すぎる文",

@@ -182,6 +182,20 @@ REMOVED = {
     "evaluation_sentence": "評価データにある文",
     "evaluation_title": "評価データにある見出し",
 }
+# Where the sources of the root's corpus are from, by the start of their names, and their licences.
+ORIGINS = {
+    "aozora": ("青空文庫(新字新仮名の作品の一部)", "著作権の保護期間が満了"),
+    "ict_whitepaper": ("総務省の情報通信白書", "CC BY 4.0"),
+    "japan_law": ("法令の一部", "著作権の対象外"),
+    "msdocs": ("Microsoft の製品の文書", "CC BY 4.0"),
+    "programming_docs": ("Ruby のリファレンスマニュアル、ja.react.dev、JavaScript Primer", "CC BY 3.0、CC BY 4.0"),
+    "wikinews": ("ウィキニュース", "CC BY 2.5"),
+    "wikipedia_articles50": ("ja-wikipedia-corpus-soso の見本", "CC BY-SA 3.0"),
+    "wikipedia_countries": ("言語処理100本ノックの国の記事", "CC BY-SA 3.0"),
+    "wikipedia_jaquad": ("JaQuAD の文章", "CC BY-SA 3.0"),
+    "wikipedia_kyoto": ("NICT の Wikipedia 日英京都関連文書対訳コーパスの日本語", "CC BY-SA 3.0"),
+    "wikipedia_wac": ("Wikipedia Annotated Corpus の文章", "CC BY-SA 4.0"),
+}
 TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
 VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}
 PRUNED = {

@@ -89,7 +89,7 @@ def test_two_columns_of_ratios_and_all_else_of_the_first(records, tmp_path):
     one, other = (f"{name}(2コア、メモリー 7.5 GiB、VNNI {has})" for name, has in (("One", "あり"), ("Two", "なし")))
     assert f"測りました({one}、VNNI のない計算機は {other})。「速さ」は BERT との比で、" in text
     assert "1台ですべてのモデルを測りました。" in text
-    assert "BERT 71.4 ms の 13.1 倍の速さ(VNNI なしでは 5.5 倍) |" in text
+    assert "BERT 71.4 ms の 13.1 倍の速さ(int8 の命令 VNNI のない CPU では 5.5 倍) |" in text
     told = "13.1 times as fast as BERT-base on news titles, 5.5 without VNNI; 13.1 times on named entities, 5.5"
     assert f"onnxruntime alone (`--treatment onnx`: {told} without VNNI);" in text
     assert "without VNNI" in speed.plain_table(card.load_records(tmp_path))

@@ -60,7 +60,7 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
                 f"{names.item}1件の時間({SPED_UP[form]}、{machine})",
                 f"{facts['median_ms']:.1f} ms",
                 f"BERT {bert['median_ms']:.1f} ms の {times:.1f} 倍の速さ"
-                + (f"(VNNI なしでは {slower:.1f} 倍)" if slower else ""),
+                + (f"(int8 の命令 VNNI のない CPU では {slower:.1f} 倍)" if slower else ""),
             ]
         )
         sizes.append((facts["bytes"], bert["bytes"], SPED_UP[form]))

@@ -36,7 +36,7 @@ import mobilebert_ja.training.waiting  # noqa: F401
 import torch
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import read_json
+from mobilebert_ja.common.files import read_json, require_folder
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import classical_score, comparison
 from mobilebert_ja.finetuning.modelling.heads import check_tokenizer, model_config, needs_new_head
@@ -78,7 +78,10 @@ def main() -> None:
         return
     source = task_source(vars(settings), lambda: resolve_data_dir(settings))
     task = source.load(settings.split_seed)
-    tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
+    pretrained = str(settings.tokenizer or settings.model_name_or_path)
+    if Path(pretrained) == Path(settings.work_dir) / "student":
+        require_folder(pretrained, "pretrain.py makes it; --model_name_or_path . takes this repository's checkpoint.")
+    tokenizer = load_tokenizer(pretrained)
     encoder = make_encoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
     config = model_config(settings, encoder.entries)

@@ -19,6 +19,7 @@ from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
 MODULES = sorted(path for path in TEMPLATES[0].parent.rglob("*.py") if path.stem != "names")
 # Names, versions, licences and ways of measuring, whose digits are no results.
 NAMES = (
+    r"言語処理100本ノック",
     r"表1の構造",
     r"128 トークンの1文",
     r"次の1行",

@@ -258,3 +258,11 @@ def test_what_teachers_bring_to_the_fewest_rows_stands_in_the_guide():
     records["livedoor-silver"]["settings"] = {"teacher": "svm,large"}
     told = unlabelled.brought(records, unlabelled.LARGE_TEACHERS)
     assert told == "news titles 85.2 % → 87.9 ± 0.1 %; with 307 rows 61.2 % → 74.3 %"
+
+
+def test_the_teachers_of_a_curve_are_called_by_their_names():
+    records = with_curve()
+    records["learning_curve_livedoor"] |= {"settings": {"teacher": "svm,some/folder"}, "inputs": {"teacher_1": "ab"}}
+    assert unlabelled.curve_teachers_in_words(records, "livedoor") == f"{SVM}、`some/folder`"
+    records["livedoor-e5"] = {"inputs": {"model_name_or_path": "ab"}}
+    assert unlabelled.curve_teachers_in_words(records, "livedoor") == f"{SVM}、{LARGER}"

@@ -148,7 +148,7 @@ def test_told_beside_a_fine_tuned_model():
     )
     found = classical_score(task)
     assert found["score"] == 1.0 and found["train_seconds"] >= 0
-    assert "accuracy 100.00%" in comparison(found, "accuracy", 0.9) and "10.00% ahead" in comparison(
+    assert "accuracy 100.00%" in comparison(found, "accuracy", 0.9) and "10.00 points ahead" in comparison(
         found, "accuracy", 0.9
     )
     assert "as good" in comparison(found, "accuracy", 1.0)

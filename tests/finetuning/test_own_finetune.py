@@ -147,3 +147,10 @@ def test_refused_before_anything_is_made(work, tmp_path, monkeypatch, capfd):
     )
     assert "record.json does not exist. finetune.py --task entities --train_file FILE makes one" in said
     assert os.listdir(tmp_path) == ["bad.csv"]
+
+
+def test_without_a_student_it_says_which_model_there_is(work, tmp_path, monkeypatch, capfd):
+    shutil.copy(work / "reviews.csv", tmp_path)
+    said = refused(monkeypatch, capfd, finetune, tmp_path, "--task", "classification", "--train_file", "reviews.csv")
+    assert "student does not exist. pretrain.py makes it; --model_name_or_path . takes" in said
+    assert os.listdir(tmp_path) == ["reviews.csv"]

@@ -88,7 +88,7 @@ RECORDS = {
     "fast": "compressed_{task}_fast",
 }
 # The contenders of the published card, in its words; and in a terminal's.
-CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "card": "MobileBERT(高速化)"}
+CONTENDERS = {"bert": "BERT", "mobilebert": "MobileBERT", "card": "MobileBERT(元のカードの高速化)"}
 IN_ENGLISH = {
     "bert": "BERT",
     "mobilebert": "MobileBERT",
@@ -164,6 +164,13 @@ TRIALS = {
     "few_rows": "少ない訓練データの学習率とエポック数",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
 }
+# What has to be said of one of them beside its title.
+TRIAL_NOTES = {
+    "few_rows_silver": (
+        "ラベルのないテキストには、比べた題名の記事の文も含まれるので、どの値も高めです"
+        "(比べる題名の記事を含まないテキストでの値は「訓練データの量と精度」にあります)。"
+    )
+}
 DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
 REMOVED = {
     "too_short": "短すぎる文",
@@ -174,6 +181,20 @@ REMOVED = {
     "near_duplicate_document": "ほかとほぼ同じ文書の文(MinHash)",
     "evaluation_sentence": "評価データにある文",
     "evaluation_title": "評価データにある見出し",
+}
+# Where the sources of the root's corpus are from, by the start of their names, and their licences.
+ORIGINS = {
+    "aozora": ("青空文庫(新字新仮名の作品の一部)", "著作権の保護期間が満了"),
+    "ict_whitepaper": ("総務省の情報通信白書", "CC BY 4.0"),
+    "japan_law": ("法令の一部", "著作権の対象外"),
+    "msdocs": ("Microsoft の製品の文書", "CC BY 4.0"),
+    "programming_docs": ("Ruby のリファレンスマニュアル、ja.react.dev、JavaScript Primer", "CC BY 3.0、CC BY 4.0"),
+    "wikinews": ("ウィキニュース", "CC BY 2.5"),
+    "wikipedia_articles50": ("ja-wikipedia-corpus-soso の見本", "CC BY-SA 3.0"),
+    "wikipedia_countries": ("言語処理100本ノックの国の記事", "CC BY-SA 3.0"),
+    "wikipedia_jaquad": ("JaQuAD の文章", "CC BY-SA 3.0"),
+    "wikipedia_kyoto": ("NICT の Wikipedia 日英京都関連文書対訳コーパスの日本語", "CC BY-SA 3.0"),
+    "wikipedia_wac": ("Wikipedia Annotated Corpus の文章", "CC BY-SA 4.0"),
 }
 TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
 VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}

@@ -83,6 +83,14 @@ def vnni(hardware: dict[str, Any]) -> str:
     return "" if known is None else f"、VNNI {'あり' if known else 'なし'}"
 
 
+def elsewhere(records: dict[str, Any], name: str, task: str) -> str:
+    """The machine of the record `name`, if the speeds of its task were measured on another and no heading names it;
+    else ""."""
+    ours, theirs = (records.get(each, {}).get("hardware") for each in (name, f"speed_{task}"))
+    named = on_both(records, name) or without_vnni(records, name)
+    return machine(ours) if ours and theirs and not named and machine(ours) != machine(theirs) else ""
+
+
 def of_another_model(records: dict[str, Any], name: str, task: str) -> bool:
     """Whether the record `name` was measured on another fine-tuned model than the one whose scores the card shows."""
     inputs = records.get(name, {}).get("inputs", {})

@@ -43,8 +43,8 @@ def megabytes(value: float | None) -> str:
 
 
 def minutes(value: float | None) -> str:
-    """Seconds as minutes."""
-    return MISSING if value is None else f"{value / 60:.0f} 分"
+    """Seconds as minutes; of few, so that parts add up to their sum, with a digit."""
+    return MISSING if value is None else f"{value / 60:.{0 if value >= 600 else 1}f} 分"
 
 
 def myriads(value: float | None) -> str:

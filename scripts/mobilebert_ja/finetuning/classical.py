@@ -204,8 +204,8 @@ def comparison(classical: dict[str, Any], metric: str, mean: float) -> str:
     """One line for whoever reads the log. `mean`: the score of the fine-tuned model."""
     if "reason" in classical:
         return f"the classical model (linear SVM) on the same split: not trained ({classical['reason']})"
-    ahead = classical["score"] - mean
-    verdict = "it is as good" if not ahead else f"it is {abs(ahead):.2%} {'ahead' if ahead > 0 else 'behind'}"
+    points = 100 * (classical["score"] - mean)
+    verdict = f"it is {abs(points):.2f} points {'ahead' if points > 0 else 'behind'}" if points else "it is as good"
     return (
         f"the classical model (linear SVM) on the same split: {metric} {classical['score']:.2%} after "
         f"{classical['train_seconds']:.1f} s; {verdict}"

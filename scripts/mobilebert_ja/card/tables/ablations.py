@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mobilebert_ja.card.names import ABLATIONS, TRIALS, in_japanese
+from mobilebert_ja.card.names import ABLATIONS, TRIAL_NOTES, TRIALS, in_japanese
 from mobilebert_ja.card.values import NONE, difference, metrics_of, number, percent
 
 _LOSS, _ACCURACY, _TOKENS = "損失", "正解率", "トークン"
@@ -87,8 +87,8 @@ TRIAL_COLUMNS = ["設定", "各回の結果", "最初の行との差", "学習�
 
 
 def trial_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each comparison of fine-tuning settings with a record: its title, the number of labelled texts and of those
-    that were scored, and a row for each variant with what `TRIAL_COLUMNS` says."""
+    """For each comparison of fine-tuning settings with a record: its title and note, the number of labelled texts
+    and of those that were scored, and a row for each variant with what `TRIAL_COLUMNS` says."""
     tables = []
     for name, title in TRIALS.items():
         variants: dict[str, Any] = metrics_of(records, f"trials_{name}").get("variants", {})
@@ -98,6 +98,7 @@ def trial_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
         tables.append(
             {
                 "title": title,
+                "note": TRIAL_NOTES.get(name, ""),
                 "train_size": sizes["train_size"],
                 "test_size": sizes["test_size"],
                 "rows": [[in_japanese(variant), *_trial_cells(facts)] for variant, facts in variants.items()],

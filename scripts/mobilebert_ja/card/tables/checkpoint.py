@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobilebert_ja.card.names import REMOVED, TEXT_KINDS, VOCABULARIES
+from mobilebert_ja.card.names import ORIGINS, REMOVED, TEXT_KINDS, VOCABULARIES
 from mobilebert_ja.card.values import NONE, find, metrics_of, myriads, number, percent
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
 
@@ -117,12 +117,14 @@ def group_rows(records: dict[str, Any]) -> list[list[str]]:
 
 
 def source_rows(records: dict[str, Any]) -> list[list[str]]:
-    """The corpus: source, documents, sentences, characters."""
+    """The corpus: source, where it is from, documents, sentences, characters, licence."""
     sources = metrics_of(records, "corpus").get("sources", {})
-    return [
-        [name, *(number(facts.get(key)) for key in ("documents", "sentences", "characters"))]
-        for name, facts in sorted(sources.items())
-    ]
+    rows = []
+    for name, facts in sorted(sources.items()):
+        origin, licence = next((ORIGINS[each] for each in ORIGINS if name.startswith(each)), (NONE, NONE))
+        counts = (number(facts.get(key)) for key in ("documents", "sentences", "characters"))
+        rows.append([name, origin, *counts, licence])
+    return rows
 
 
 def removed_rows(records: dict[str, Any]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ class Verdict:
         points: the difference; where answers were compared one by one, of those, else of the mean scores.
         interval: its 95 % interval in points; None if answers were not compared.
         overlap: whether the intervals of the two scores overlap; None where one of them is not known.
+        seed: of the run whose answers were compared; None where all runs have a part in `points`.
     """
 
     ending: str
@@ -120,6 +122,7 @@ class Verdict:
     p: float | None = None
     items: int | None = None
     overlap: bool | None = None
+    seed: str | None = None
 
     @property
     def may_be_chance(self) -> bool:
@@ -158,7 +161,14 @@ def verdict(records: dict[str, Any], task: str) -> Verdict | None:
     if first and second == "":
         metrics = compared["metrics"]
         low, high = metrics["interval"]
-        return Verdict(first, 100 * metrics["difference"], (100 * low, 100 * high), metrics["p"], metrics["items"])
+        return Verdict(
+            first,
+            100 * metrics["difference"],
+            (100 * low, 100 * high),
+            metrics["p"],
+            metrics["items"],
+            seed=_seed_of(records[task], compared["inputs"]["second"]),
+        )
     found = distance_to_best_other(records, task)
     if found is None:
         return None
@@ -166,6 +176,13 @@ def verdict(records: dict[str, Any], task: str) -> Verdict | None:
     own, theirs = (interval_of(records, f"{task}{each}", TASKS[task].metric) for each in ("", ending))
     overlap = own[0] <= theirs[1] and theirs[0] <= own[1] if own and theirs else None
     return Verdict(ending, 100 * difference, overlap=overlap)
+
+
+def _seed_of(record: dict[str, Any], answers: str) -> str | None:
+    """The seed of the run that gave the answers with this fingerprint; None if there was but one run."""
+    names = (name for name, digest in record["files"].items() if digest.startswith(answers))
+    found = re.search(r"seed-(\d+)", next(names, ""))
+    return found[1] if found and len(record["metrics"]["runs"]) > 1 else None
 
 
 def verdict_in_japanese(records: dict[str, Any], task: str) -> str:
@@ -185,8 +202,9 @@ def verdict_in_japanese(records: dict[str, Any], task: str) -> str:
         judged = f"{'上回ります' if ahead else '及びません'}が、偶然の範囲です**"
     else:
         judged = f"{'上回り' if ahead else '及ばず'}、偶然の範囲を超える差です**"
+    seed = "" if found.seed is None else f"(種 {found.seed})"
     return (
-        f"同じ {found.items:,}件への答えを1件ずつ比べると、このモデルは{distance}{judged}"
+        f"同じ {found.items:,}件への答えを1件ずつ比べると、このモデル{seed}は{distance}{judged}"
         f"(差の 95 % 信頼区間 {low:+.1f} から {high:+.1f}、p = {found.p:.2g})。"
     )
 

@@ -187,7 +187,9 @@ def table_heads(records: dict[str, Any], task: str) -> list[str]:
         ratios = ["速さ(VNNI あり)", "速さ(VNNI なし)"]
     elif without_vnni(records, name):
         ratios = ["速さ(VNNI なし)"]
-    return ["モデル", TASKS[task].metric_title, "学習時間", "推論時間(全件)", "1件", "ファイル", *ratios]
+    items = metrics_of(records, name).get("items")
+    whole = "推論時間" if items is None else f"推論時間({number(items)}件)"
+    return ["モデル", TASKS[task].metric_title, "学習時間", whole, "1件", "ファイル", *ratios]
 
 
 def table_rows(records: dict[str, Any], task: str) -> list[list[str]]:

@@ -35,7 +35,7 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
         form = sped_up(records, task)
         value = percent(own)
         if form:
-            value += f"(高速化後 {percent(metrics_of(records, RECORDS[form].format(task=task))['mean'])})"
+            value += f"({SPED_UP[form]} では {percent(metrics_of(records, RECORDS[form].format(task=task))['mean'])})"
         other = distance_to_best_other(records, task)
         best = f"{METHODS[other[0]]} {percent(own - other[1])}" if other else NONE
         rows.append([f"{names.short}の{names.metric_title}", value, best])
@@ -60,30 +60,35 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
                 f"{names.item}1件の時間({SPED_UP[form]}、{machine})",
                 f"{facts['median_ms']:.1f} ms",
                 f"BERT {bert['median_ms']:.1f} ms の {times:.1f} 倍の速さ"
-                + (f"(VNNI なしでは {slower:.1f} 倍)" if slower else ""),
+                + (f"(int8 の命令 VNNI のない CPU では {slower:.1f} 倍)" if slower else ""),
             ]
         )
-        sizes.append((facts["bytes"], bert["bytes"]))
+        sizes.append((facts["bytes"], bert["bytes"], SPED_UP[form]))
     if sizes:
-        own, bert = max(sizes)
-        rows.append(["高速化したモデルのファイル", megabytes(own), f"BERT {megabytes(bert)}"])
+        own, bert, words = max(sizes)
+        larger = "、課題のうち大きい方" if len(sizes) > 1 else ""
+        rows.append([f"ファイル({words}{larger})", megabytes(own), f"BERT {megabytes(bert)}"])
     return rows
 
 
 def speed_in_english(records: dict[str, Any]) -> str:
     """How many times as fast as BERT the sped-up models are, where a processor without VNNI was measured; else ""."""
-    told = []
-    for task, names in TASKS.items():
-        form = sped_up(records, task)
+    told: list[str] = []
+    forms = [sped_up(records, task) for task in TASKS]
+    for (task, names), form in zip(TASKS.items(), forms, strict=True):
         if form is None:
             continue
         times = metrics_of(records, f"speed_{task}")["speedup"][form]["median"]
         slower = speedup_avx2(records, task, form)
-        if without_vnni(records, f"speed_{task}"):
-            told.append(f"{names.english} {times:.1f} without VNNI")
-        elif slower:
-            told.append(f"{names.english} {times:.1f} with VNNI, {slower:.1f} without")
-    return f" (times as fast as BERT-base: {'; '.join(told)})" if told else ""
+        alone = without_vnni(records, f"speed_{task}")
+        if alone or slower:
+            words = "times" if told else "times as fast as BERT-base"
+            told.append(f"{times:.1f} {words} on {names.english}{' without VNNI' if alone else ''}")
+        if slower and not alone:
+            told[-1] += f", {slower:.1f} without VNNI"
+    made_by = {form for form in forms if form}
+    treatment = f"`--treatment {made_by.pop()}`: " if len(made_by) == 1 else ""
+    return f" ({treatment}{'; '.join(told)})" if told else ""
 
 
 def walked_recipe(records: dict[str, Any]) -> str | None:

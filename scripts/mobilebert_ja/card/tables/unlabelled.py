@@ -111,6 +111,22 @@ def teachers_in_words(records: dict[str, Any], task: str) -> str:
     return "、".join(teacher.in_japanese for teacher in teachers_of(records, task))
 
 
+def curve_teachers_in_words(records: dict[str, Any], task: str) -> str:
+    """The teachers of a task's learning curve in Japanese; an encoder is called by its name if the record of the
+    larger one began with the same."""
+    curve = records[f"learning_curve_{task}"]
+    larger = records.get(f"{task}{LARGER}", {}).get("inputs", {}).get("model_name_or_path")
+    words, encoders = [], 0
+    for name in comma_separated(curve["settings"]["teacher"]):
+        if f"-{name}" in CLASSICAL:
+            words.append(METHODS[f"-{name}"])
+            continue
+        encoders += 1
+        mark = curve.get("inputs", {}).get(f"teacher_{encoders}")
+        words.append(WITH_MORE[LARGER] if mark and mark == larger else f"`{name}`")
+    return "、".join(words)
+
+
 def asked_large(records: dict[str, Any], task: str) -> bool:
     """Whether somebody answered who is neither a classical method nor the model itself."""
     return any(teacher.name and teacher.name not in CLASSICAL for teacher in teachers_of(records, task))

@@ -58,6 +58,20 @@ def require_folder(path: str | Path, hint: str = "") -> Path:
     raise UserError(f"{path} {what}." + (f" {hint}" if hint else ""))
 
 
+_GIT_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def is_git_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what git-lfs has in place of a large one until that is fetched."""
+    with open(path, "rb") as stream:
+        return stream.read(len(_GIT_LFS)) == _GIT_LFS
+
+
+def without_git_lfs(path: Path) -> str:
+    """What a file is of which that is true, and what to do, for a message."""
+    return f"{path} is a git-lfs pointer, not the file itself; install git-lfs and run 'git lfs pull'"
+
+
 @contextmanager
 def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file (plain, .gz, .xz, .bz2 or .zst, in letters of either case) to read the bytes that it holds.

@@ -6,15 +6,13 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
 from mobilebert_ja.finetuning.modelling.architecture import attention_of, longest_input
@@ -22,13 +20,11 @@ from mobilebert_ja.finetuning.modelling.forms import FORMS
 from mobilebert_ja.finetuning.predictor import LogitsFunction, LogitsOf, Predictor
 from mobilebert_ja.inference.decoding import Decoder, read_decoder
 from mobilebert_ja.inference.kinds import KINDS, Kind
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks import TASK_KINDS, Task
 from mobilebert_ja.tasks.metrics import METRICS
 from mobilebert_ja.tokenization.encoders import read_encoder, tokenizer_file
-
-_DAMAGED = (EOFError, UnpicklingError)  # their messages speak of how torch was called, not of the file
-_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, *_DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -223,10 +219,8 @@ def load_finetuned(folder: Path, task: str, max_seq_length: int, kind: Kind | No
         model, report = form.auto.from_pretrained(
             str(folder), config=config, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
-    except _NO_MODEL as error:
-        damaged = isinstance(error, _DAMAGED)
-        reason = "the weights are damaged" if damaged else first_line(error)
-        raise UserError(f"{folder} holds no model that can be loaded: {reason}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} holds no model that can be loaded: {why_not_loaded(folder, error)}") from None
     finally:
         transformers_logging.set_verbosity(level)
     absent = sorted(report["missing_keys"])

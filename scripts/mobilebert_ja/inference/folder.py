@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of, write_json
+from mobilebert_ja.common.files import (
+    is_git_lfs_pointer,
+    read_json,
+    require_file,
+    require_folder,
+    sha256_of,
+    without_git_lfs,
+    write_json,
+)
 from mobilebert_ja.common.former_names import with_todays_keys
 from mobilebert_ja.inference.decoding import Decoder, decoder_from_json
 from mobilebert_ja.inference.kinds import STORED_KINDS
@@ -108,6 +116,8 @@ def read_facts(folder: str | Path, runs_with: str | None = None) -> dict[str, An
 
 def require_unchanged(path: Path, facts: dict[str, Any]) -> None:
     """Raise `UserError` unless a model file is the one that its compressed.json speaks of."""
+    if is_git_lfs_pointer(path):
+        raise UserError(f"{without_git_lfs(path)}.")
     if sha256_of(path) != facts["sha256"]:
         raise UserError(f"{path} is damaged (SHA-256 is not {FACTS_NAME}'s); {ANEW}")
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, MobileBertConfig, MobileBertForPreTraining
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file, write_json
 from mobilebert_ja.common.paths import WEIGHTS_NAME as WEIGHTS_NAME
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 from mobilebert_ja.model.mobilebert import PRESETS
 from mobilebert_ja.tokenization.encoder import copy_tokenizer
 
 RELEASED_FILES = ("config.json", WEIGHTS_NAME, "tokenizer_config.json", "vocab.txt")
-_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError)
 _NSP_PARTS = ("mobilebert.pooler.", "cls.seq_relationship.")
 SAVED_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -28,8 +26,8 @@ def load_pretrained(name_or_path: str | Path, **extra: Any) -> MobileBertForPreT
     """A MobileBERT with its pretraining heads, in float32. Raises `UserError` if there is none."""
     try:
         return MobileBertForPreTraining.from_pretrained(str(name_or_path), dtype=torch.float32, **extra)
-    except _NO_MODEL as error:
-        raise UserError(f"No MobileBERT at {name_or_path}: {first_line(error)}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"No MobileBERT at {name_or_path}: {why_not_loaded(name_or_path, error)}") from None
 
 
 def load_to_go_on(name_or_path: str | Path) -> MobileBertForPreTraining:
@@ -41,8 +39,8 @@ def load_to_go_on(name_or_path: str | Path) -> MobileBertForPreTraining:
     """
     try:
         config = AutoConfig.from_pretrained(str(name_or_path))
-    except _NO_MODEL as error:
-        raise UserError(f"No MobileBERT at {name_or_path}: {first_line(error)}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"No MobileBERT at {name_or_path}: {why_not_loaded(name_or_path, error)}") from None
     if config.model_type != MobileBertConfig.model_type:
         raise UserError(f"{name_or_path} is no MobileBERT, it is of the type '{config.model_type}'.")
     transformers_logging.disable_progress_bar()

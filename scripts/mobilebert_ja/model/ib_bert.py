@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from transformers import MobileBertConfig, MobileBertForPreTraining
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_folder
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 
 
 class IBBertForPreTraining(MobileBertForPreTraining):
@@ -35,8 +36,8 @@ def load_teacher(folder: str | Path) -> IBBertForPreTraining:
     require_folder(folder, "pretrain.py --model teacher makes it.")
     try:
         teacher = IBBertForPreTraining.from_pretrained(str(folder), dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder} holds no IB-BERT teacher: {first_line(error)}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} holds no IB-BERT teacher: {why_not_loaded(folder, error)}") from None
     return teacher.eval()
 
 

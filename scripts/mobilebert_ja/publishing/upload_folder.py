@@ -15,6 +15,7 @@ from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.inference.decoding import DECODING_NAME
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, model_path, read_facts, require_unchanged
 from mobilebert_ja.model.checkpoint import WEIGHTS_NAME
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 from mobilebert_ja.tokenization.encoders import tokenizer_file
 
 SAFETENSORS_NAME = "model.safetensors"
@@ -72,7 +73,10 @@ def require_no_secrets(folder: Path) -> None:
 
 def write_safetensors(weights: Path, target: Path) -> None:
     """The tensors of a pytorch_model.bin as safetensors, equal to the bit."""
-    tensors = torch.load(weights, map_location="cpu", weights_only=True)
+    try:
+        tensors = torch.load(weights, map_location="cpu", weights_only=True)
+    except NOT_LOADED as error:
+        raise UserError(f"The weights {weights} cannot be loaded: {why_not_loaded(weights.parent, error)}") from None
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, target, metadata={"format": "pt"})
 
 

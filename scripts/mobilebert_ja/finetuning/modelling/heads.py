@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, BertConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_folder
 from mobilebert_ja.finetuning.modelling.architecture import longest_input, require_head
 from mobilebert_ja.finetuning.modelling.forms import FORMS
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 from mobilebert_ja.model.mobilebert import initialise_student, mobilebert_config
 from mobilebert_ja.settings import FinetuneSettings
 from mobilebert_ja.tasks.base import Task
@@ -24,7 +24,6 @@ EMBEDDING_GAIN = 33.0  # see `initialise_student`
 SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
 _HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering")
 _SHOWN_LABELS = 5
-_NO_MODEL = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 
 
 def _sizes(settings: FinetuneSettings) -> dict[str, Any]:
@@ -54,8 +53,8 @@ def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfi
             require_folder(name, "pretrain.py --model student makes it; --model_name_or_path names another model.")
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        except _NO_MODEL as error:
-            raise UserError(f"No model at {name}: {first_line(error)}") from None
+        except NOT_LOADED as error:
+            raise UserError(f"No model at {name}: {why_not_loaded(name, error)}") from None
     if vocab_size > config.vocab_size:
         raise UserError(
             f"The vocabulary does not fit: the tokenizer has {vocab_size} entries, "
@@ -148,8 +147,8 @@ def _pretrained(auto: Any, name: str, config: PretrainedConfig, new_head: bool) 
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told below: transformers refers to a report that is silenced here
         )
-    except _NO_MODEL as error:
-        raise UserError(f"The weights of {name} cannot be loaded: {first_line(error)}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"The weights of {name} cannot be loaded: {why_not_loaded(name, error)}") from None
     finally:
         transformers_logging.set_verbosity(level)
     backbone = f"{model.base_model_prefix}."

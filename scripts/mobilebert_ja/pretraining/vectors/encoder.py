@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.model.loading import NOT_LOADED, why_not_loaded
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
 
 _BATCH = 512
@@ -27,8 +28,8 @@ def load_encoder(name_or_path: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         model = AutoModel.from_pretrained(name_or_path, dtype=torch.float32)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"No encoder at {name_or_path}: {first_line(error)}") from None
+    except NOT_LOADED as error:
+        raise UserError(f"No encoder at {name_or_path}: {why_not_loaded(name_or_path, error)}") from None
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
             f"The tokenizer of {name_or_path} does not tell where its tokens stand (it is no fast tokenizer); take an "

@@ -162,6 +162,7 @@ ABLATIONS = {
 }
 TRIALS = {
     "few_rows": "少ない訓練データの学習率とエポック数",
+    "few_rows_entities": "少ない訓練データのバッチ",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
 }
 # What has to be said of one of them beside its title.
@@ -214,6 +215,8 @@ TITLES = {
     "5e-4, 20 epochs": "学習率 5e-4、20エポック",
     "5e-4, 10 epochs, batch 16": "学習率 5e-4、10エポック、バッチ 16",
     "5e-4, 10 epochs, batch 8": "学習率 5e-4、10エポック、バッチ 8",
+    "batch 32": "バッチ 32",
+    "batch 8": "バッチ 8",
     "answers of at least 0.5": "確率が 0.5 以上の答え",
     "all answers": "すべての答え",
     "guided per token": "手本あり(トークンごと)",

@@ -36,7 +36,8 @@ class Progress:
             self.printed = now
             rate = (step - self.first) / max(now - self.started, 1e-9)
             facts = ", ".join(f"{key} {value}" for key, value in shown.items())
-            print(f"{self.describe}: step {step}/{self.total} ({share:.0%}), {rate:.2f} steps/s, {facts}", flush=True)
+            done = f"step {step}/{self.total} ({min(share, 1):.0%})"  # a clock is looked at between steps
+            print(f"{self.describe}: {done}, {rate:.2f} steps/s, {facts}", flush=True)
 
     def note(self, text: str) -> None:
         """A line of its own, in a terminal above the bar."""

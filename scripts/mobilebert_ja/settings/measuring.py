@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from mobilebert_ja.settings.base import StageSettings, setting, setting_of
-from mobilebert_ja.settings.pretraining import PretrainSettings
+from mobilebert_ja.settings.pretraining import PretrainSettings, TrainingSettings
 from mobilebert_ja.settings.tasks import PUBLIC_TASKS, FinetuneSettings
 
 UNCUT = "uncut"  # in the records of `measure.py cuts`, whose cuts are named such as "14x0.8"
@@ -154,7 +154,7 @@ class FinetuneSpeedSettings(StageSettings):
     model_name_or_path: str | None = setting_of(FinetuneSettings, "model_name_or_path")
     tokenizer: str | None = setting_of(FinetuneSettings, "tokenizer")
     max_seq_length: int = setting_of(FinetuneSettings, "max_seq_length")
-    per_device_train_batch_size: int = setting_of(FinetuneSettings, "per_device_train_batch_size")
+    per_device_train_batch_size: int = setting_of(TrainingSettings, "per_device_train_batch_size")
     learning_rate: float = setting_of(FinetuneSettings, "learning_rate", default=1e-4)
     weight_decay: float = setting_of(FinetuneSettings, "weight_decay")
     max_grad_norm: float = setting_of(FinetuneSettings, "max_grad_norm")
@@ -184,7 +184,7 @@ class CostSettings:
     record_file: str | None = setting(None, "Where the card finds the estimate; none: it is only printed.")
     teacher_utilisation: float = setting(0.4, "Share of an H100's data sheet in the teacher's products.", above=0)
     student_utilisation: float | None = setting(
-        None, "Share in the student's; none: as measured (records/short_pretraining.json).", above=0
+        None, "Share in the student's; none: as measured (records/short_pretraining.json, pretraining.json).", above=0
     )
     scaling_of_eight: float = setting(0.9, "What eight GPUs do of eight times one.", above=0)
     dollars_per_gpu_hour: float = setting(3.0, "Price of an H100 (USD per hour).", minimum=0)

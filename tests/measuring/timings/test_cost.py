@@ -29,6 +29,14 @@ def test_a_clock_budget_costs_its_time():
         assert work.seconds > 0 and work.tokens * work.flops / (0.1 * H100_PEAK) == pytest.approx(work.seconds)
 
 
+def test_a_clock_budget_fits_what_was_trained_in_it(found):
+    """The root's two parts were trained by recipes/gpu.yaml, on an H100: the estimate is of them."""
+    stages = {stage["stage"]: stage["tokens"] for stage in found["recipes"]["gpu"]["stages"]}
+    for stage, record in (("pretrain_short", "short_pretraining"), ("pretrain_student", "pretraining")):
+        trained = read_json(ROOT / "records" / f"{record}.json")["metrics"]["tokens_seen"]
+        assert stages[stage] == pytest.approx(trained, rel=0.03)
+
+
 def test_durations():
     assert [duration(s) for s in (5, 600, 8000, 864_000, 1e9)] == ["5 s", "10 min", "2 h", "10 days", "32 years"]
 

@@ -3,8 +3,9 @@
     python scripts/measure.py cost --record_file records/cost.json
 
 Tokens follow from the recipes, operations per token from the structures. The rate of two CPU cores is measured
-(records/training_speed.json), and that of an H100 at the student (records/short_pretraining.json: MobileBERT's narrow
-products are bound by memory and launches, not by arithmetic); at the teacher it is what --teacher_utilisation assumes.
+(records/training_speed.json), and that of an H100 at the student (records/short_pretraining.json, and pretraining.json
+of rows of 512: MobileBERT's narrow products are bound by memory and launches, not by arithmetic); at the teacher it is
+what --teacher_utilisation assumes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from mobilebert_ja.settings import (
 ROOT = SCRIPTS.parent
 H100_PEAK = 989.4e12  # dense bf16, data sheet
 STAGES = ("pretrain_teacher", "distill", "pretrain_shallow", "pretrain_short", "pretrain_student")
+_LONG_ROWS = 512
 ASSUMED = (
     "teacher_utilisation",
     "student_utilisation",
@@ -50,6 +52,7 @@ class Work:
     stage: str
     tokens: float
     flops: float  # per token
+    length: int  # tokens per row
     teacher: bool  # most of it in the teacher's wide products
     seconds: float  # clock budget on one H100, 0 if the recipe counts steps
 
@@ -74,8 +77,8 @@ def work_of(recipe_path: str, settings: CostSettings) -> list[Work]:
         tokens = steps * wanted.per_device_train_batch_size * wanted.gradient_accumulation_steps * length
         wide = stage in ("pretrain_teacher", "distill")
         if wanted.max_train_seconds:
-            tokens = wanted.max_train_seconds * h100_flops(wide, settings) / flops
-        found.append(Work(stage, tokens, flops, wide, wanted.max_train_seconds))
+            tokens = wanted.max_train_seconds * h100_flops(wide, length, settings) / flops
+        found.append(Work(stage, tokens, flops, length, wide, wanted.max_train_seconds))
     return found
 
 
@@ -84,14 +87,16 @@ def measured_of(record: str) -> dict[str, Any]:
     return read_json(ROOT / "records" / f"{record}.json", "The repository has it.")["metrics"]
 
 
-def student_utilisation(settings: CostSettings) -> float:
-    """The share of its data sheet that an H100 does in the student's products: as given, or as measured."""
-    return settings.student_utilisation or float(measured_of("short_pretraining")["flop_utilisation"])
+def student_utilisation(length: int, settings: CostSettings) -> float:
+    """The share of its data sheet that an H100 does in the student's products: as given, or as measured on rows of
+    128 and of 512 tokens, of which the latter's attention has it wait more."""
+    record = "short_pretraining" if length < _LONG_ROWS else "pretraining"
+    return settings.student_utilisation or float(measured_of(record)["flop_utilisation"])
 
 
-def h100_flops(teacher: bool, settings: CostSettings) -> float:
+def h100_flops(teacher: bool, length: int, settings: CostSettings) -> float:
     """Operations per second of one H100: assumed at the teacher, at the student see `student_utilisation`."""
-    return H100_PEAK * (settings.teacher_utilisation if teacher else student_utilisation(settings))
+    return H100_PEAK * (settings.teacher_utilisation if teacher else student_utilisation(length, settings))
 
 
 def duration(seconds: float) -> str:
@@ -114,14 +119,15 @@ def costs(settings: CostSettings) -> dict[str, Any]:
         stages: list[dict[str, Any]] = []
         for work in work_of(str(ROOT / "recipes" / f"{name}.yaml"), settings):
             operations = work.tokens * work.flops
-            one = operations / h100_flops(work.teacher, settings)
+            one = operations / h100_flops(work.teacher, work.length, settings)
             seconds = {"one_h100": one, "eight_h100": one / eight, "two_cores": operations / cpu}
             stages.append({"stage": work.stage, "tokens": work.tokens, "flops": work.flops, "seconds": seconds})
         total = {machine: sum(stage["seconds"][machine] for stage in stages) for machine in prices}
         dollars = {machine: total[machine] / 3600 * price for machine, price in prices.items()}
         recipes[name] = {"stages": stages, "seconds": total, "dollars": dollars}
     assumed = {name: getattr(settings, name) for name in ASSUMED}
-    assumed["student_utilisation"] = student_utilisation(settings)
+    assumed["student_utilisation"] = student_utilisation(0, settings)
+    assumed["student_utilisation_of_long_rows"] = student_utilisation(_LONG_ROWS, settings)
     return {"recipes": recipes, "assumed": assumed, "flops_of_two_cores": cpu}
 
 
@@ -153,8 +159,9 @@ def table(found: dict[str, Any]) -> str:
             *lines,
             "",
             f"Assumed: an H100 does {assumed['teacher_utilisation']:.0%} of its data sheet's 989 TFLOP/s in the "
-            f"teacher's products and {assumed['student_utilisation']:.0%} in the student's (this as in "
-            "`records/short_pretraining.json`), eight of them "
+            f"teacher's products and {assumed['student_utilisation']:.0%} in the student's, on rows of {_LONG_ROWS} "
+            f"{assumed['student_utilisation_of_long_rows']:.0%} (these as in `records/short_pretraining.json` and "
+            "`pretraining.json`), eight of them "
             f"{assumed['scaling_of_eight']:.0%} of eight times that; ${assumed['dollars_per_gpu_hour']:.2f} an hour "
             f"for an H100, ${assumed['dollars_per_cpu_hour']:.2f} for two cores. Measured: "
             f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "

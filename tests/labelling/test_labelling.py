@@ -19,11 +19,13 @@ from helpers.files.task_data import SUBJECTS, article, sentence, write_student, 
 from helpers.models.fast_models import run_here, write_data, write_finetuned
 from helpers.paths import SCRIPTS
 from helpers.running.processes import wait_until
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
+from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
 from mobilebert_ja.labelling.origin import classical_settings
-from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers
+from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts
 from mobilebert_ja.plans import finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import Example, load_task
@@ -265,6 +267,58 @@ def test_teachers_that_do_not_fit(work, run):
     said = run(*REFUSED, "--task", "livedoor", "--unlabelled_file", "titles.txt", "--teacher", "student")[1]
     assert "student is not a model fine-tuned for livedoor: it lacks" in said
     assert "tokenizer/config.json does not exist" in run(*asked, "tokenizer")[1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said"),
+    [
+        ({}, {}, ""),
+        ({"train_share": 0.5}, {}, ""),  # less of the same training part
+        ({"validate_on": 0.2}, {"validate_on": 0.2}, ""),
+        ({"validate_on": 0.2}, {"validate_on": 0.2, "train_share": 0.5}, "train_share was 1.0 there, and is 0.5 here"),
+        ({"label_column": "second"}, {}, "label_column was 'second' there, and is 'label' here"),
+        ({"text_column": "body"}, {}, "text_column was 'body' there, and is 'text' here"),
+        ({"task": "entities", "text_column": "body"}, {"task": "entities"}, ""),  # says nothing about entities
+        ({"test_share": 0.1}, {}, "test_share was 0.1 there, and is 0.2 here"),
+        ({"test_file": "test"}, {}, "test_file was '[0-9a-f]+' there, and is None here"),
+        ({}, {"test_file": "test"}, "test_file was None there, and is '[0-9a-f]+' here"),
+        ({"test_file": "test", "split_seed": 3}, {"test_file": "test", "label_column": "second"}, ""),
+        ({"train_file": "test"}, {}, "train_file was '[0-9a-f]+' there, and is '[0-9a-f]+' here"),
+    ],
+)
+def test_a_teacher_that_may_have_learned_the_test_part(tmp_path, theirs, ours, said):
+    for name in ("train", "test"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    made, given = (
+        FinetuneSettings(**{"task": "classification", "train_file": "train"} | each) for each in (theirs, ours)
+    )
+    its_files, files = (
+        {name: tmp_path / getattr(each, name) for name in ("train_file", "test_file") if getattr(each, name)}
+        for each in (made, given)
+    )
+    record = {"settings": vars(made), "inputs": {name: fingerprint(path) for name, path in its_files.items()}}
+    if not said:
+        require_same_parts(tmp_path, record, given, files)
+        return
+    with pytest.raises(UserError, match=said):
+        require_same_parts(tmp_path, record, given, files)
+
+
+@pytest.mark.slow
+def test_answers_that_are_there_are_not_taken_from_who_saw_the_test_part(work, run):
+    asked = ("--task", "ner", "--teacher", "finetuned/ner", "--unlabelled_file", "sentences.txt")
+    asked += ("--min_confidence", "0")
+    status, said = run(*asked, "--output_dir", "first")
+    assert status == 0
+    name, _ = answers_of(said)
+    said = run(*REFUSED, *asked, "--split_seed", "1")[1]
+    assert "may have learned what this student is scored on: split_seed was 0 there, and is 1 here" in said
+    record = work / Path(name).parent / "record.json"
+    known = read_json(record)
+    metrics = known["metrics"] | {"labels": [each.replace("地名", "駅名") for each in known["metrics"]["labels"]]}
+    write_json(record, known | {"metrics": metrics})
+    said = run(*REFUSED, *asked)[1]
+    assert "for other labels than the task ner has: B-地名, B-駅名, I-地名, I-駅名. Remove silver/ner-" in said
 
 
 def test_unlabelled_text_that_is_none(work, run):

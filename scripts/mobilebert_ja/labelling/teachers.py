@@ -21,8 +21,10 @@ from mobilebert_ja.labelling.classical_teacher import CLASSICAL_TEACHERS
 from mobilebert_ja.labelling.opinions import TagOpinion, softmax
 from mobilebert_ja.labelling.origin import classical_settings
 from mobilebert_ja.settings import FinetuneSettings, comma_separated
-from mobilebert_ja.tasks import OWN_TASKS, Task
+from mobilebert_ja.tasks import OWN_TASKS, TASK_KINDS, Task
 
+# Settings on which the split of a user's own file depends: it is drawn class by class, and keeps equal texts together.
+_OWN_SPLIT = {Kind.CLASSES: ("test_share", "text_column", "label_column"), Kind.ENTITIES: ("test_share",)}
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors", "pytorch_model*.bin", "*.model"]
 
 
@@ -105,8 +107,7 @@ def open_teachers(
             continue
         folder = Path(name) if Path(name).exists() else _fetched(name)
         record = _record_of(folder)
-        if "task" in record.get("settings", {}):
-            require_same_parts(folder, record, settings, files)
+        _require_unseen_test_part(folder, record, settings, files)
         whole = (folder / RECORD_NAME).is_file() and "runs" in record.get("metrics", {})
         runs = FinishedRuns(folder, record["metrics"] if whole else {}, record.get("settings", {}), {})
         for index in range(len(runs.seeds)):
@@ -115,12 +116,39 @@ def open_teachers(
     return teachers
 
 
-def _fetched(name: str) -> Path:
+def require_unseen_test_part(settings: FinetuneSettings, files: dict[str, Path]) -> None:
+    """Raise `UserError` if a teacher whose answers are there already is of another task or of another split.
+
+    The answers are the same for any split, but whose they are may have seen the test part of this one. A model of the
+    Hub is not fetched for it: if it is no longer at hand, it is passed over.
+    """
+    for name in comma_separated(settings.teacher):
+        if classical_settings(name):
+            continue
+        if Path(name).exists():
+            folder = Path(name)
+        else:
+            try:
+                folder = _fetched(name, at_hand=True)
+            except UserError:
+                continue
+        _require_unseen_test_part(folder, _record_of(folder), settings, files)
+
+
+def _require_unseen_test_part(
+    folder: Path, record: dict[str, Any], settings: FinetuneSettings, files: dict[str, Path]
+) -> None:
+    if "task" in record.get("settings", {}):  # else nobody knows what it has learned
+        require_same_parts(folder, record, settings, files)
+
+
+def _fetched(name: str, at_hand: bool = False) -> Path:
+    """The folder of a model of the Hub. `at_hand`: if it was fetched before."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=at_hand))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise UserError(
             f"No teacher at {name}: it is no folder, neither svm nor crf, and the Hub does not give it "
@@ -145,13 +173,18 @@ def require_same_parts(
     made = record["settings"]
     if made.get("task") != settings.task:
         raise UserError(f"The teacher {folder} was made for {made.get('task')}, not for {settings.task}.")
-    given = vars(settings)
-    names = ["validate_on", *(["test_share"] if settings.task in OWN_TASKS else [])]
-    compared = {name: (made.get(name), given[name]) for name in ("split_seed", *names)}
-    known = record.get("inputs", {})
-    compared |= {name: (known.get(name), fingerprint(path)) for name, path in files.items()}
     if settings.test_file and not settings.validate_on:  # a file of its own is the same test part for any other
-        compared = {name: compared[name] for name in ("validate_on", "test_file")}
+        names, read = ["validate_on"], ["test_file"]
+    else:
+        names, read = ["split_seed", "validate_on"], [*files]
+        if settings.validate_on:  # a share of what is used
+            names.append("train_share")
+        if settings.task in OWN_TASKS:
+            names += _OWN_SPLIT[TASK_KINDS[settings.task]]
+            read = ["train_file", "test_file"]  # who was given a test file has learned the whole training file
+    usual, given, known = vars(FinetuneSettings()), vars(settings), record.get("inputs", {})
+    compared = {name: (made.get(name, usual[name]), given[name]) for name in names}
+    compared |= {name: (known.get(name), fingerprint(files[name]) if name in files else None) for name in read}
     for name, (theirs, ours) in compared.items():
         if theirs != ours:
             raise UserError(

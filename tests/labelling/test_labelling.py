@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
 from mobilebert_ja.labelling.origin import classical_settings
-from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts
+from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts, tell_of_start
 from mobilebert_ja.plans import finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import Example, load_task
@@ -286,7 +287,8 @@ def test_teachers_that_do_not_fit(work, run):
         ({"train_file": "test"}, {}, "train_file was '[0-9a-f]+' there, and is '[0-9a-f]+' here"),
     ],
 )
-def test_a_teacher_that_may_have_learned_the_test_part(tmp_path, theirs, ours, said):
+def test_who_may_have_learned_the_test_part(tmp_path, capsys, theirs, ours, said):
+    """As a teacher it is refused; of a model to start from it is told, since other rows may be new ones."""
     for name in ("train", "test"):
         (tmp_path / name).write_text(name, encoding="utf-8")
     made, given = (
@@ -297,11 +299,26 @@ def test_a_teacher_that_may_have_learned_the_test_part(tmp_path, theirs, ours, s
         for each in (made, given)
     )
     record = {"settings": vars(made), "inputs": {name: fingerprint(path) for name, path in its_files.items()}}
+    write_json(tmp_path / "record.json", record)
+    given.model_name_or_path = str(tmp_path)
+    tell_of_start(given, files)
+    told = capsys.readouterr().err
     if not said:
         require_same_parts(tmp_path, record, given, files)
+        assert not told
         return
     with pytest.raises(UserError, match=said):
         require_same_parts(tmp_path, record, given, files)
+    assert re.search(f"warning: {tmp_path} may have learned what this run is scored on: {said}", told)
+
+
+def test_a_start_that_was_not_fine_tuned_for_this_task_says_nothing(tmp_path, capsys):
+    given = FinetuneSettings(task="livedoor", model_name_or_path=str(tmp_path))
+    for record in (None, {"settings": {}}, {"settings": {"task": "ner", "split_seed": 3}}):
+        if record:
+            write_json(tmp_path / "record.json", record)
+        tell_of_start(given, {})
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from mobilebert_ja.common.errors import UserError, first_line
+from mobilebert_ja.common.errors import UserError, first_line, warn
 from mobilebert_ja.common.files import read_json, require_file
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, require_fitting, require_labels
@@ -170,9 +170,26 @@ def require_same_parts(
     folder: Path, record: dict[str, Any], settings: FinetuneSettings, files: dict[str, Path]
 ) -> None:
     """Raise `UserError` unless a teacher was trained for this task and never saw what the student is scored on."""
-    made = record["settings"]
-    if made.get("task") != settings.task:
-        raise UserError(f"The teacher {folder} was made for {made.get('task')}, not for {settings.task}.")
+    made_for = record["settings"].get("task")
+    if made_for != settings.task:
+        raise UserError(f"The teacher {folder} was made for {made_for}, not for {settings.task}.")
+    difference = _difference_of_parts(record, settings, files)
+    if difference:
+        raise UserError(f"The teacher {folder} may have learned what this student is scored on: {difference}.")
+
+
+def tell_of_start(settings: FinetuneSettings, files: dict[str, Path]) -> None:
+    """Say on standard error if the model to start from was fine-tuned for this task on another split."""
+    record = _record_of(Path(str(settings.model_name_or_path)))
+    if record.get("settings", {}).get("task") == settings.task:
+        difference = _difference_of_parts(record, settings, files)
+        if difference:
+            warn(f"{settings.model_name_or_path} may have learned what this run is scored on: {difference}")
+
+
+def _difference_of_parts(record: dict[str, Any], settings: FinetuneSettings, files: dict[str, Path]) -> str:
+    """In what a fine-tuned model of the same task had other parts, so that it may have seen the test part of this one;
+    "" if it has not."""
     if settings.test_file and not settings.validate_on:  # a file of its own is the same test part for any other
         names, read = ["validate_on"], ["test_file"]
     else:
@@ -182,12 +199,9 @@ def require_same_parts(
         if settings.task in OWN_TASKS:
             names += _OWN_SPLIT[TASK_KINDS[settings.task]]
             read = ["train_file", "test_file"]  # who was given a test file has learned the whole training file
-    usual, given, known = vars(FinetuneSettings()), vars(settings), record.get("inputs", {})
+    made, usual, given = record["settings"], vars(FinetuneSettings()), vars(settings)
+    known = record.get("inputs", {})
     compared = {name: (made.get(name, usual[name]), given[name]) for name in names}
     compared |= {name: (known.get(name), fingerprint(files[name]) if name in files else None) for name in read}
-    for name, (theirs, ours) in compared.items():
-        if theirs != ours:
-            raise UserError(
-                f"The teacher {folder} may have learned what this student is scored on: {name} was {theirs!r} there, "
-                f"and is {ours!r} here."
-            )
+    different = ((name, *both) for name, both in compared.items() if both[0] != both[1])
+    return next((f"{name} was {theirs!r} there, and is {ours!r} here" for name, theirs, ours in different), "")

@@ -58,7 +58,9 @@ class SilverClass:
 
     def as_item(self, labels: Sequence[str]) -> dict[str, Any]:
         ranked = sorted(zip(labels, self.probabilities, strict=True), key=lambda pair: -pair[1])
-        rounded = {label: round(probability, _DIGITS) for label, probability in ranked}
+        # Of hundreds of classes, what each loses adds up to more than the sum may miss.
+        digits = max(_DIGITS, math.ceil(math.log10(len(labels) / _TOLERANCE)))
+        rounded = {label: round(probability, digits) for label, probability in ranked}
         return {"text": self.text, "probabilities": {label: each for label, each in rounded.items() if each}}
 
 

@@ -25,6 +25,7 @@ from mobilebert_ja.common.files import read_json, write_json
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
+from mobilebert_ja.labelling import teachers
 from mobilebert_ja.labelling.origin import classical_settings
 from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts, tell_of_start
 from mobilebert_ja.plans import finetuning_stage
@@ -248,7 +249,7 @@ def test_what_goes_with_what(work, run):
     assert "finetuned/ner is the teacher's own folder" in run("--task", "ner", *own)[1]
 
 
-def test_teachers_that_do_not_fit(work, run):
+def test_teachers_that_do_not_fit(work, run, monkeypatch):
     asked = (*REFUSED, "--task", "ner", "--unlabelled_file", "sentences.txt", "--teacher")
     said = run(*asked, "finetuned/livedoor")[1]
     assert "The teacher finetuned/livedoor was made for livedoor, not for ner." in said
@@ -268,6 +269,8 @@ def test_teachers_that_do_not_fit(work, run):
     said = run(*REFUSED, "--task", "livedoor", "--unlabelled_file", "titles.txt", "--teacher", "student")[1]
     assert "student is not a model fine-tuned for livedoor: it lacks" in said
     assert "tokenizer/config.json does not exist" in run(*asked, "tokenizer")[1]
+    monkeypatch.setattr(teachers, "CLASSICAL_TEACHERS", {})  # whose training would take minutes
+    assert "tokenizer/config.json does not exist" in run(*asked, "crf,tokenizer")[1]
 
 
 @pytest.mark.parametrize(

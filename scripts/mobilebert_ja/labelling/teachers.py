@@ -99,21 +99,34 @@ def open_teachers(
 
     Raises `UserError` for a teacher that is none, or of other labels, of another task or of another split.
     """
+    names = comma_separated(settings.teacher)
+    classical = {name: found for name in names if (found := classical_settings(name))}
+    # First, so that a mistake in their names costs no minutes of training the classical ones.
+    models = {name: _models(name, settings, task, files, device) for name in names if name not in classical}
     teachers: list[Teacher] = []
-    for name in comma_separated(settings.teacher):
-        classical = classical_settings(name)
-        if classical:
-            teachers.append(ClassicalTeacher(CLASSICAL_TEACHERS[classical.method](task, classical)))
-            continue
-        folder = Path(name) if Path(name).exists() else _fetched(name)
-        record = _record_of(folder)
-        _require_unseen_test_part(folder, record, settings, files)
-        whole = (folder / RECORD_NAME).is_file() and "runs" in record.get("metrics", {})
-        runs = FinishedRuns(folder, record["metrics"] if whole else {}, record.get("settings", {}), {})
-        for index in range(len(runs.seeds)):
-            size = settings.per_device_eval_batch_size
-            teachers.append(ModelTeacher(runs.folder_of(index), task, runs.max_seq_length, size, device))
+    for name in names:
+        if name in classical:
+            method = CLASSICAL_TEACHERS[classical[name].method]
+            teachers.append(ClassicalTeacher(method(task, classical[name])))
+        else:
+            teachers += models[name]
     return teachers
+
+
+def _models(
+    name: str, settings: FinetuneSettings, task: Task, files: dict[str, Path], device: torch.device
+) -> list[ModelTeacher]:
+    """The fine-tuned model of a folder or of the Hub, or one of each seed."""
+    folder = Path(name) if Path(name).exists() else _fetched(name)
+    record = _record_of(folder)
+    _require_unseen_test_part(folder, record, settings, files)
+    whole = (folder / RECORD_NAME).is_file() and "runs" in record.get("metrics", {})
+    runs = FinishedRuns(folder, record["metrics"] if whole else {}, record.get("settings", {}), {})
+    size = settings.per_device_eval_batch_size
+    return [
+        ModelTeacher(runs.folder_of(index), task, runs.max_seq_length, size, device)
+        for index in range(len(runs.seeds))
+    ]
 
 
 def require_unseen_test_part(settings: FinetuneSettings, files: dict[str, Path]) -> None:

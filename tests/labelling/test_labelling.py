@@ -26,7 +26,7 @@ from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
 from mobilebert_ja.labelling import teachers
-from mobilebert_ja.labelling.origin import classical_settings
+from mobilebert_ja.labelling.origin import classical_settings, labelling_stage
 from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts, tell_of_start
 from mobilebert_ja.plans import finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
@@ -139,6 +139,11 @@ def test_asked_once_and_corrected(work, run):
     with open(name, "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in corrected)
     assert "was made otherwise (answers was None, is now" in run(*asked)[1]
+    whole = Path(name).read_text(encoding="utf-8")
+    Path(name).write_bytes(whole.encode("cp932", "ignore"))  # as an editor of Windows may keep it
+    said = run(*asked, "--overwrite", "true")[1]
+    assert "It looks like CP932: iconv -f CP932 -t UTF-8 converts it." in said  # --encoding would ask anew
+    Path(name).write_text(whole, encoding="utf-8")
     with open(name, "a", encoding="utf-8") as stream:
         stream.write('{"text": "題"}\n')
     said = run(*asked, "--overwrite", "true")[1]
@@ -359,6 +364,16 @@ def test_unlabelled_text_that_is_none(work, run):
         status, said = run(*REFUSED, "--task", "ner", "--teacher", "finetuned/ner", "--unlabelled_file", name)
         assert status == 1 and message in said, said
     assert not (work / "refused.partial").exists()
+
+
+def test_an_encoding_by_another_of_its_names_is_not_asked_anew(work, monkeypatch):
+    monkeypatch.chdir(work)
+    asked = {"task": "ner", "teacher": "finetuned/ner", "unlabelled_file": "sentences.txt", "work_dir": "."}
+    folders = {
+        name: labelling_stage(FinetuneSettings(**asked, encoding=name), {}).output_dir
+        for name in ("utf-8", "UTF8", "cp932", "ms932", "euc_jp")
+    }
+    assert folders["utf-8"] == folders["UTF8"] != folders["cp932"] == folders["ms932"] != folders["euc_jp"]
 
 
 def test_nothing_that_is_sure_enough(work, run):

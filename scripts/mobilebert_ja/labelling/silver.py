@@ -64,7 +64,7 @@ def silver_set(
             label(settings, task, files, stage, accelerator)
         accelerator.wait_for_everyone()
         sources.append(require_file(stage.output_dir / ANSWERS_NAME, f"Remove {stage.output_dir} to ask anew."))
-        given += read_silver(sources[-1], task.kind, task.labels)
+        given += read_silver(sources[-1], task.kind, task.labels, None)  # --encoding would have others asked for
         answering_seconds = (own_record(stage.output_dir) or {}).get("wall_seconds", 0.0)
     answers, left_out = sift(given, lambda answer: answer.text, task)
     if not answers:

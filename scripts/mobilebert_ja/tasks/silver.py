@@ -103,13 +103,13 @@ def silver_line(answer: Silver, labels: Sequence[str]) -> str:
     return json.dumps(answer.as_item(labels), ensure_ascii=False) + "\n"
 
 
-def read_silver(path: Path, kind: Kind, labels: Sequence[str], encoding: str = UTF8) -> list[Silver]:
+def read_silver(path: Path, kind: Kind, labels: Sequence[str], encoding: str | None = UTF8) -> list[Silver]:
     """The answers in a file, in its order.
 
     Args:
         kind: of the task; one of `READERS`.
         labels: of the task.
-        encoding: what the file is in if it is not UTF-8.
+        encoding: what the file is in if it is not UTF-8; None: no flag tells.
 
     Raises `UserError` naming file and line for whatever is no answer to such a task.
     """

@@ -44,6 +44,7 @@ from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.labelling.silver import silver_set
+from mobilebert_ja.labelling.teachers import tell_of_start
 from mobilebert_ja.plans import finetuning_folder, finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import OWN_TASKS, TASK_KINDS, Kind, task_source
@@ -91,6 +92,7 @@ def main() -> None:
     job = Job(accelerator, settings, task, config, tokenizer, encoder, silver.answers if silver else ())
     if accelerator.is_main_process:
         task.evaluate_metric()  # what can fail does so before training
+        tell_of_start(settings, source.files)
         warn_of_losses(job)
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()

@@ -18,7 +18,7 @@ from mobilebert_ja.common.folders import by_a_name, own_record
 from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
 from mobilebert_ja.common.processor import by_processor, has_vnni
 from mobilebert_ja.common.records import Stage, fingerprint
-from mobilebert_ja.common.text.encodings import encoding_of_name
+from mobilebert_ja.common.text.encodings import UTF8, encoding_of_name
 from mobilebert_ja.data.download import is_url
 from mobilebert_ja.data.livedoor_archive import LIVEDOOR_FILE
 from mobilebert_ja.data.sample import resolve_data_dir
@@ -286,8 +286,17 @@ def settings_in_play(settings: FinetuneSettings) -> dict[str, Any]:
         absent |= {"ignore_mismatched_labels"}
     if not (settings.teacher or settings.teacher_file):
         absent |= _SILVER_SETTINGS
-    kept = own_data_settings_left_out(vars(settings))
+    kept = own_data_settings_left_out(vars(settings)) | _how_silver_is_read(settings)
     return {name: value for name, value in kept.items() if name not in absent}
+
+
+def _how_silver_is_read(settings: FinetuneSettings) -> dict[str, Any]:
+    """What says how the files of --unlabelled_file and --teacher_file are read, also beside a public task; what is not
+    given is left out, as in records made before it was told."""
+    column, encoding = settings.text_column, encoding_of_name(settings.encoding)
+    by_column = settings.unlabelled_file and column != FinetuneSettings().text_column
+    encoded = (settings.unlabelled_file or settings.teacher_file) and encoding != UTF8
+    return ({"text_column": column} if by_column else {}) | ({"encoding": encoding} if encoded else {})
 
 
 def usual_rate(settings: FinetuneSettings) -> float:

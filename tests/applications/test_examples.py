@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections import Counter
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -59,6 +60,18 @@ def test_notebook_runs_as_it_stands(monkeypatch, tmp_path):
     taught = read_json(ROOT / "work" / "notebook" / "finetuned" / "classification-silver" / "record.json")
     assert taught["settings"]["teacher"] == f"svm,{ROOT / 'work' / 'notebook' / 'large'}"
     assert taught["metrics"]["silver"]["learned"] > 0 and taught["metrics"]["mean"] > 0.6 and "B - A" in printed
+
+
+def test_notebook_shows_what_the_scripts_warn_of(monkeypatch, capsys):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    cell = next(each for each in notebook.cells if "def run(" in each.source)
+    monkeypatch.chdir(NOTEBOOK.parent)
+    told: dict = {}
+    exec(cell.source, told)
+    said = CompletedProcess([], 0, "the score", "texts: 50%\rtexts: 100%\nwarning: 2 texts are cut\n")
+    told["subprocess"] = SimpleNamespace(run=lambda *_command, **_options: said)
+    told["run"]("finetune.py")
+    assert capsys.readouterr().out == "the score\nwarning: 2 texts are cut\n"
 
 
 def test_notebook_is_committed_without_output():

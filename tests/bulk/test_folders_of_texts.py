@@ -168,3 +168,14 @@ def test_files_whose_endings_stand_in_capitals_are_answered_too(texts, tmp_path)
     shutil.copy(texts / "more" / "b.jsonl.gz", folder / "B.Jsonl.GZ")
     shutil.copy(texts / "more" / "c.parquet", folder / "C.PARQUET")
     assert list(files_to_answer(folder, "text")) == ["A.jsonl", "B.jsonl", "C.jsonl"]
+
+
+def test_files_that_are_not_answered_are_told(texts, capsys):
+    (texts / "rows.csv").write_text("text\n")
+    (texts / ".DS_Store").write_text("hidden")
+    files_to_answer(texts, "text")
+    assert "in: notes.txt, rows.csv: neither .jsonl nor .parquet, and not answered" in capsys.readouterr().err
+    for name in ("notes.txt", "rows.csv"):
+        (texts / name).unlink()
+    files_to_answer(texts, "text")
+    assert not capsys.readouterr().err

@@ -1,6 +1,7 @@
 """predict.py with many texts: files, processes that share them, output that is gone on with after any end."""
 
 import contextlib
+import gzip
 import itertools
 import json
 import os
@@ -81,6 +82,16 @@ def test_files_in_answers_out(folder, texts, wanted, tmp_path):
     done = call_entry(predict_script, folder, *flags, "--output_file", tmp_path / "two", "--num_workers", 1)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "two").read_bytes() == parts.as_lines(load(folder), 1, ["電池がすぐ切れる", "画面"] * 2)
+
+
+def test_rows_are_answered_as_lines_and_that_is_told(folder, tmp_path):
+    for name, warned in (("a.csv", True), ("b.CSV.gz", True), ("c.jsonl", True), ("d.csv.txt", False)):
+        content = "text,label\n画面,良い\n".encode()
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        done = call_entry(predict_script, folder, "--input_file", name, "--output_file", f"{name}.out", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (f"warning: {name} is read as plain text: each of its lines is answered" in done.stderr) == warned
+        assert (tmp_path / f"{name}.out").read_bytes().count(b"\n") == 2
 
 
 @pytest.mark.parametrize(

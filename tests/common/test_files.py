@@ -68,8 +68,9 @@ def test_json(tmp_path):
     ("body", "code", "message"),
     [
         ("raise UserError('Das geht nicht.')", 1, "error: Das geht nicht."),
-        ("open('/dev/full', 'w').write('x' * 10**6)", 1, "error: No space left on device"),
-        ("open('長' * 100, 'w')", 1, "error: File name too long"),
+        ("open('/dev/full', 'w').write('x' * 10**6)", 1, "error: No space left on device. Unfinished output"),
+        ("open('長' * 100, 'w')", 1, "長). Choose another name."),
+        ("raise PermissionError(13, 'Permission denied', 'a')", 1, "error: Permission denied (a). Whoever runs this"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
     ],
 )

@@ -388,6 +388,17 @@ def test_a_setting_that_came_later_does_not_void_what_is_there():
     assert not {"teacher", "silver_share", "silver_weight"} & settings_in_play(FinetuneSettings()).keys()
     taught = settings_in_play(FinetuneSettings(teacher_file="a.jsonl"))
     assert (taught["teacher_file"], taught["silver_weight"]) == ("a.jsonl", 1.0)
+    assert not {"text_column", "encoding"} & taught.keys()
+
+
+def test_how_unlabelled_text_is_read_is_kept_beside_a_public_task_too():
+    """Else the same command with another column would find its output there and have nothing to do."""
+    read = {"text_column": "body", "encoding": "sjis"}
+    asked = settings_in_play(FinetuneSettings(teacher="svm", unlabelled_file="a.csv", **read))
+    assert (asked["text_column"], asked["encoding"]) == ("body", "shift_jis")
+    answered = settings_in_play(FinetuneSettings(teacher_file="a.jsonl", **read))
+    assert answered["encoding"] == "shift_jis" and "text_column" not in answered  # its key is always "text"
+    assert not read.keys() & settings_in_play(FinetuneSettings(**read)).keys()
 
 
 def test_texts_of_more_than_512_tokens(work, capfd):

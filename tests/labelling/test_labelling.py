@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,11 +20,14 @@ from helpers.files.task_data import SUBJECTS, article, sentence, write_student, 
 from helpers.models.fast_models import run_here, write_data, write_finetuned
 from helpers.paths import SCRIPTS
 from helpers.running.processes import wait_until
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, write_json
+from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.finetuning.folder import load_finetuned
 from mobilebert_ja.labelling import silver as labelling
-from mobilebert_ja.labelling.origin import classical_settings
-from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers
+from mobilebert_ja.labelling import teachers
+from mobilebert_ja.labelling.origin import classical_settings, labelling_stage
+from mobilebert_ja.labelling.teachers import ModelTeacher, open_teachers, require_same_parts, tell_of_start
 from mobilebert_ja.plans import finetuning_stage
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import Example, load_task
@@ -135,6 +139,11 @@ def test_asked_once_and_corrected(work, run):
     with open(name, "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in corrected)
     assert "was made otherwise (answers was None, is now" in run(*asked)[1]
+    whole = Path(name).read_text(encoding="utf-8")
+    Path(name).write_bytes(whole.encode("cp932", "ignore"))  # as an editor of Windows may keep it
+    said = run(*asked, "--overwrite", "true")[1]
+    assert "It looks like CP932: iconv -f CP932 -t UTF-8 converts it." in said  # --encoding would ask anew
+    Path(name).write_text(whole, encoding="utf-8")
     with open(name, "a", encoding="utf-8") as stream:
         stream.write('{"text": "題"}\n')
     said = run(*asked, "--overwrite", "true")[1]
@@ -245,7 +254,7 @@ def test_what_goes_with_what(work, run):
     assert "finetuned/ner is the teacher's own folder" in run("--task", "ner", *own)[1]
 
 
-def test_teachers_that_do_not_fit(work, run):
+def test_teachers_that_do_not_fit(work, run, monkeypatch):
     asked = (*REFUSED, "--task", "ner", "--unlabelled_file", "sentences.txt", "--teacher")
     said = run(*asked, "finetuned/livedoor")[1]
     assert "The teacher finetuned/livedoor was made for livedoor, not for ner." in said
@@ -265,6 +274,76 @@ def test_teachers_that_do_not_fit(work, run):
     said = run(*REFUSED, "--task", "livedoor", "--unlabelled_file", "titles.txt", "--teacher", "student")[1]
     assert "student is not a model fine-tuned for livedoor: it lacks" in said
     assert "tokenizer/config.json does not exist" in run(*asked, "tokenizer")[1]
+    monkeypatch.setattr(teachers, "CLASSICAL_TEACHERS", {})  # whose training would take minutes
+    assert "tokenizer/config.json does not exist" in run(*asked, "crf,tokenizer")[1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said"),
+    [
+        ({}, {}, ""),
+        ({"train_share": 0.5}, {}, ""),  # less of the same training part
+        ({"validate_on": 0.2}, {"validate_on": 0.2}, ""),
+        ({"validate_on": 0.2}, {"validate_on": 0.2, "train_share": 0.5}, "train_share was 1.0 there, and is 0.5 here"),
+        ({"label_column": "second"}, {}, "label_column was 'second' there, and is 'label' here"),
+        ({"text_column": "body"}, {}, "text_column was 'body' there, and is 'text' here"),
+        ({"task": "entities", "text_column": "body"}, {"task": "entities"}, ""),  # says nothing about entities
+        ({"test_share": 0.1}, {}, "test_share was 0.1 there, and is 0.2 here"),
+        ({"test_file": "test"}, {}, "test_file was '[0-9a-f]+' there, and is None here"),
+        ({}, {"test_file": "test"}, "test_file was None there, and is '[0-9a-f]+' here"),
+        ({"test_file": "test", "split_seed": 3}, {"test_file": "test", "label_column": "second"}, ""),
+        ({"train_file": "test"}, {}, "train_file was '[0-9a-f]+' there, and is '[0-9a-f]+' here"),
+    ],
+)
+def test_who_may_have_learned_the_test_part(tmp_path, capsys, theirs, ours, said):
+    """As a teacher it is refused; of a model to start from it is told, since other rows may be new ones."""
+    for name in ("train", "test"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    made, given = (
+        FinetuneSettings(**{"task": "classification", "train_file": "train"} | each) for each in (theirs, ours)
+    )
+    its_files, files = (
+        {name: tmp_path / getattr(each, name) for name in ("train_file", "test_file") if getattr(each, name)}
+        for each in (made, given)
+    )
+    record = {"settings": vars(made), "inputs": {name: fingerprint(path) for name, path in its_files.items()}}
+    write_json(tmp_path / "record.json", record)
+    given.model_name_or_path = str(tmp_path)
+    tell_of_start(given, files)
+    told = capsys.readouterr().err
+    if not said:
+        require_same_parts(tmp_path, record, given, files)
+        assert not told
+        return
+    with pytest.raises(UserError, match=said):
+        require_same_parts(tmp_path, record, given, files)
+    assert re.search(f"warning: {tmp_path} may have learned what this run is scored on: {said}", told)
+
+
+def test_a_start_that_was_not_fine_tuned_for_this_task_says_nothing(tmp_path, capsys):
+    given = FinetuneSettings(task="livedoor", model_name_or_path=str(tmp_path))
+    for record in (None, {"settings": {}}, {"settings": {"task": "ner", "split_seed": 3}}):
+        if record:
+            write_json(tmp_path / "record.json", record)
+        tell_of_start(given, {})
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_answers_that_are_there_are_not_taken_from_who_saw_the_test_part(work, run):
+    asked = ("--task", "ner", "--teacher", "finetuned/ner", "--unlabelled_file", "sentences.txt")
+    asked += ("--min_confidence", "0")
+    status, said = run(*asked, "--output_dir", "first")
+    assert status == 0
+    name, _ = answers_of(said)
+    said = run(*REFUSED, *asked, "--split_seed", "1")[1]
+    assert "may have learned what this student is scored on: split_seed was 0 there, and is 1 here" in said
+    record = work / Path(name).parent / "record.json"
+    known = read_json(record)
+    metrics = known["metrics"] | {"labels": [each.replace("地名", "駅名") for each in known["metrics"]["labels"]]}
+    write_json(record, known | {"metrics": metrics})
+    said = run(*REFUSED, *asked)[1]
+    assert "for other labels than the task ner has: B-地名, B-駅名, I-地名, I-駅名. Remove silver/ner-" in said
 
 
 def test_unlabelled_text_that_is_none(work, run):
@@ -285,6 +364,16 @@ def test_unlabelled_text_that_is_none(work, run):
         status, said = run(*REFUSED, "--task", "ner", "--teacher", "finetuned/ner", "--unlabelled_file", name)
         assert status == 1 and message in said, said
     assert not (work / "refused.partial").exists()
+
+
+def test_an_encoding_by_another_of_its_names_is_not_asked_anew(work, monkeypatch):
+    monkeypatch.chdir(work)
+    asked = {"task": "ner", "teacher": "finetuned/ner", "unlabelled_file": "sentences.txt", "work_dir": "."}
+    folders = {
+        name: labelling_stage(FinetuneSettings(**asked, encoding=name), {}).output_dir
+        for name in ("utf-8", "UTF8", "cp932", "ms932", "euc_jp")
+    }
+    assert folders["utf-8"] == folders["UTF8"] != folders["cp932"] == folders["ms932"] != folders["euc_jp"]
 
 
 def test_nothing_that_is_sure_enough(work, run):

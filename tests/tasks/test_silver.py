@@ -56,6 +56,11 @@ def test_what_is_written_is_read_again(tmp_path):
     spans = SilverSpans("田中 は京都へ", (((0, 2, "人名"), 0.5),), (((4, 6), 0.25),))
     assert list(json.loads(silver_line(classes, CLASSES))["probabilities"].items()) == [("良い", 0.75), ("悪い", 0.25)]
     assert read_silver(written(tmp_path, silver_line(classes, CLASSES)), Kind.CLASSES, CLASSES) == [classes]
+    for number in (200, 650, 30_000):  # rounded to four digits, their sum would be as little as none
+        many = SilverClass("満足", (1 / number,) * number)
+        labels = [f"{index:05}" for index in range(number)]
+        (again,) = read_silver(written(tmp_path, silver_line(many, labels)), Kind.CLASSES, labels)
+        assert again.probabilities == pytest.approx(many.probabilities)
     assert json.loads(silver_line(spans, TAGS))["entities"][0]["name"] == "田中"
     assert read_silver(written(tmp_path, silver_line(spans, TAGS)), Kind.ENTITIES, TAGS) == [spans]
 

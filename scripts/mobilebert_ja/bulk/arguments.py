@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
-from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import require_file
+from mobilebert_ja.common.errors import UserError, warn
+from mobilebert_ja.common.files import COMPRESSIONS, require_file
 from mobilebert_ja.common.processor import usable_cores
 from mobilebert_ja.common.text.encodings import UTF8, encoding_of_name
+
+_ROWS = (".csv", ".tsv", ".jsonl")  # what training reads row by row
 
 
 def checked(given: argparse.Namespace) -> argparse.Namespace:
@@ -30,7 +33,18 @@ def checked(given: argparse.Namespace) -> argparse.Namespace:
         require_file(path)
         if given.output_file and given.output_file.exists() and path.samefile(given.output_file):
             raise UserError(f"{path} is both --input_file and --output_file.")
+        _tell_of_rows(path)
     return given
+
+
+def _tell_of_rows(path: Path) -> None:
+    """Say on standard error what becomes of a file whose name promises rows: training reads them, this does not."""
+    name = path.name.lower()
+    if name.endswith(tuple(f"{ending}{compression}" for ending in _ROWS for compression in ("", *COMPRESSIONS))):
+        warn(
+            f"{path} is read as plain text: each of its lines is answered as it stands, with whatever is no text in "
+            "it (a header, delimiters, keys). Give the texts alone, a line each, or .jsonl by --input_folder"
+        )
 
 
 def _require_one_form(given: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import DocumentsPipeline, PipelineStep
 
 from mobilebert_ja.bulk.answers import load_for_lines
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_folder, write_atomically
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
@@ -26,6 +26,7 @@ from mobilebert_ja.data.sources import bare_name
 
 _PARQUET = ".parquet"
 _SUFFIXES = tuple(f".jsonl{compression}" for compression in ("", *COMPRESSIONS))
+_SHOWN = 5  # names in a warning
 _BATCHES = 8  # per list of texts that is answered, so that texts of like length find each other
 _loaded = functools.cache(load_for_lines)  # once per process, which may have several tasks
 
@@ -75,14 +76,20 @@ def _json_rows(path: Path, column: str) -> Iterator[tuple[str, Any]]:
 def files_to_answer(folder: Path, column: str) -> dict[str, Path]:
     """Name of the file of answers -> file with texts, of all below a folder.
 
-    Raises `UserError` if there are none, if two would have answers of the same name, or if the first row of one has no
-    text.
+    Says on standard error which others stand there, hidden ones aside. Raises `UserError` if there are none, if two
+    would have answers of the same name, or if the first row of one has no text.
     """
     require_folder(folder)
     endings = (*_SUFFIXES, _PARQUET)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(endings))
+    there = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in there if path.name.lower().endswith(endings)]
     if not files:
         raise UserError(f"{folder} holds no texts: expected .jsonl ({', '.join(COMPRESSIONS)}) or .parquet files.")
+    shown = [path.relative_to(folder) for path in there if path not in files]
+    others = [str(path) for path in shown if not any(part.startswith(".") for part in path.parts)]
+    if others:
+        listed = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if others[_SHOWN:] else "")
+        warn(f"{folder}: {listed}: neither .jsonl nor .parquet, and not answered")
     bare = (path.stem if path.suffix.lower() == _PARQUET else bare_name(path) for path in files)
     names = [str(path.relative_to(folder).with_name(f"{name}.jsonl")) for path, name in zip(files, bare, strict=True)]
     name, count = Counter(names).most_common(1)[0]

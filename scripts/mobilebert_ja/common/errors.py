@@ -37,9 +37,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message[:1].upper()}{message[1:]} (--help lists the flags).")
 
 
-# Conditions of the machine, not of our code: the sentence of the operating system says enough.
-_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
-_MACHINE_ERRORS |= {errno.ENAMETOOLONG, errno.ELOOP}  # of a name, in bytes: a kanji is three
+# Conditions of the machine, not of our code: the sentence of the operating system says enough, and this what to do.
+_FULL = (
+    "Unfinished output stands in a folder ending in '.partial'; make room or choose another place for the output and "
+    "run the same command again."
+)
+_FORBIDDEN = "Whoever runs this needs the right to it, or names another place."
+_NAMED = "Choose another name."  # too long, in bytes: a kanji is three; or links in a circle
+_MACHINE_ERRORS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _FORBIDDEN),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), _NAMED),
+}
 
 
 def _end_progress_line() -> None:
@@ -112,11 +121,7 @@ def exit_on_user_error(main: Callable[[], None]) -> Callable[[], None]:
                 raise
             where = f" ({error.filename})" if error.filename else ""
             _end_progress_line()
-            print(
-                f"error: {error.strerror}{where}. Unfinished output stands in a folder ending in '.partial'; "
-                "make room or choose another --output_dir and run the same command again.",
-                file=sys.stderr,
-            )
+            print(f"error: {error.strerror}{where}. {_MACHINE_ERRORS[error.errno]}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)

@@ -101,7 +101,7 @@ def labelling_stage(settings: FinetuneSettings, files: dict[str, Path]) -> Stage
     folders = [Path(each) for each in teachers if Path(each).is_dir()]
     inputs = _numbered("teacher", [model_input(folder) for folder in folders])
     inputs |= unlabelled_inputs(settings)
-    asked: dict[str, Any] = {"task": settings.task, "encoding": settings.encoding}
+    asked: dict[str, Any] = {"task": settings.task, "encoding": encoding_of_name(settings.encoding)}
     asked["teachers"] = [each for each in teachers if not Path(each).is_dir()]
     if settings.text_column != FinetuneSettings().text_column:  # answers from before it was read here stay valid
         asked["text_column"] = settings.text_column

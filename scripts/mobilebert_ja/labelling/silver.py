@@ -21,7 +21,7 @@ from mobilebert_ja.common.records import Stage
 from mobilebert_ja.common.text.encodings import encoding_of_name
 from mobilebert_ja.labelling.opinions import TOGETHER
 from mobilebert_ja.labelling.origin import ANSWERS_NAME, labelling_stage
-from mobilebert_ja.labelling.teachers import Teacher, open_teachers
+from mobilebert_ja.labelling.teachers import Teacher, open_teachers, require_unseen_test_part
 from mobilebert_ja.settings import CompressSettings, FinetuneSettings, comma_separated
 from mobilebert_ja.tasks.base import Example, Task
 from mobilebert_ja.tasks.own.texts import own_texts
@@ -64,7 +64,7 @@ def silver_set(
             label(settings, task, files, stage, accelerator)
         accelerator.wait_for_everyone()
         sources.append(require_file(stage.output_dir / ANSWERS_NAME, f"Remove {stage.output_dir} to ask anew."))
-        given += read_silver(sources[-1], task.kind, task.labels)
+        given += read_silver(sources[-1], task.kind, task.labels, None)  # --encoding would have others asked for
         answering_seconds = (own_record(stage.output_dir) or {}).get("wall_seconds", 0.0)
     answers, left_out = sift(given, lambda answer: answer.text, task)
     if not answers:
@@ -166,7 +166,10 @@ def label(
     texts = unlabelled_texts(settings)
     new_texts(texts, settings, task)  # or there is nothing to ask for
     with _alone(stage.output_dir):
-        if own_record(stage.output_dir):
+        record = own_record(stage.output_dir)
+        if record:
+            require_unseen_test_part(settings, files)
+            _require_same_labels(record, task, stage.output_dir)
             print(f"{stage.output_dir / ANSWERS_NAME}: answered already", flush=True)
             return
         teachers = open_teachers(settings, task, files, accelerator.device)
@@ -181,6 +184,17 @@ def label(
                 "given their beginnings"
             )
         stage.finish({"texts": len(different), "teachers": len(teachers), "labels": task.labels})
+
+
+def _require_same_labels(record: dict[str, Any], task: Task, folder: Path) -> None:
+    """Raise `UserError` unless answers that are there were given for the labels that the task has now."""
+    known = record["metrics"].get("labels", task.labels)
+    if set(known) != set(task.labels):
+        different = sorted({*known} ^ {*task.labels})
+        raise UserError(
+            f"{folder / ANSWERS_NAME} was answered for other labels than the task {task.name} has: "
+            f"{', '.join(different[:5])}. Remove {folder} to ask anew."
+        )
 
 
 @contextmanager

@@ -58,7 +58,9 @@ class SilverClass:
 
     def as_item(self, labels: Sequence[str]) -> dict[str, Any]:
         ranked = sorted(zip(labels, self.probabilities, strict=True), key=lambda pair: -pair[1])
-        rounded = {label: round(probability, _DIGITS) for label, probability in ranked}
+        # Of hundreds of classes, what each loses adds up to more than the sum may miss.
+        digits = max(_DIGITS, math.ceil(math.log10(len(labels) / _TOLERANCE)))
+        rounded = {label: round(probability, digits) for label, probability in ranked}
         return {"text": self.text, "probabilities": {label: each for label, each in rounded.items() if each}}
 
 
@@ -101,13 +103,13 @@ def silver_line(answer: Silver, labels: Sequence[str]) -> str:
     return json.dumps(answer.as_item(labels), ensure_ascii=False) + "\n"
 
 
-def read_silver(path: Path, kind: Kind, labels: Sequence[str], encoding: str = UTF8) -> list[Silver]:
+def read_silver(path: Path, kind: Kind, labels: Sequence[str], encoding: str | None = UTF8) -> list[Silver]:
     """The answers in a file, in its order.
 
     Args:
         kind: of the task; one of `READERS`.
         labels: of the task.
-        encoding: what the file is in if it is not UTF-8.
+        encoding: what the file is in if it is not UTF-8; None: no flag tells.
 
     Raises `UserError` naming file and line for whatever is no answer to such a task.
     """

@@ -103,6 +103,18 @@ def _opens_list(line: str) -> bool:
     return line.lstrip().startswith("[")
 
 
+def text_of_json(value: Any, where: str, what: str) -> str:
+    """Return `value` if it is a text. Raises `UserError` beginning with `where` ("FILE, line 3")."""
+    if not isinstance(value, str):
+        raise UserError(f"{where}: '{what}' must be a text, not {kind_of_json(value)}.")
+    return value
+
+
+def kind_of_json(value: Any) -> str:
+    """What a value is that should be another, for messages."""
+    return "null" if value is None else f"a {type(value).__name__}"
+
+
 def require_text(text: str, where: str, what: str) -> str:
     """Return `text` if it can be read, tokenized and written again.
 

@@ -42,7 +42,10 @@ def test_texts_are_rows_or_lines(tmp_path):
     plain = "\ufeff一\r\n\r\n 二\u3000\r\n".encode()
     (tmp_path / "c.txt").write_bytes(plain)
     (tmp_path / "d.txt.gz").write_bytes(gzip.compress(plain))
-    assert [list(own_texts(tmp_path / name, "本文")) for name in ("c.txt", "d.txt.gz")] == [["一", "二"]] * 2
+    (tmp_path / "e.csv.txt").write_bytes("一\n二\n".encode())  # the last ending says how it is read
+    assert [list(own_texts(tmp_path / name, "本文")) for name in ("c.txt", "d.txt.gz", "e.csv.txt")] == [
+        ["一", "二"]
+    ] * 3
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,8 @@ def test_texts_are_rows_or_lines(tmp_path):
         ("a.csv", b"body,other\nx,y\n", "has no column 'text'; it has 'body', 'other'. --text_column names"),
         ("a.csv", b"text,text\nx,y\n", "has 2 columns named 'text'"),
         ("a.jsonl", b'{"body": "x"}\n', "line 1 has no text 'text'; it has 'body'. --text_column names"),
-        ("a.jsonl", b'{"text": 1}\n', "line 1 has no text 'text'"),
+        ("a.jsonl", b'{"text": 1}\n', "line 1: 'text' must be a text, not a int"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": null}\n', "line 2: 'text' must be a text, not null"),
         ("a.json", b'[{"text": "x"}]\n', r"as JSON Lines \(.jsonl\) have it"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.text.encodings import UTF8
@@ -21,7 +20,7 @@ from mobilebert_ja.tasks.own.tables import (
     require_same_width,
     tell_of_headers,
 )
-from mobilebert_ja.tasks.text_files import json_lines, require_text, text_lines
+from mobilebert_ja.tasks.text_files import json_lines, kind_of_json, require_text, text_lines, text_of_json
 
 _DELIMITERS = DELIMITERS | {".txt": TAB}  # which is what Excel calls "Unicode text"
 ENDINGS = (*_DELIMITERS, ".jsonl")
@@ -93,12 +92,7 @@ def _objects(path: Path, text_column: str, label_column: str, encoding: str) -> 
                 found = ", ".join(map(repr, item)) or "nothing"
                 raise UserError(f"{path}, line {number} has no '{name}'; it has {found}. {_NAMED_BY}")
         text, label = (item[key] for key in keys)
-        if not isinstance(text, str):
-            raise UserError(f"{path}, line {number}: '{text_column}' must be a text, not {_json(text)}.")
+        where = f"{path}, line {number}"
         if isinstance(label, bool) or not isinstance(label, str | int):
-            raise UserError(f"{path}, line {number}: '{label_column}' must be a name or a number, not {_json(label)}.")
-        yield number, text, str(label)
-
-
-def _json(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}"
+            raise UserError(f"{where}: '{label_column}' must be a name or a whole number, not {kind_of_json(label)}.")
+        yield number, text_of_json(text, where, text_column), str(label)

@@ -21,7 +21,7 @@ from mobilebert_ja.tasks.own.tables import (
     swallowed_rows,
     tell_of_headers,
 )
-from mobilebert_ja.tasks.text_files import json_lines, text_lines
+from mobilebert_ja.tasks.text_files import json_lines, text_lines, text_of_json
 
 _ARCHIVES = {".tar", ".tgz"}
 _RULE = "evaluation_sentence"  # as `excluded_texts` calls it
@@ -38,8 +38,7 @@ def own_documents(path: Path, text_column: str, encoding: str = UTF8) -> Iterato
 
     Raises `UserError` naming file and line for what is no text or no such row, and for a file that is empty.
     """
-    compressed = path.suffix.lower() in COMPRESSIONS
-    ending = (Path(path.stem) if compressed else path).suffix.lower()
+    compressed, ending = path.suffix.lower() in COMPRESSIONS, _ending(path)
     if ending in DELIMITERS:
         documents = _of_table(path, text_column, encoding, DELIMITERS[ending])
     elif compressed:  # as a stream: it may be large
@@ -63,10 +62,15 @@ def own_documents(path: Path, text_column: str, encoding: str = UTF8) -> Iterato
 
 def own_texts(path: Path, text_column: str, encoding: str = UTF8) -> Iterator[str]:
     """The texts of a file that are not blank: rows, as `own_documents` reads them, or each line of plain text."""
-    has_rows = not {*DELIMITERS, ".jsonl"}.isdisjoint(suffix.lower() for suffix in path.suffixes[-2:])
+    has_rows = _ending(path) in {*DELIMITERS, ".jsonl"}
     for document in own_documents(path, text_column, encoding):
         texts = ["\n".join(document)] if has_rows else document
         yield from (text.strip() for text in texts if text.strip())
+
+
+def _ending(path: Path) -> str:
+    """What says how a file is read: the last ending, or the one before it of a compressed file."""
+    return (Path(path.stem) if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
 def _of_table(path: Path, text_column: str, encoding: str, delimiter: str) -> Iterator[Document]:
@@ -94,14 +98,14 @@ def _of_table(path: Path, text_column: str, encoding: str, delimiter: str) -> It
 
 def _of_objects(path: Path, text_column: str, encoding: str) -> Iterator[Document]:
     for number, item in json_lines(path, encoding):
-        text = item.get(as_written(text_column, item))
-        if not isinstance(text, str):
+        key = as_written(text_column, item)
+        if key not in item:
             found = ", ".join(map(repr, item)) or "nothing"
             raise UserError(
                 f"{path}, line {number} has no text '{text_column}'; it has {found}. "
                 "--text_column names the key to take."
             )
-        yield paragraphs(text)
+        yield paragraphs(text_of_json(item[key], f"{path}, line {number}", text_column))
 
 
 def sentences_to_leave_out(files: list[Path], text_column: str, encoding: str = UTF8) -> dict[str, frozenset[bytes]]:

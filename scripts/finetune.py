@@ -29,6 +29,7 @@ file have changed; the settings are those that the folder was made with.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import mobilebert_ja.training.waiting  # noqa: F401
@@ -41,7 +42,7 @@ from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import classical_score, comparison
 from mobilebert_ja.finetuning.modelling.heads import check_tokenizer, model_config, needs_new_head
 from mobilebert_ja.finetuning.rescore import rescore
-from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, warn_of_losses
+from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, usual_batch_size, warn_of_losses
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.labelling.silver import silver_set
 from mobilebert_ja.labelling.teachers import tell_of_start
@@ -89,7 +90,10 @@ def main() -> None:
     if needs_new_head(settings, config, task):
         accelerator.print(f"{settings.model_name_or_path} is fine-tuned for other labels; its head starts at random")
     silver = silver_set(settings, task, source.files, accelerator)
-    job = Job(accelerator, settings, task, config, tokenizer, encoder, silver.answers if silver else ())
+    answers = silver.answers if silver else ()
+    size = settings.per_device_train_batch_size or usual_batch_size(task.kind, len(task.train) + len(answers))
+    settings = dataclasses.replace(settings, per_device_train_batch_size=size)  # the stage knows what was asked for
+    job = Job(accelerator, settings, task, config, tokenizer, encoder, answers)
     if accelerator.is_main_process:
         task.evaluate_metric()  # what can fail does so before training
         tell_of_start(settings, source.files)
@@ -125,6 +129,7 @@ def main() -> None:
                 "test_size": len(task.test),
                 "num_labels": len(task.labels),
                 "parameters": parameters,
+                "batch_size": size,
                 "precision": accelerator.mixed_precision,
                 "num_threads": torch.get_num_threads(),
                 "runs": runs,

@@ -23,7 +23,7 @@ from mobilebert_ja.finetuning import rescore as rescoring
 from mobilebert_ja.finetuning.modelling.forms import Reader, training_rows
 from mobilebert_ja.finetuning.modelling.heads import make_model, model_config
 from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
-from mobilebert_ja.finetuning.run import Job, warn_of_losses
+from mobilebert_ja.finetuning.run import Job, usual_batch_size, warn_of_losses
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
 from mobilebert_ja.plans import settings_in_play, usual_rate
@@ -186,6 +186,11 @@ def test_a_rate_that_nobody_named_suits_the_structure(asked, rate, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "folder" / "config.json", {"model_type": "xlm-roberta"})
     assert usual_rate(FinetuneSettings(**asked)) == rate
+
+
+def test_few_rows_with_a_class_each_are_learned_in_small_batches():
+    assert [usual_batch_size(Kind.CLASSES, rows) for rows in (1, 999, 1000, 6000)] == [8, 8, 32, 32]
+    assert [usual_batch_size(Kind.ENTITIES, rows) for rows in (1, 6000)] == [32, 32]
 
 
 @pytest.mark.slow

@@ -53,8 +53,10 @@ def run(script, monkeypatch, work, *flags):
 
 
 def finetune_own(monkeypatch, work, *flags):
-    sizes = ["--num_train_epochs", "20", "--learning_rate", "3e-3", "--per_device_train_batch_size", "8"]
-    run(finetune, monkeypatch, work, *sizes, "--max_seq_length", "32", "--num_seeds", "1", *flags)
+    sizes = ["--num_train_epochs", "20", "--learning_rate", "3e-3", "--max_seq_length", "32", "--num_seeds", "1"]
+    if "classification" not in flags:  # of which a batch is as large by itself
+        sizes += ["--per_device_train_batch_size", "8"]
+    run(finetune, monkeypatch, work, *sizes, *flags)
 
 
 def sped_up(work):
@@ -80,6 +82,8 @@ def test_classes(work, monkeypatch, capfd):
     record = read_json(folder / "record.json")
     assert record["metrics"]["mean"] > 0.8  # a half by chance
     assert (record["metrics"]["train_size"], record["metrics"]["test_size"]) == (30, 10)
+    # So few rows are taken eight at a time, unless one says otherwise.
+    assert (record["metrics"]["batch_size"], record["metrics"]["runs"][0]["steps"]) == (8, 4 * 20)
     assert (record["settings"]["train_file"], record["inputs"].keys() >= {"train_file"}) == ("reviews.csv", True)
     test = read_json(folder / "predictions-seed-0.json")["test"]
     classify = pipeline("text-classification", model=str(folder), device="cpu")

@@ -162,7 +162,7 @@ ABLATIONS = {
 }
 TRIALS = {
     "few_rows": "少ない訓練データの学習率とエポック数",
-    "few_rows_entities": "少ない訓練データのバッチ",
+    "few_rows_entities": "固有表現の少ない訓練データのバッチ(F値)",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
 }
 # What has to be said of one of them beside its title.

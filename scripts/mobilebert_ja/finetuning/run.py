@@ -42,6 +42,17 @@ from mobilebert_ja.training.checkpoints import TrainState
 from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_adamw
 
+_FEW_ROWS, _BATCH_OF_FEW, _BATCH = 1000, 8, 32
+
+
+def usual_batch_size(kind: Kind, rows: int) -> int:
+    """Rows per batch where nobody has said it.
+
+    Few rows with a class each are too few steps in large batches; of entities, of which a row has a label per token,
+    small batches are worse (records/trials_few_rows.json, records/trials_few_rows_entities.json).
+    """
+    return _BATCH_OF_FEW if kind is Kind.CLASSES and rows < _FEW_ROWS else _BATCH
+
 
 @dataclass(frozen=True)
 class Job:

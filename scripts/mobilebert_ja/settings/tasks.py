@@ -90,6 +90,9 @@ class FinetuneSettings(TaskSettings, SilverSettings, TrainingSettings):
     learning_rate: float = setting(
         0.0, "Peak learning rate; 0: 5e-4 for a MobileBERT, 1e-4 for any other encoder.", minimum=0
     )
+    per_device_train_batch_size: int = setting(
+        0, "Rows per device and micro-step; 0: 32, or 8 of classes learned from fewer than 1,000 rows.", minimum=0
+    )
     warmup_ratio: float = setting(0.1, "Share of the steps that warm up.", minimum=0, maximum=1)
     adam_beta2: float = setting(0.999, "AdamW beta 2.", minimum=0, below=1)
     per_device_eval_batch_size: int = setting(64, "Rows per batch in evaluation.", minimum=1)

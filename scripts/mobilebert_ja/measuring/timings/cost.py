@@ -161,7 +161,7 @@ def table(found: dict[str, Any]) -> str:
             f"Assumed: an H100 does {assumed['teacher_utilisation']:.0%} of its data sheet's 989 TFLOP/s in the "
             f"teacher's products and {assumed['student_utilisation']:.0%} in the student's, on rows of {_LONG_ROWS} "
             f"{assumed['student_utilisation_of_long_rows']:.0%} (these as in `records/short_pretraining.json` and "
-            "`pretraining.json`), eight of them "
+            "`records/pretraining.json`), eight of them "
             f"{assumed['scaling_of_eight']:.0%} of eight times that; ${assumed['dollars_per_gpu_hour']:.2f} an hour "
             f"for an H100, ${assumed['dollars_per_cpu_hour']:.2f} for two cores. Measured: "
             f"{found['flops_of_two_cores'] / 1e9:,.0f} GFLOP/s of the "

@@ -417,12 +417,13 @@ def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, n
 def test_a_card_for_every_kind_of_task(tmp_path, head, more, task, metric, words):
     config = {"architectures": [f"MobileBert{head}"], "id2label": {"0": "LABEL_0"}, "max_position_embeddings": 512}
     (tmp_path / "config.json").write_text(json.dumps(config | more))
-    metrics = {"task": task, "metric": metric, "test_size": 10, "runs": [{"seed": 0, "score": 0.5}]}
-    (tmp_path / "record.json").write_text(json.dumps({"metrics": metrics, "settings": {}}))
+    metrics = {"task": task, "metric": metric, "test_size": 10, "runs": [{"seed": 0, "score": 0.5}], "batch_size": 8}
+    settings = {"per_device_train_batch_size": 0}  # left to the number of rows
+    (tmp_path / "record.json").write_text(json.dumps({"metrics": metrics, "settings": settings}))
     card = render_derived_card(tmp_path, "a/b", "c/d")
     assert words in card and f'AutoModel{head}.from_pretrained("a/b")' in card
     assert "LABEL_0" not in card and "pipeline(" not in card and "|  |" not in card
-    assert "| 0 | 50.0 % |" in card
+    assert "| 0 | 50.0 % |" in card and "`per_device_train_batch_size`: 8" in card
 
 
 def test_no_card_for_what_is_no_model(tmp_path, original):

@@ -67,6 +67,8 @@ def render_derived_card(source: Path, repo_id: str, base_model: str) -> str:
     metrics, settings = record.get("metrics", {}), record.get("settings", {})
     if "kept_blocks" in metrics:  # --keep_layers may have been auto
         settings |= {"keep_layers": len(metrics["kept_blocks"])}
+    if "batch_size" in metrics:  # which may have been left to the number of rows
+        settings |= {"per_device_train_batch_size": metrics["batch_size"]}
     kind: Kind = facts["kind"]
     pipeline_tag = KINDS[kind].pipeline_tag
     runs = metrics.get("runs", [])

@@ -37,10 +37,10 @@ import mobilebert_ja.training.waiting  # noqa: F401
 import torch
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
-from mobilebert_ja.common.files import read_json, require_folder
+from mobilebert_ja.common.files import read_json
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import classical_score, comparison
-from mobilebert_ja.finetuning.modelling.heads import check_tokenizer, model_config, needs_new_head
+from mobilebert_ja.finetuning.modelling.heads import check_tokenizer, model_config, needs_new_head, require_student
 from mobilebert_ja.finetuning.rescore import rescore
 from mobilebert_ja.finetuning.run import Job, choose_decoding, run_seed, usual_batch_size, warn_of_losses
 from mobilebert_ja.inference.kinds import KINDS
@@ -80,10 +80,8 @@ def main() -> None:
         return
     source = task_source(vars(settings), lambda: resolve_data_dir(settings))
     task = source.load(settings.split_seed)
-    pretrained = str(settings.tokenizer or settings.model_name_or_path)
-    if Path(pretrained) == Path(settings.work_dir) / "student":
-        require_folder(pretrained, "pretrain.py makes it; --model_name_or_path . takes this repository's checkpoint.")
-    tokenizer = load_tokenizer(pretrained)
+    require_student(settings)
+    tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
     encoder = make_encoder(tokenizer)
     check_tokenizer(tokenizer, encoder, [example.text for example in task.train[:100]])
     config = model_config(settings, encoder.entries)

@@ -12,6 +12,7 @@ import compress
 import finetune
 from helpers.files.own_files import item, table
 from helpers.files.task_data import sentence, write_ner, write_student, write_tokenizer
+from helpers.paths import ROOT
 from mobilebert_ja.common.files import read_json
 
 LIKED, DISLIKED = "好き", "嫌い"
@@ -153,8 +154,10 @@ def test_refused_before_anything_is_made(work, tmp_path, monkeypatch, capfd):
     assert os.listdir(tmp_path) == ["bad.csv"]
 
 
-def test_without_a_student_it_says_which_model_there_is(work, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("more", [[], ["--tokenizer", str(ROOT)], ["--random_weights", "bert"]])
+def test_without_a_student_it_says_which_model_there_is(work, tmp_path, monkeypatch, capfd, more):
     shutil.copy(work / "reviews.csv", tmp_path)
-    said = refused(monkeypatch, capfd, finetune, tmp_path, "--task", "classification", "--train_file", "reviews.csv")
+    flags = ["--task", "classification", "--train_file", "reviews.csv", *more]
+    said = refused(monkeypatch, capfd, finetune, tmp_path, *flags)
     assert "student does not exist. pretrain.py makes it; --model_name_or_path . takes" in said
     assert os.listdir(tmp_path) == ["reviews.csv"]

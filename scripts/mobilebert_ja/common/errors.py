@@ -1,5 +1,5 @@
-"""How a command ends before its work is done: by a user's mistake in one clear sentence, never in a traceback;
-asked to, together with every process that it started."""
+"""How a command ends before its work is done: a user's mistake ends it in one clear sentence, never in a traceback,
+and SIGTERM together with every process that it started."""
 
 from __future__ import annotations
 

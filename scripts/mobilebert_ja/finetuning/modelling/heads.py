@@ -30,6 +30,14 @@ def _sizes(settings: FinetuneSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in SIZES if getattr(settings, name) is not None}
 
 
+def require_student(settings: FinetuneSettings) -> None:
+    """Raise `UserError` if no model was named and the road has made none yet: before a tokenizer is looked for there,
+    of which transformers would say that its name is none of the Hub's."""
+    usual = Path(settings.work_dir) / FinetuneSettings.places["model_name_or_path"]
+    if str(usual) in (settings.tokenizer, settings.model_name_or_path):
+        require_folder(usual, "pretrain.py makes it; --model_name_or_path . takes this repository's checkpoint.")
+
+
 def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfig:
     """The configuration of the model to start from, checked against the tokenizer and the settings.
 
@@ -49,8 +57,6 @@ def model_config(settings: FinetuneSettings, vocab_size: int) -> PretrainedConfi
         name = str(settings.model_name_or_path)
         if _sizes(settings):
             raise UserError(f"--{next(iter(_sizes(settings)))} goes with --random_weights; {name} has its own sizes.")
-        if name == str(Path(settings.work_dir) / FinetuneSettings.places["model_name_or_path"]):
-            require_folder(name, "pretrain.py --model student makes it; --model_name_or_path names another model.")
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         except NOT_LOADED as error:

@@ -28,7 +28,7 @@ from transformers import (
 
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.modelling.forms import training_rows
-from mobilebert_ja.finetuning.modelling.heads import make_model, model_config
+from mobilebert_ja.finetuning.modelling.heads import make_model, model_config, require_student
 from mobilebert_ja.finetuning.run import Job, train
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
@@ -102,9 +102,10 @@ def main() -> None:
     task = data.load(settings.split_seed)
     order = np.random.default_rng(settings.seed).permutation(len(task.train))[: settings.examples]
     task = dataclasses.replace(task, train=[task.train[index] for index in order])
+    training = settings.training()
+    require_student(training)
     tokenizer = load_tokenizer(str(settings.tokenizer or settings.model_name_or_path))
     encoder = make_encoder(tokenizer)
-    training = settings.training()
     config = model_config(training, encoder.entries)
     job = Job(accelerator, training, task, config, tokenizer, encoder)
     stage.begin(overwrite=settings.overwrite)

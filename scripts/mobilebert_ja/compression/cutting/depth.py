@@ -63,8 +63,11 @@ def plan_search(
 
 def _settings_of_origin(settings: CompressSettings, runs: FinishedRuns) -> FinetuneSettings:
     """How the fine-tuned model was made, with what this command says of how to run."""
-    run_only = ("resume_from_checkpoint", "save_seconds", "logging_steps", "dataloader_num_workers")
-    made = runs.made_with(seed=runs.seeds[0], **{name: getattr(settings, name) for name in run_only})
+    names = ("resume_from_checkpoint", "save_seconds", "logging_steps", "dataloader_num_workers")
+    changes = {name: getattr(settings, name) for name in names}
+    if "batch_size" in runs.metrics:  # what was used, where it was left to the number of rows
+        changes["per_device_train_batch_size"] = runs.metrics["batch_size"]
+    made = runs.made_with(seed=runs.seeds[0], **changes)
     origin = made.model_name_or_path
     if not origin and not made.random_weights:
         raise UserError(f"{runs.folder} has no record of what it was fine-tuned from. {_WAY_OUT}")

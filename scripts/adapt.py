@@ -148,6 +148,7 @@ def main() -> None:
         return
     import torch
 
+    from mobilebert_ja.corpus.executors import RunNotEnded
     from mobilebert_ja.model.checkpoint import load_to_go_on
     from mobilebert_ja.pretraining.masked_lm import check_fits
     from mobilebert_ja.training.accelerator import make_accelerator
@@ -165,6 +166,8 @@ def main() -> None:
         try:
             facts = prepare(settings, tokenizer, stage.folder)
             check_amount(facts["tokens"], settings.max_seq_length)
+        except RunNotEnded:
+            raise
         except UserError:
             shutil.rmtree(stage.folder)  # of a text that does not do, nothing is worth going on from
             raise

@@ -17,7 +17,7 @@ from helpers.paths import SCRIPTS
 from helpers.running.processes import call_entry, one_sentence, run, wait_until, with_package
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
-from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
+from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, run_phase
 from mobilebert_ja.data.sources import Part
 from mobilebert_ja.measuring.timings.corpus import write_copies
 
@@ -226,7 +226,7 @@ def test_two_runs_in_one_folder(tmp_path):
         text=True,
     ) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="Another run is working"), no_other_run(tmp_path):
+        with pytest.raises(RunNotEnded, match="Another run is working"), no_other_run(tmp_path):
             pass
         other.communicate("\n")
     with no_other_run(tmp_path):

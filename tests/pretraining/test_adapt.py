@@ -21,6 +21,7 @@ from helpers.running.processes import run as run_program
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, sha256_of
 from mobilebert_ja.common.text.normalization import nfkc
+from mobilebert_ja.corpus.executors import RunNotEnded
 from mobilebert_ja.corpus.own import build_own_corpus
 from mobilebert_ja.data.sources import text_documents
 from mobilebert_ja.model.checkpoint import load_pretrained
@@ -189,6 +190,19 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, model, flags, wo
     assert (tmp_path / "mine" / "notes.txt").exists() and not list(tmp_path.glob("work/*"))
 
 
+def test_what_another_run_is_at_stays(tmp_path, model, monkeypatch):
+    """The folder is the other run's, or holds the logs that the sentence names."""
+    (tmp_path / "short.txt").write_text("これはとても短い文章である。\n", encoding="utf-8")
+
+    def stopped(_settings, _tokenizer, folder):
+        (folder / "made so far").touch()
+        raise RunNotEnded("Another run is working in it.")
+
+    monkeypatch.setattr(adapt, "prepare", stopped)
+    assert "Another run is working" in refused(tmp_path, model, "--text_file", "short.txt")
+    assert (tmp_path / "work" / "adapted.partial" / "made so far").exists()
+
+
 def test_a_folder_that_cannot_go_on_is_refused_with_the_reason(tmp_path, model):
     text = tmp_path / "short.txt"
     text.write_text("これはとても短い文章である。\n", encoding="utf-8")
@@ -241,6 +255,17 @@ def test_too_little_text_and_unknown_tokens_are_told(capsys):
     assert "300 tokens are little to learn from" in capsys.readouterr().err
     with pytest.raises(UserError, match="The cleaned text has 551 tokens"):
         adapt.check_amount(tokens(251, 0), 128)
+
+
+def test_another_name_of_an_encoding_is_the_same_encoding(tmp_path, model):
+    (tmp_path / "a.txt").write_text("文。", encoding="utf-8")
+    asked = {
+        "text_file": [str(tmp_path / "a.txt")],
+        "model_name_or_path": str(model),
+        "output_dir": str(tmp_path / "x"),
+    }
+    first, second = (adapt.adaptation_stage(adapt.AdaptSettings(**asked, encoding=name)) for name in ("utf-8", "UTF8"))
+    assert first.settings == second.settings
 
 
 def test_a_recipe_may_name_a_single_file(tmp_path):

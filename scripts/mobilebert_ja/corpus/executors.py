@@ -122,17 +122,21 @@ def make_executor(
     return executor
 
 
+class RunNotEnded(UserError):
+    """A run that something else than its input keeps from ending: what it has done stays, to go on from."""
+
+
 @contextlib.contextmanager
 def no_other_run(folder: Path) -> Iterator[None]:
     """Hold `folder` for this run; wait for tasks that a killed run has left behind, for they write to the same files.
 
-    Raises `UserError` if another run works in `folder`.
+    Raises `RunNotEnded` if another run works in `folder`.
     """
     with open(folder / "run.lock", "ab") as own, open(folder / "running.lock", "ab") as tasks:
         try:
             fcntl.lockf(own, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
         except (BlockingIOError, PermissionError):
-            raise UserError(f"Another run is working in {folder}; wait for it to end.") from None
+            raise RunNotEnded(f"Another run is working in {folder}; wait for it to end.") from None
         try:
             fcntl.flock(tasks, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -194,7 +198,7 @@ def run_phase(name: str, executor: Callable[[Path], PipelineExecutor], folder: P
             bar.update(_count_ended(logs) - bar.n)
             bar.close()
         if _count_ended(logs) < tasks:
-            raise UserError(f"{tasks - _count_ended(logs)} of {tasks} tasks failed; their logs stand in {logs}.")
+            raise RunNotEnded(f"{tasks - _count_ended(logs)} of {tasks} tasks failed; their logs stand in {logs}.")
     costs = [json.loads(file.read_text()) for file in sorted((logs / "costs").glob("*.json"))]
     return {
         "pass": name,

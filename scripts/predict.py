@@ -24,7 +24,14 @@ from pathlib import Path
 
 from mobilebert_ja.bulk.answers import Answering, load_for_lines
 from mobilebert_ja.bulk.arguments import checked
-from mobilebert_ja.bulk.output import Output, ResumableFile, StandardOutput, WithProgress
+from mobilebert_ja.bulk.output import (
+    OtherTextsError,
+    Output,
+    ResumableFile,
+    StandardOutput,
+    WithProgress,
+    remove_unfinished,
+)
 from mobilebert_ja.bulk.texts import Texts
 from mobilebert_ja.common.errors import Parser, exit_on_user_error
 from mobilebert_ja.common.files import sha256_of
@@ -65,7 +72,15 @@ def answer_lines(model: Path, given: argparse.Namespace) -> None:
     output: Output = StandardOutput()
     if given.output_file:
         made_from = {"model": sha256_of(model / FACTS_NAME), "batch_size": given.batch_size}
-        output = ResumableFile(given.output_file, made_from, lines, given.overwrite)
+        try:
+            output = ResumableFile(given.output_file, made_from, lines, given.overwrite)
+        except OtherTextsError:
+            if not (given.overwrite and given.input_file):  # standard input cannot be read from its beginning again
+                raise
+            remove_unfinished(given.output_file)
+            texts = Texts(given.input_file, given.encoding)
+            lines = iter(texts)
+            output = ResumableFile(given.output_file, made_from, lines, given.overwrite)
     if shown:
         output = WithProgress(output, total)
     answering.run(lines, texts.where, output)

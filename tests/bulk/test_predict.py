@@ -20,7 +20,10 @@ from helpers.paths import SCRIPTS
 from helpers.running.processes import call_entry, one_sentence, wait_until
 from mobilebert_ja.bulk import answers as parts
 from mobilebert_ja.bulk.answers import Answering, load_for_lines
+from mobilebert_ja.bulk.output import ResumableFile
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import sha256_of, write_json
+from mobilebert_ja.inference.folder import FACTS_NAME
 from mobilebert_ja.runtime import load
 
 MANY = TEXTS * 8
@@ -82,6 +85,29 @@ def test_files_in_answers_out(folder, texts, wanted, tmp_path):
     done = call_entry(predict_script, folder, *flags, "--output_file", tmp_path / "two", "--num_workers", 1)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "two").read_bytes() == parts.as_lines(load(folder), 1, ["電池がすぐ切れる", "画面"] * 2)
+
+
+def test_other_texts_than_were_begun_with_are_answered_if_that_is_asked_for(folder, tmp_path, monkeypatch):
+    """The texts have been read by the time that they are known to be others, which standard input cannot be again."""
+    model = sha256_of(folder / FACTS_NAME)
+    run = ResumableFile(tmp_path / "out", {"model": model, "batch_size": 1}, iter(()), overwrite=False)
+    run.write(["前の文"], b"{}\n")
+    run._sync()
+    write_json(run._note, run._state(3))
+    run._stream.close()
+    (tmp_path / "texts").write_text("画面\n電池\n", encoding="utf-8")
+    flags = (folder, "--output_file", "out", "--num_workers", 1)
+    files = ("--input_file", "texts")
+    for refused in (files, ("--overwrite",)):
+        with open(tmp_path / "texts") as stdin, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            done = call_entry(predict_script, *flags, *refused, cwd=tmp_path)
+        assert "holds answers to other texts than the first 1 of these" in one_sentence(done)
+        assert (tmp_path / "out.partial").read_bytes() == b"{}\n"
+    done = call_entry(predict_script, *flags, *files, "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out").read_bytes() == parts.as_lines(load(folder), 1, ["画面", "電池"])
+    assert {each.name for each in tmp_path.iterdir()} == {"out", "texts"}
 
 
 def test_rows_are_answered_as_lines_and_that_is_told(folder, tmp_path):

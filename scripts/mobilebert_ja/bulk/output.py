@@ -59,6 +59,21 @@ class StandardOutput:
         pass
 
 
+def _unfinished(path: Path) -> tuple[Path, Path]:
+    """What stands for a file until it is complete: the answers so far, and the note on them."""
+    return path.with_name(path.name + ".partial"), path.with_name(path.name + ".partial.json")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what an earlier run has begun of `path`."""
+    for each in _unfinished(path.resolve() if path.is_symlink() else path):
+        each.unlink(missing_ok=True)
+
+
+class OtherTextsError(UserError):
+    """An unfinished file holds the answers to other texts than those that are given now."""
+
+
 class ResumableFile:
     """A file that gets its name when it is complete; until then it is FILE.partial, with FILE.partial.json beside it,
     which notes how far it is sound, and a checksum of the texts that are answered so far.
@@ -66,18 +81,18 @@ class ResumableFile:
     Args:
         made_from: what the answers depend on beside the texts; as JSON.
         texts: those of the whole input; those that an earlier run has answered are taken from it and compared.
-        overwrite: replace `path`, and what an earlier run has begun with something else.
+        overwrite: replace `path`, and what an earlier run has begun with something else than `made_from`.
 
     Raises `UserError` if `path` exists, if another run is writing it, if an earlier one was made from something else,
-    or if what stands there is not of such a run.
+    or if what stands there is not of such a run; `OtherTextsError`, whether or not to overwrite, if it has answered
+    other texts, which have been read by then: `remove_unfinished` lets the next one begin anew.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any], texts: Iterator[str], overwrite: bool):
         self.path, self._made_from = path, made_from
         if path.is_symlink():  # to another disk perhaps: what it leads to is written, the link stays
             path = self.path = path.resolve()
-        self._partial = path.with_name(path.name + ".partial")
-        self._note = path.with_name(path.name + ".partial.json")
+        self._partial, self._note = _unfinished(path)
         self._require_place(overwrite)
         self._digest = hashlib.sha256()
         self.texts_done = 0
@@ -129,9 +144,10 @@ class ResumableFile:
         for text in islice(texts, begun["texts"]):
             self._count(text)
         if self._digest.hexdigest() != begun["texts_sha256"]:
-            raise UserError(
+            self._stream.close()
+            raise OtherTextsError(
                 f"{self._partial} holds answers to other texts than the first {begun['texts']:,} of these; give the "
-                "same texts again, or remove it to begin anew."
+                "same texts again, or begin anew: with --overwrite those of --input_file, or having removed it."
             )
         self._stream.truncate(begun["bytes"])
         self._stream.seek(0, os.SEEK_END)  # where it is to be written; told from now on

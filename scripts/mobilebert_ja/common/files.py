@@ -37,6 +37,11 @@ _OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open
 COMPRESSIONS = tuple(_OPENERS)
 
 
+def ending_of(path: Path) -> str:
+    """What says how a file is read, in small letters: the last ending, or the one before it of a compressed file."""
+    return (Path(path.stem) if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
+
+
 def require_file(path: str | Path, hint: str = "") -> Path:
     """Return `path` if it is a file that can be read, else raise `UserError` with `hint` as the way out."""
     path = Path(path)

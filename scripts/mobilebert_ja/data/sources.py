@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError, first_line
-from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_file
+from mobilebert_ja.common.files import COMPRESSIONS, ending_of, read_lines, require_file
 from mobilebert_ja.data.download import download, is_url
 
 SOURCES = ("text", "cirrussearch", "hub")
@@ -75,7 +75,7 @@ def text_documents(path: Path, key: str = "text", encoding: str | None = None) -
     Raises `UserError` naming the line of a .jsonl file that has no text.
     """
     lines = read_lines(path, encoding)
-    if ".jsonl" not in path.name.lower():
+    if ending_of(path) != ".jsonl":
         yield from documents_of_lines(lines)
         return
     for number, line in enumerate(lines, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,12 @@ def json_lines(path: Path, encoding: str | None = UTF8) -> Iterator[tuple[int, d
 
     Raises `UserError` naming the line that is no JSON object.
     """
-    for number, line in enumerate(text_lines(path, encoding), start=1):
+    return json_objects(path, text_lines(path, encoding))
+
+
+def json_objects(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """As `json_lines`, of the lines of `path`, which may come one by one."""
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,23 @@ def test_what_is_no_object_with_a_text_is_told_with_its_line(tmp_path, name, lin
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     with pytest.raises(UserError, match=r"a\.jsonl.*, line 3[: ]"):
         documents(tmp_path / name)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_compressed_file_is_read_by_the_rules_of_a_plain_one(tmp_path, compressed):
+    def written(name: str, content: str) -> Path:
+        path = tmp_path / (f"{name}.gz" if compressed else name)
+        path.write_bytes(gzip.compress(content.encode()) if compressed else content.encode())
+        return path
+
+    with pytest.raises(UserError, match=r"a\.json(\.gz)?: a text per line is expected, as JSON Lines"):
+        documents(written("a.json", '[{"text": "京都"}]'))
+    with pytest.raises(UserError, match="line 1 has 'text' twice in one object"):
+        documents(written("b.jsonl", '{"text": "一", "text": "二"}'))
+    with pytest.raises(UserError, match=r"line 1 has no text 'text'; it has 'body'\. --text_column names the key"):
+        documents(written("c.jsonl", '{"body": "一"}'))
+    assert documents(written("d.jsonl", '{"カ\u3099": "一"}'), "ガ") == [["一"]]  # composed otherwise
+    assert documents(written("notes.jsonl.txt", '{"text": "一"}')) == [['{"text": "一"}']]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.txt.gz"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mobilebert_ja.common.errors import UserError, warn
-from mobilebert_ja.common.files import COMPRESSIONS
+from mobilebert_ja.common.files import COMPRESSIONS, ending_of, read_lines
 from mobilebert_ja.common.text.encodings import UTF8
 from mobilebert_ja.corpus.build import excluded_texts, sentence_digests
-from mobilebert_ja.data.sources import Document, documents_of_lines, paragraphs, text_documents
+from mobilebert_ja.data.sources import Document, documents_of_lines, paragraphs
 from mobilebert_ja.tasks.own.tables import (
     DELIMITERS,
     as_written,
@@ -21,7 +21,7 @@ from mobilebert_ja.tasks.own.tables import (
     swallowed_rows,
     tell_of_headers,
 )
-from mobilebert_ja.tasks.text_files import json_lines, text_lines, text_of_json
+from mobilebert_ja.tasks.text_files import json_objects, text_lines, text_of_json
 
 _ARCHIVES = {".tar", ".tgz"}
 _RULE = "evaluation_sentence"  # as `excluded_texts` calls it
@@ -38,17 +38,14 @@ def own_documents(path: Path, text_column: str, encoding: str = UTF8) -> Iterato
 
     Raises `UserError` naming file and line for what is no text or no such row, and for a file that is empty.
     """
-    compressed, ending = path.suffix.lower() in COMPRESSIONS, _ending(path)
+    compressed, ending = path.suffix.lower() in COMPRESSIONS, ending_of(path)
+    if ending == ".json":
+        raise UserError(f"{path}: a text per line is expected, as JSON Lines (.jsonl) have it.")
     if ending in DELIMITERS:
         documents = _of_table(path, text_column, encoding, DELIMITERS[ending])
-    elif compressed:  # as a stream: it may be large
-        documents = text_documents(path, text_column, encoding)
-    elif ending == ".jsonl":
-        documents = _of_objects(path, text_column, encoding)
-    elif ending == ".json":
-        raise UserError(f"{path}: a text per line is expected, as JSON Lines (.jsonl) have it.")
-    else:
-        documents = documents_of_lines(line.rstrip("\r\n") for line in text_lines(path, encoding))
+    else:  # what is compressed as a stream: it may be large
+        lines = read_lines(path, encoding) if compressed else _whole_lines(path, encoding)
+        documents = _of_objects(path, text_column, lines) if ending == ".jsonl" else documents_of_lines(lines)
     empty = True
     for number, document in enumerate(documents, start=1):
         if any("\0" in paragraph for paragraph in document):
@@ -62,15 +59,10 @@ def own_documents(path: Path, text_column: str, encoding: str = UTF8) -> Iterato
 
 def own_texts(path: Path, text_column: str, encoding: str = UTF8) -> Iterator[str]:
     """The texts of a file that are not blank: rows, as `own_documents` reads them, or each line of plain text."""
-    has_rows = _ending(path) in {*DELIMITERS, ".jsonl"}
+    has_rows = ending_of(path) in {*DELIMITERS, ".jsonl"}
     for document in own_documents(path, text_column, encoding):
         texts = ["\n".join(document)] if has_rows else document
         yield from (text.strip() for text in texts if text.strip())
-
-
-def _ending(path: Path) -> str:
-    """What says how a file is read: the last ending, or the one before it of a compressed file."""
-    return (Path(path.stem) if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
 def _of_table(path: Path, text_column: str, encoding: str, delimiter: str) -> Iterator[Document]:
@@ -96,8 +88,12 @@ def _of_table(path: Path, text_column: str, encoding: str, delimiter: str) -> It
     tell_of_headers(path, headers)
 
 
-def _of_objects(path: Path, text_column: str, encoding: str) -> Iterator[Document]:
-    for number, item in json_lines(path, encoding):
+def _whole_lines(path: Path, encoding: str) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in text_lines(path, encoding))
+
+
+def _of_objects(path: Path, text_column: str, lines: Iterable[str]) -> Iterator[Document]:
+    for number, item in json_objects(path, lines):
         key = as_written(text_column, item)
         if key not in item:
             found = ", ".join(map(repr, item)) or "nothing"

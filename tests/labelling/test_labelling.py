@@ -284,6 +284,8 @@ def test_teachers_that_do_not_fit(work, run, monkeypatch):
         ({}, {}, ""),
         ({"train_share": 0.5}, {}, ""),  # less of the same training part
         ({"validate_on": 0.2}, {"validate_on": 0.2}, ""),
+        ({"validate_on": 0.2}, {}, ""),  # a part of the training part was held out from it
+        ({}, {"validate_on": 0.2}, "validate_on was None there, and is 0.2 here"),
         ({"validate_on": 0.2}, {"validate_on": 0.2, "train_share": 0.5}, "train_share was 1.0 there, and is 0.5 here"),
         ({"label_column": "second"}, {}, "label_column was 'second' there, and is 'label' here"),
         ({"text_column": "body"}, {}, "text_column was 'body' there, and is 'text' here"),

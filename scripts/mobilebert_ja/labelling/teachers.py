@@ -204,11 +204,11 @@ def _difference_of_parts(record: dict[str, Any], settings: FinetuneSettings, fil
     """In what a fine-tuned model of the same task had other parts, so that it may have seen the test part of this one;
     "" if it has not."""
     if settings.test_file and not settings.validate_on:  # a file of its own is the same test part for any other
-        names, read = ["validate_on"], ["test_file"]
+        names, read = [], ["test_file"]
     else:
-        names, read = ["split_seed", "validate_on"], [*files]
-        if settings.validate_on:  # a share of what is used
-            names.append("train_share")
+        names, read = ["split_seed"], [*files]
+        if settings.validate_on:  # a share of what is used; without it, the test part is no other
+            names += ["validate_on", "train_share"]
         if settings.task in OWN_TASKS:
             names += _OWN_SPLIT[TASK_KINDS[settings.task]]
             read = ["train_file", "test_file"]  # who was given a test file has learned the whole training file

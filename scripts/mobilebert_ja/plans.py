@@ -81,8 +81,11 @@ def stage_of(
     kept: dict[str, Any] | None = None,
 ) -> Stage:
     """A stage as its script works on it. `kept`: the settings that say something about this run; none: all."""
-    output = output_dir or Path(str(vars(settings)["output_dir"]))
-    return Stage(record, vars(settings) if kept is None else kept, output, inputs, Path(str(settings.records_dir)))
+    output, given = output_dir or Path(str(vars(settings)["output_dir"])), vars(settings)
+    kept = given if kept is None else kept
+    left_out = {name: value for name, value in given.items() if name not in kept}
+    records = None if settings.records_dir is None else Path(settings.records_dir)
+    return Stage(record, kept, output, inputs, records, left_out)
 
 
 def timing_stage(record: str, settings: StageSettings, inputs: dict[str, Path], folder: Path) -> Stage:
@@ -242,7 +245,8 @@ def adaptation_stage(settings: AdaptSettings) -> Stage:
         inputs["tokenizer"] = locate_tokenizer(model) / "vocab.txt"
         weights = model_input(model)
         inputs["model_name_or_path"] = weights if weights.exists() else model
-    return stage_of("adapted", settings, inputs, kept=_all_but(settings, {"text_file", "exclude_file"}))
+    kept = _all_but(settings, {"text_file", "exclude_file"}) | {"encoding": encoding_of_name(settings.encoding)}
+    return stage_of("adapted", settings, inputs, kept=kept)
 
 
 def transfer_stage(settings: DistillSettings) -> Stage:
@@ -348,11 +352,12 @@ def compression_settings_in_play(settings: CompressSettings) -> dict[str, Any]:
     """
     layers = settings.number_of_layers
     absent = set() if settings.unlabelled_file else _UNLABELLED_SETTINGS
+    told = {"encoding": encoding_of_name(settings.encoding)} if settings.unlabelled_file else {}
     if settings.treatment != "fast":
-        return _all_but(settings, {"keep_layers", *_SEARCH_SETTINGS, *absent})
+        return _all_but(settings, {"keep_layers", *_SEARCH_SETTINGS, *absent}) | told
     if layers is None:
-        return _all_but(settings, absent)
-    return _all_but(settings, _SEARCH_SETTINGS | absent) | {"keep_layers": layers}
+        return _all_but(settings, absent) | told
+    return _all_but(settings, _SEARCH_SETTINGS | absent) | told | {"keep_layers": layers}
 
 
 def compression_stage(settings: CompressSettings) -> Stage:
@@ -362,7 +367,7 @@ def compression_stage(settings: CompressSettings) -> Stage:
         raise UserError(
             f"--unlabelled_file is for --treatment fast, which learns from it, not for {settings.treatment}."
         )
-    encoding_of_name(settings.encoding)
+    encoding_of_name(settings.encoding)  # before anything is looked for
     work = Path(settings.work_dir)
     source = Path(settings.model_name_or_path or work / "finetuned" / settings.task)
     require_folder(source, f"finetune.py --task {settings.task} makes it.")

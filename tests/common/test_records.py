@@ -56,6 +56,28 @@ def test_a_setting_that_is_gone_voids_nothing(tmp_path):
     assert stage(tmp_path).is_done()
 
 
+def test_what_a_setting_that_is_left_out_was_when_it_counted_is_compared(tmp_path):
+    """Left out where it says nothing, so that a record without it stays valid; one with another value does not."""
+    finish(stage(tmp_path, column="body"))
+    again = stage(tmp_path)
+    again.left_out = {"column": "text", "never_recorded": 1}
+    with pytest.raises(UserError, match="column was 'body', is now 'text'"):
+        again.is_done()
+    again.left_out = {"column": "body"}
+    assert again.is_done()
+
+
+def test_names_among_paths_are_compared_and_paths_are_not(tmp_path):
+    """Of `--teacher LARGE,svm` the folder has a fingerprint, which stays the same without svm or with crf."""
+    text = tmp_path / "input.txt"
+    finish(stage(tmp_path, text=f"{text},svm"))
+    for same in (f"svm,{text}", f"{tmp_path / 'records' / '..' / 'input.txt'}, svm"):
+        assert stage(tmp_path, text=same).is_done()
+    for other in (str(text), f"{text},crf", f"{text},svm,crf"):
+        with pytest.raises(UserError, match=r"text was '.*,svm', is now"):
+            stage(tmp_path, text=other).is_done()
+
+
 def test_other_settings_or_inputs_are_refused(tmp_path):
     finish(stage(tmp_path))
     with pytest.raises(UserError, match="size was 3, is now 4"):

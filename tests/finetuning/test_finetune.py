@@ -26,7 +26,7 @@ from mobilebert_ja.finetuning.predictor import LogitsOf, Predictor
 from mobilebert_ja.finetuning.run import Job, usual_batch_size, warn_of_losses
 from mobilebert_ja.inference.decoding import bio_labels, spans_of_tags
 from mobilebert_ja.inference.kinds import Kind
-from mobilebert_ja.plans import settings_in_play, usual_rate
+from mobilebert_ja.plans import finetuning_stage, settings_in_play, usual_rate
 from mobilebert_ja.settings import FinetuneSettings, parse_settings
 from mobilebert_ja.settings.reading.stages import section_of
 from mobilebert_ja.tasks import Example, Task, load_task
@@ -404,6 +404,19 @@ def test_how_unlabelled_text_is_read_is_kept_beside_a_public_task_too():
     answered = settings_in_play(FinetuneSettings(teacher_file="a.jsonl", **read))
     assert answered["encoding"] == "shift_jis" and "text_column" not in answered  # its key is always "text"
     assert not read.keys() & settings_in_play(FinetuneSettings(**read)).keys()
+
+
+def test_back_to_the_usual_column_is_made_anew(work):
+    """The usual one is left out of the record, and the output of another one must not pass for its."""
+    texts = work / "texts.csv"
+    texts.write_text("text,body\nあ,い\n", encoding="utf-8")
+    made = {"task": "livedoor", "work_dir": str(work), "teacher": "svm", "unlabelled_file": str(texts)}
+    made |= {"model_name_or_path": "nowhere", "output_dir": str(work / "by-column"), "records_dir": str(work / "of")}
+    stage = finetuning_stage(FinetuneSettings(**made, text_column="body"))
+    stage.begin()
+    stage.finish({})
+    with pytest.raises(UserError, match="text_column was 'body', is now 'text'"):
+        finetuning_stage(FinetuneSettings(**made)).is_done()
 
 
 def test_texts_of_more_than_512_tokens(work, capfd):

@@ -143,6 +143,14 @@ def circumstances() -> dict[str, Any]:
     return {"git_commit": git_commit(), "versions": library_versions(), "hardware": hardware()}
 
 
+def _may_have_moved(new: Any, old: Any) -> bool:
+    """Whether two values of a setting that names inputs differ by paths alone. Of several, comma separated, some may
+    be names of something else, which no fingerprint tells apart."""
+    parts, before = ([part.strip() for part in str(value).split(",")] for value in (new, old))
+    names = [part for part in parts if not Path(part).exists()] if len(parts) > 1 else []
+    return len(parts) == len(before) and all(name in before for name in names)
+
+
 @dataclass
 class Stage:
     """One stage of the road at work.
@@ -153,6 +161,8 @@ class Stage:
         output_dir: the folder the stage makes.
         inputs: paths the stage reads; their fingerprints go into the record. A missing one raises `UserError`.
         records_dir: where a copy of the record goes, for the card.
+        left_out: the settings that are not in `settings` because they say nothing about this run: what was made with
+            another value of one, when it did say something, was made otherwise.
     """
 
     name: str
@@ -160,6 +170,7 @@ class Stage:
     output_dir: Path
     inputs: dict[str, Path]
     records_dir: Path | None = None
+    left_out: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -187,16 +198,20 @@ class Stage:
         relevant = {key: value for key, value in self.settings.items() if key not in _RUN_ONLY}
         return json.loads(json.dumps({"settings": relevant, "inputs": self._fingerprints}, default=str))
 
-    @staticmethod
-    def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
-        for part in ("settings", "inputs"):
+    def _difference(self, theirs: dict[str, Any]) -> str:
+        """What makes an identity or a record another one than this stage's, in words; "" if nothing does."""
+        mine = self._identity()
+        for part, left_out in (("settings", self.left_out), ("inputs", {})):
+            known, now = theirs.get(part, {}), left_out | mine[part]
             # A setting that this stage no longer has does not void what was made when it had it.
-            former = theirs.get(part, {}).keys() if part == "inputs" else set()
+            former = known.keys() if part == "inputs" else known.keys() & left_out.keys()
             for key in sorted(mine[part].keys() | former):
-                new, old = mine[part].get(key), theirs.get(part, {}).get(key)
-                # A path may have moved; what it holds is compared by its fingerprint under "inputs". A stage that has
-                # nothing of data_dir there, training for example, does not read it.
-                if new != old and not (part == "settings" and (key == "data_dir" or key in mine["inputs"])):
+                new, old = now.get(key), known.get(key)
+                # What a path holds is compared by its fingerprint under "inputs". A stage that has nothing of data_dir
+                # there, training for example, does not read it.
+                named = part == "settings" and key in mine["inputs"]
+                moved = (part == "settings" and key == "data_dir") or (named and _may_have_moved(new, old))
+                if new != old and not moved:
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 
@@ -209,7 +224,7 @@ class Stage:
         record = None if overwrite else own_record(self.output_dir)
         if record is None:
             return False
-        difference = self._difference(self._identity(), record)
+        difference = self._difference(record)
         if difference:
             raise UserError(f"{self.output_dir} was made otherwise ({difference}); --overwrite makes it anew.")
         if self.records_dir is not None and not (self.records_dir / f"{self.name}.json").exists():
@@ -229,7 +244,7 @@ class Stage:
             require_ours(each)
         identity_file = self.folder / IDENTITY_NAME
         if resume and identity_file.is_file():
-            difference = self._difference(self._identity(), read_record(identity_file))
+            difference = self._difference(read_record(identity_file))
             if not difference:
                 return True
             if not overwrite:

@@ -43,6 +43,7 @@ from mobilebert_ja.settings.reading.recipe import (
     from_recipe,
     load_recipe,
     parse_settings,
+    recipe_in_play,
     reject_unknown,
 )
 from mobilebert_ja.settings.reading.stages import ROAD, RoadStage
@@ -95,6 +96,7 @@ __all__ = [
     "from_recipe",
     "load_recipe",
     "parse_settings",
+    "recipe_in_play",
     "reject_unknown",
     "setting",
     "whole_numbers",

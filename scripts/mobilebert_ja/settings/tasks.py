@@ -88,7 +88,10 @@ class FinetuneSettings(TaskSettings, SilverSettings, TrainingSettings):
     )
     num_train_epochs: int = setting(10, "Passes over the training part.", minimum=1)
     learning_rate: float = setting(
-        0.0, "Peak learning rate; 0: 5e-4 for a MobileBERT, 1e-4 for any other encoder.", minimum=0
+        0.0,
+        "Peak learning rate; 0: 5e-4 for a MobileBERT (told by a folder's config.json or a Hub name), 1e-4 for any "
+        "other encoder.",
+        minimum=0,
     )
     per_device_train_batch_size: int = setting(
         0, "Rows per device and micro-step; 0: 32, or 8 of classes learned from fewer than 1,000 rows.", minimum=0

@@ -28,11 +28,10 @@ def trials(work, capfd, monkeypatch):
     """Runs a file of this content."""
     run_stages_here(monkeypatch)
 
-    def run(variants, *flags):
-        (work / "some.yaml").write_text(
-            yaml.safe_dump({"common": QUICK, "variants": variants}, sort_keys=False), "utf-8"
-        )
-        return run_measurement(capfd, "trials", "--trials", "some.yaml", *flags, work=work, data=work / "data")
+    def run(variants, *flags, name="some"):
+        asked = {"common": QUICK, "variants": variants}
+        (work / f"{name}.yaml").write_text(yaml.safe_dump(asked, sort_keys=False), "utf-8")
+        return run_measurement(capfd, "trials", "--trials", f"{name}.yaml", *flags, work=work, data=work / "data")
 
     return run
 
@@ -52,6 +51,10 @@ def test_each_is_run_once_and_compared_with_the_first(work, trials):
     assert silver["silver"]["learned"] == 15
     assert done.out.splitlines()[-1].split()[:3] == ["with", "silver", f"{silver['mean']:.2%}"]
     assert "nothing to do" in trials(variants).out
+    recipe = work / "recipe.yaml"
+    recipe.write_text("finetune_livedoor: {warmup_ratio: 0.3}\ncompress_ner_fast: {depths: '4'}\n")
+    said = trials(variants, "--config", str(recipe)).error  # what its section says is of the runs
+    assert "was made otherwise (recipe was None, is now {'finetune_livedoor': {'warmup_ratio': 0.3}})" in said
     # Another variant: what is there is not run again.
     folders = sorted((work / "trials" / "some.runs").glob("*/record.json"))
     stamps = [path.stat().st_mtime_ns for path in folders]
@@ -62,9 +65,11 @@ def test_each_is_run_once_and_compared_with_the_first(work, trials):
 
 
 def test_a_variant_that_cannot_be_run_stops_them_all_first(work, trials):
-    assert "'silver_wait'" in trials({"a": {}, "b": {"silver_wait": 2}}).error
-    assert "--silver_weight must be more than 0" in trials({"a": {}, "b": {"silver_weight": 0}}).error
+    assert "'silver_wait'" in trials({"a": {}, "b": {"silver_wait": 2}}, name="other").error
+    assert "--silver_weight must be more than 0" in trials({"a": {}, "b": {"silver_weight": 0}}, name="other").error
     missing = {"teacher": "svm", "unlabelled_file": "nowhere.txt"}
-    assert "nowhere.txt does not exist" in trials({"a": {}, "b": missing}).error
-    assert "too much alike" in trials({"a b": {}, "a-b": {}}).error
+    assert "nowhere.txt does not exist" in trials({"a": {}, "b": missing}, name="other").error
+    (work / "bad.yaml").write_text("finetune_livedoor: {warmup_ratio: 2}\n")
+    assert "--warmup_ratio must be" in trials({"a": {}}, "--config", str(work / "bad.yaml"), name="other").error
+    assert "too much alike" in trials({"a b": {}, "a-b": {}}, name="other").error
     assert not (work / "trials" / "other.runs").exists()

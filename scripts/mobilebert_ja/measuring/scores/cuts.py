@@ -29,7 +29,7 @@ from mobilebert_ja.measuring.models.speed import spread_subset, timing_facts
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings
+from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings, recipe_in_play
 from mobilebert_ja.tasks import data_file, load_task
 
 ONNX = {"treatment": "onnx"}  # which trains nothing
@@ -88,7 +88,8 @@ def main() -> None:
     source = require_folder(work / "finetuned" / settings.task, f"finetune.py --task {settings.task} makes it.")
     data = require_file(data_file(settings.task, resolve_data_dir(settings)))
     output = Path(settings.output_dir or standing(work / kind / settings.task))
-    stage = stage_of(f"{kind}_{settings.task}", settings, {"finetuned": source, "data_dir": data}, output)
+    kept = vars(settings) | recipe_in_play(settings.config, "compress")
+    stage = stage_of(f"{kind}_{settings.task}", settings, {"finetuned": source, "data_dir": data}, output, kept)
     if stage.is_done(settings.overwrite):
         return
     runs = output.with_name(f"{settings.task}.runs")

@@ -30,7 +30,13 @@ from mobilebert_ja.labelling.origin import check_teachers, unlabelled_inputs
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.settings import FinetuneSettings, LearningCurveSettings, comma_separated, parse_settings
+from mobilebert_ja.settings import (
+    FinetuneSettings,
+    LearningCurveSettings,
+    comma_separated,
+    parse_settings,
+    recipe_in_play,
+)
 from mobilebert_ja.tasks import data_file
 
 SILVER = "silver"  # the curve of the model that learned teachers' answers, too
@@ -70,7 +76,8 @@ def main() -> None:
     pretrained = {"model_name_or_path": str(settings.model_name_or_path)}
     pretrained |= {f"teacher_{number}": name for number, name in enumerate(_pretrained_teachers(settings), start=1)}
     inputs |= {name: model_input(Path(path)) for name, path in pretrained.items() if Path(path).is_dir()}
-    stage = stage_of(f"learning_curve_{task}", settings, inputs, output)
+    kept = vars(settings) | recipe_in_play(settings.config, "finetune", "baseline")
+    stage = stage_of(f"learning_curve_{task}", settings, inputs, output, kept)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()

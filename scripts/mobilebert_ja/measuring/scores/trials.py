@@ -32,7 +32,7 @@ from mobilebert_ja.measuring.ablation_runs import Ablation, Variant, read_varian
 from mobilebert_ja.measuring.runs import run_variants, tabulate
 from mobilebert_ja.plans import finetuning_stage, stage_of
 from mobilebert_ja.road import RoadStage, run_stage
-from mobilebert_ja.settings import FinetuneSettings, TrialSettings, parse_settings
+from mobilebert_ja.settings import FinetuneSettings, TrialSettings, parse_settings, recipe_in_play
 from mobilebert_ja.tasks.intervals import compare, read_answers
 
 _PLACES = ("output_dir", "records_dir", "work_dir", "overwrite", "config", "rescore")  # what the trials say themselves
@@ -53,12 +53,14 @@ def main() -> None:
     flags = {name: _flags(Variant(name, asked.common | own), settings, runs) for name, own in asked.variants.items()}
     inputs: dict[str, Path] = {}
     for given in flags.values():  # each is checked before the first is run
+        known = given | ({"config": settings.config} if settings.config else {})
         resolved = parse_settings(
-            FinetuneSettings, None, argv=[part for name, value in given.items() for part in (f"--{name}", value)]
+            FinetuneSettings, None, argv=[part for name, value in known.items() for part in (f"--{name}", value)]
         )
         inputs |= {f"{name} {path}": path for name, path in finetuning_stage(resolved).inputs.items()}
-    known = vars(settings) | {"common": asked.common, "variants": asked.variants}
-    stage = stage_of(f"trials_{asked.name}", settings, inputs, output, known)
+    kept = vars(settings) | {"common": asked.common, "variants": asked.variants}
+    kept |= recipe_in_play(settings.config, "finetune")
+    stage = stage_of(f"trials_{asked.name}", settings, inputs, output, kept)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()

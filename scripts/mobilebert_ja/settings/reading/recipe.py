@@ -108,6 +108,18 @@ def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
     return settings
 
 
+def recipe_in_play(recipe_path: str | None, *scripts: str) -> dict[str, Any]:
+    """What a recipe says to these scripts, as one setting of a command that runs them with it; {} without a recipe.
+
+    Args:
+        scripts: how the names of their sections begin: finetune, compress.
+    """
+    if recipe_path is None:
+        return {}
+    begun = tuple(f"{script}_" for script in scripts)
+    return {"recipe": {name: value for name, value in load_recipe(recipe_path).items() if name.startswith(begun)}}
+
+
 def fill_paths(settings: StageSettings) -> None:
     """Give every path that was left open its place under `work_dir`."""
     filled: set[tuple[str, str]] = set()

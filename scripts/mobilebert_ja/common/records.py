@@ -215,6 +215,11 @@ class Stage:
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 
+    def was_made_otherwise(self) -> bool:
+        """Whether the output stands, a stage's, but made from other settings or inputs."""
+        record = own_record(self.output_dir)
+        return record is not None and bool(self._difference(record))
+
     def is_done(self, overwrite: bool = False) -> bool:
         """True if the output stands already, made from the same settings and inputs.
 

@@ -14,10 +14,22 @@ from typing import Any, TypeVar
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.inference.folder import ONNX, read_facts, with_default_treatment
+from mobilebert_ja.plans import STAGES
+from mobilebert_ja.settings import BaselineSettings, CompressSettings, FinetuneSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS
 
 Variant = TypeVar("Variant")
 Facts = dict[str, Any]
+_SETTINGS_OF = {"finetune.py": FinetuneSettings, "baseline.py": BaselineSettings, "compress.py": CompressSettings}
+
+
+def made_anew(script: str, flags: Mapping[str, str], recipe_path: str | None) -> dict[str, str]:
+    """The flag that a run needs whose output stands, made from something else: of a measurement that is made anew, the
+    runs that are as they were stay. Raises `UserError` for flags that the script would not take."""
+    given = dict(flags) | ({"config": recipe_path} if recipe_path else {})
+    argv = [part for name, value in given.items() for part in (f"--{name}", value)]
+    stage = STAGES[script](parse_settings(_SETTINGS_OF[script], None, argv=argv))
+    return {"overwrite": "true"} if stage.was_made_otherwise() else {}
 
 
 def run_variants(

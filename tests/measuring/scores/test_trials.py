@@ -62,6 +62,13 @@ def test_each_is_run_once_and_compared_with_the_first(work, trials):
     assert again.status == 0 and again.out.count("nothing to do") == 2
     assert [path.stat().st_mtime_ns for path in folders] == stamps
     assert list(read_json(work / "records" / "trials_some.json")["metrics"]["variants"])[2] == "half"
+    # Another text to learn from: what read it is made anew, and nothing else.
+    with open(work / "given.jsonl", "a", encoding="utf-8") as file:
+        file.write('\n{"text": "相撲の話の続き", "label": "sports-watch"}')
+    again = trials(variants, "--overwrite", "true")
+    assert again.status == 0 and again.out.count("nothing to do") == 1, again.err
+    metrics = read_json(work / "records" / "trials_some.json")["metrics"]
+    assert metrics["variants"]["with silver"]["silver"]["given"] == 31
 
 
 def test_a_variant_that_cannot_be_run_stops_them_all_first(work, trials):

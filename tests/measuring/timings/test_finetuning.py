@@ -86,6 +86,14 @@ def test_a_curve_with_teachers(work, measured, monkeypatch):
     assert silver["metrics"]["silver"]["learned"] > 0
 
 
+def test_a_model_that_has_seen_all_labels_has_no_learning_curve(work, measured, tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["BertForTokenClassification"]}')
+    (tmp_path / "texts.txt").write_text("文。", encoding="utf-8")
+    teacher = ("--teacher", str(tmp_path), "--unlabelled_file", str(tmp_path / "texts.txt"))
+    for flags in (teacher, ("--model_name_or_path", str(tmp_path))):
+        assert "has been fine-tuned, and may know labels" in measured("learning_curve", "--task", "ner", *flags).error
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -27,7 +27,7 @@ from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import METHODS, suitable_method
 from mobilebert_ja.finetuning.origin import model_input
 from mobilebert_ja.labelling.origin import check_teachers, unlabelled_inputs
-from mobilebert_ja.measuring.runs import run_variants, tabulate
+from mobilebert_ja.measuring.runs import made_anew, run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import (
@@ -39,6 +39,7 @@ from mobilebert_ja.settings import (
 )
 from mobilebert_ja.tasks import data_file
 
+_TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering")
 SILVER = "silver"  # the curve of the model that learned teachers' answers, too
 
 
@@ -75,19 +76,23 @@ def main() -> None:
     inputs = {"data_dir": data_file(task, resolve_data_dir(settings))} | unlabelled_inputs(settings)
     pretrained = {"model_name_or_path": str(settings.model_name_or_path)}
     pretrained |= {f"teacher_{number}": name for number, name in enumerate(_pretrained_teachers(settings), start=1)}
+    for path in (Path(each) for each in pretrained.values() if Path(each).is_dir()):
+        _require_no_labels(path)
     inputs |= {name: model_input(Path(path)) for name, path in pretrained.items() if Path(path).is_dir()}
     kept = vars(settings) | recipe_in_play(settings.config, "finetune", "baseline")
     stage = stage_of(f"learning_curve_{task}", settings, inputs, output, kept)
     if stage.is_done(settings.overwrite):
         return
     stage.begin()
-    method = suitable_method("", task)
+    method, runs = suitable_method("", task), output.with_name(f"{task}.runs")
 
     def run(_name: str, share: float, _cores: set[int]) -> dict[str, Any]:
         point: dict[str, Any] = {"share": share}
-        for each in runs_of(settings, share, output.with_name(f"{task}.runs")):
-            launched = each.script == "finetune.py"
-            command = RoadStage(f"{each.script}, share {share:g}", each.script, each.flags, launched)
+        for each in runs_of(settings, share, runs):
+            launched, flags = each.script == "finetune.py", each.flags
+            if settings.overwrite and each.folder.parent == runs:  # the road's own are not this measurement's
+                flags = flags | made_anew(each.script, flags, settings.config)
+            command = RoadStage(f"{each.script}, share {share:g}", each.script, flags, launched)
             run_stage(command, settings.config)
             if each.curve:
                 point[each.curve] = run_facts(each.folder)
@@ -103,6 +108,17 @@ def main() -> None:
     }
     columns = {title: f"{{{curve}:.2%}}" for curve, title in curves.items()}
     print(tabulate(rows, {"training items": "{items}"} | columns, f"share of {task}"))
+
+
+def _require_no_labels(folder: Path) -> None:
+    """Raise `UserError` for a model that has been fine-tuned: a point of a curve knows its share's labels alone."""
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    heads = config.get("architectures") or [] if isinstance(config, dict) else []
+    if any(str(head).endswith(_TASK_HEADS) for head in heads):
+        raise UserError(
+            f"{folder} has been fine-tuned, and may know labels that a share has not; a learning curve takes models "
+            "from before their fine-tuning, which it does for each share."
+        )
 
 
 def _pretrained_teachers(settings: LearningCurveSettings) -> list[str]:

@@ -29,7 +29,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file
 from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.measuring.ablation_runs import Ablation, Variant, read_variants
-from mobilebert_ja.measuring.runs import run_variants, tabulate
+from mobilebert_ja.measuring.runs import made_anew, run_variants, tabulate
 from mobilebert_ja.plans import finetuning_stage, stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import FinetuneSettings, TrialSettings, parse_settings, recipe_in_play
@@ -66,7 +66,8 @@ def main() -> None:
     stage.begin()
 
     def run(name: str, given: dict[str, str], _cores: set[int]) -> dict[str, Any]:
-        run_stage(RoadStage(f"finetune.py, {name}", "finetune.py", given, launch=True), settings.config)
+        flags = given | (made_anew("finetune.py", given, settings.config) if settings.overwrite else {})
+        run_stage(RoadStage(f"finetune.py, {name}", "finetune.py", flags, launch=True), settings.config)
         return run_facts(Path(given["output_dir"]))
 
     results = run_variants(flags, run, asked.name)

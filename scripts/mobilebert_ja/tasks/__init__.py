@@ -108,7 +108,7 @@ def task_source(settings: Mapping[str, Any], data_dir: Callable[[], Path]) -> Ta
         task = whole.load(split_seed).with_train_share(share, split_seed)
         if settings.get("validate_on"):
             task = _to_choose_by(task, settings["validate_on"], split_seed)
-        tell_of_parts(task)
+        tell_of_parts(task, bool(settings.get("test_file")) and not settings.get("validate_on"))
         return task
 
     return TaskSource(whole.files, load)

@@ -119,8 +119,12 @@ def _by_text(examples: list[Example]) -> dict[Hashable, list[Example]]:
     return grouped
 
 
-def tell_of_parts(task: Task) -> None:
-    """Say on standard error which texts stand in both parts or have several answers, and what one part lacks."""
+def tell_of_parts(task: Task, test_file: bool = False) -> None:
+    """Say on standard error which texts stand in both parts or have several answers, and what one part lacks.
+
+    Args:
+        test_file: whether the test part is a file of its own, which no other split changes.
+    """
     learned_answers, answers = _answers(task.train), _answers([*task.train, *task.test])
     both = [example for example in task.test if what_is_read(example) in learned_answers]
     if both:
@@ -136,15 +140,13 @@ def tell_of_parts(task: Task) -> None:
     for names in _look_alikes(learned | tested):
         warn(f"names that look alike are learned as different ones: {' and '.join(map(_spelled, names))}")
     if tested - learned:  # nobody's mistake: a rare one fell to the test part, or --train_share left it out
-        warn(
-            f"{_listed(tested - learned)}: in the held-out part only, so it cannot be learned; another --split_seed, "
-            "a larger --train_share or a --test_file splits otherwise"
-        )
+        remedy = "another --split_seed, a larger --train_share or a --test_file splits otherwise"
+        remedy = "rows of it in the training file, or a larger --train_share, would help" if test_file else remedy
+        warn(f"{_listed(tested - learned)}: in the held-out part only, so it cannot be learned; {remedy}")
     if learned - tested:
-        warn(
-            f"{_listed(learned - tested)}: no example in the test part, so the score says nothing about it; a larger "
-            "--test_share, another --split_seed or a --test_file gives it some"
-        )
+        remedy = "a larger --test_share, another --split_seed or a --test_file gives it some"
+        remedy = "rows of it in the --test_file would help" if test_file else remedy
+        warn(f"{_listed(learned - tested)}: no example in the test part, so the score says nothing about it; {remedy}")
 
 
 def _answers(examples: list[Example]) -> dict[Hashable, set[str]]:

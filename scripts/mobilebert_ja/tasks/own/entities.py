@@ -41,6 +41,8 @@ def read_entities(path: Path, encoding: str = UTF8) -> list[Example]:
         spans = [_without_space(span, example.text, where) for span in example.target]
         trimmed += sum(span != given for span, given in zip(spans, example.target, strict=True))
         examples.append(Example(example.text, spans))
+    if not examples:
+        raise UserError(f"{path} holds no sentence.")
     if trimmed:
         warn(f"{path}: {trimmed} entities begin or end with white space, which is left out of them")
     return examples

@@ -87,9 +87,9 @@ def test_two_columns_of_ratios_and_all_else_of_the_first(records, tmp_path):
     assert "| 71.37 ms | 442.6 MB | 1.00 倍 | 1.00 倍 |" in text
     assert "| 3.04 秒 | 6.02 ms | 27.1 MB | 13.13 倍 | 5.47 倍 |" in text
     one, other = (f"{name}(2コア、メモリー 7.5 GiB、VNNI {has})" for name, has in (("One", "あり"), ("Two", "なし")))
-    assert f"測りました({one}、VNNI のない計算機は {other})。「速さ」は BERT との比で、" in text
+    assert f"測りました({one}、VNNI のない計算機は {other})。「速さ」は全件の合計時間の BERT との比で、" in text
     assert "1台ですべてのモデルを測りました。" in text
-    assert "BERT 71.4 ms の 13.1 倍の速さ(int8 の命令 VNNI のない CPU では 5.5 倍) |" in text
+    assert "BERT 71.4 ms。487件の合計では 13.1 倍の速さ(int8 の命令 VNNI のない CPU では 5.5 倍) |" in text
     told = "13.1 times as fast as BERT-base on news titles, 5.5 without VNNI; 13.1 times on named entities, 5.5"
     assert f"onnxruntime alone (`--treatment onnx`: {told} without VNNI);" in text
     assert "without VNNI" in speed.plain_table(card.load_records(tmp_path))
@@ -144,7 +144,8 @@ def test_alone_it_stands_where_the_other_would_and_every_table_says_so(records, 
     assert "| ファイル | 速さ(VNNI なし) |\n" in text and "VNNI あり" not in text and "**One(" not in text
     assert "採用したものです。" in text and "\n**Two(2コア、メモリー 7.5 GiB、VNNI なし)**\n\n| 方法 |" in text
     assert "| 16.25 ms | 27.1 MB | 5.47 倍 |" in text
-    assert "| 題名1件の時間(int8、CPU 1スレッド、VNNI なし) | 16.3 ms | BERT 71.4 ms の 5.5 倍の速さ |" in text
+    assert "| 題名1件の時間(int8、CPU 1スレッド、VNNI なし、中央値) | 16.3 ms | BERT 71.4 ms。" in text
+    assert "件の合計では 5.5 倍の速さ |" in text
     told = "5.5 times as fast as BERT-base on news titles without VNNI; 5.5 times on named entities without VNNI"
     assert f"(`--treatment onnx`: {told})" in text
 

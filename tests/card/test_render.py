@@ -158,6 +158,16 @@ def test_the_curve_shows_held_out_points_where_they_were_measured(folder, tmp_pa
     assert points == [[(2.5, 7.25)], [(2.5, 7.25), (pytest.approx(seen + 2.5), 7.25)]]
 
 
+@pytest.mark.parametrize(("setting", "value"), [("validate_on", 0.2), ("train_share", 0.5)])
+def test_scores_that_settings_are_chosen_by_are_on_no_page(folder, capsys, setting, value):
+    path = folder / "livedoor.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["settings"][setting] = value
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert "livedoor" not in card.load_records(folder)
+    assert f"livedoor.json is left out: it was made with --{setting} {value}" in capsys.readouterr().err
+
+
 def test_missing_records_are_said_to_be_missing(folder):
     for path in folder.glob("*.json"):
         if path.stem != "corpus":

@@ -22,7 +22,7 @@ from mobilebert_ja.common.errors import UserError
 
 QUICK = ("--task", "livedoor", "--model_name_or_path", "student", "--data_dir", "data")
 QUICK += ("--num_train_epochs", 1, "--max_seq_length", 24, "--per_device_train_batch_size", 16)
-OWN, SVM, LARGER = "このモデル(種 2通り)", "TF-IDF と線形 SVM", "multilingual-e5-small"
+OWN, SVM, LARGER = "このモデル(乱数シード 2通り)", "TF-IDF と線形 SVM", "multilingual-e5-small"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,8 @@ def test_the_guide_tells_what_each_way_brought(records):
     plain, silver, larger = (records[f"livedoor{each}"]["metrics"] for each in ("", "-silver", "-e5"))
     own = percent(plain["mean"], plain["std"])
     taught = f"news titles {percent(plain['mean'])} → {percent(silver['mean'], silver['std'])}"
-    large = f"{taught} ({LARGER} itself: {percent(larger['mean'])})"
+    teachers = f"TF-IDF and a linear SVM and of {LARGER}"
+    large = f"{taught} (answers of {teachers}; {LARGER} has {percent(larger['mean'])})"
     assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", "", "", large, ""]
     record = records["livedoor-silver"]
     record["settings"]["teacher"], record["inputs"]["teacher"] = "svm,own", record["inputs"]["teacher_2"]
@@ -257,7 +258,17 @@ def test_what_teachers_bring_to_the_fewest_rows_stands_in_the_guide():
     records = with_curve()
     records["livedoor-silver"]["settings"] = {"teacher": "svm,large"}
     told = unlabelled.brought(records, unlabelled.LARGE_TEACHERS)
-    assert told == "news titles 85.2 % → 87.9 ± 0.1 %; with 307 rows 61.2 % → 74.3 %"
+    taught = "news titles 85.2 % → 87.9 ± 0.1 % (answers of TF-IDF and a linear SVM and of `large`)"
+    assert told == f"{taught}; with 307 rows 61.2 % → 74.3 %"
+    curve, whole = records["learning_curve_livedoor"], records["livedoor"]
+    curve["command"], whole["command"] = ("measure.py learning_curve --config a.yaml", "finetune.py --config a.yaml")
+    whole["settings"] = {"num_train_epochs": 5, "per_device_train_batch_size": 32}
+    told = unlabelled.brought(records, unlabelled.LARGE_TEACHERS)
+    assert told == f"{taught}; with 307 rows, 5 passes in batches of 32, 61.2 % → 74.3 %"
+    whole["command"] = "finetune.py --config b.yaml"  # says nothing of the curve
+    assert unlabelled.curve_training(records, "livedoor") is None
+    curve["settings"] = {"recipe": {"finetune_livedoor": {"num_train_epochs": 2, "per_device_train_batch_size": 8}}}
+    assert unlabelled.curve_training(records, "livedoor") == (2, 8)
 
 
 def test_the_teachers_of_a_curve_are_called_by_their_names():

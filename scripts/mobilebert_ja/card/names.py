@@ -161,9 +161,10 @@ ABLATIONS = {
     "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
 }
 TRIALS = {
-    "few_rows": "少ない訓練データの学習率とエポック数",
+    "few_rows": "少ない訓練データの学習率、エポック数、バッチ",
     "few_rows_entities": "固有表現の少ない訓練データのバッチ(F値)",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
+    "guided_rows": "文ごとにも手本(guide)から学んだモデルの、少ない訓練データからの微調整",
 }
 # What has to be said of one of them beside its title.
 TRIAL_NOTES = {

@@ -67,7 +67,8 @@ def about_ratios(records: dict[str, Any]) -> str:
     if not any(on_both(records, f"speed_{task}") for task in TASKS):
         return ""
     return (
-        "「速さ」は BERT との比で、列が2つある表では、int8 の行列積を速くする命令(VNNI)のある計算機とない計算機で、"
+        "「速さ」は全件の合計時間の BERT との比で、列が2つある表では、"
+        "int8 の行列積を速くする命令(VNNI)のある計算機とない計算機で、"
         "それぞれ1台ですべてのモデルを測りました。その表の時間は VNNI のある計算機の値です。"
     )
 

@@ -18,7 +18,7 @@ from mobilebert_ja.card.names import TASKS, in_japanese
 from mobilebert_ja.card.tables import checkpoint, cuts, scores, service, speed, summary, unlabelled
 from mobilebert_ja.card.tables.ablations import TRIAL_COLUMNS, ablation_tables, trial_tables
 from mobilebert_ja.card.values import MISSING, find, megabytes, minutes, myriads, number, percent
-from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.former_names import read_record, todays_record_name
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,10 +47,19 @@ class Page:
 def load_records(folder: Path) -> dict[str, dict[str, Any]]:
     """Every record of a folder by its name (see `processors.told_apart`), and the references.
 
-    Raises `UserError` if there is no record at all.
+    Scores of a part of the training data, by which settings are chosen, and of models that learned a share of it are
+    left out with a warning: the pages speak of the test part and of all rows. Raises `UserError` if there is no record
+    at all.
     """
     paths = [path for path in sorted(folder.glob("*.json")) if path.stem not in REFERENCES]
-    records = processors.told_apart({todays_record_name(path.stem): read_record(path) for path in paths})
+    found = {todays_record_name(path.stem): read_record(path) for path in paths}
+    for name, record in [*found.items()]:
+        settings = record.get("settings", {})
+        for setting, usual in (("validate_on", None), ("train_share", 1)):
+            if (value := settings.get(setting, usual)) != usual:
+                warn(f"{folder / name}.json is left out: it was made with --{setting} {value}")
+                found.pop(name, None)
+    records = processors.told_apart(found)
     if not records:
         raise UserError(f"{folder} holds no records; the stages of the road write them.")
     for name in REFERENCES:

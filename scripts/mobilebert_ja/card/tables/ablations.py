@@ -88,7 +88,7 @@ TRIAL_COLUMNS = ["設定", "各回の結果", "最初の行との差", "学習�
 
 def trial_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
     """For each comparison of fine-tuning settings with a record: its title and note, the number of labelled texts
-    and of those that were scored, and a row for each variant with what `TRIAL_COLUMNS` says."""
+    and of those that were scored, how all were trained, and a row for each variant with what `TRIAL_COLUMNS` says."""
     tables = []
     for name, title in TRIALS.items():
         variants: dict[str, Any] = metrics_of(records, f"trials_{name}").get("variants", {})
@@ -101,10 +101,21 @@ def trial_tables(records: dict[str, Any]) -> list[dict[str, Any]]:
                 "note": TRIAL_NOTES.get(name, ""),
                 "train_size": sizes["train_size"],
                 "test_size": sizes["test_size"],
+                "shared": _shared_in_words(records[f"trials_{name}"].get("settings", {}).get("common", {})),
                 "rows": [[in_japanese(variant), *_trial_cells(facts)] for variant, facts in variants.items()],
             }
         )
     return tables
+
+
+def _shared_in_words(common: dict[str, Any]) -> str:
+    """How all variants are trained that do not say otherwise."""
+    forms = {
+        "learning_rate": "学習率 {}",
+        "num_train_epochs": "{}エポック",
+        "per_device_train_batch_size": "バッチ {}",
+    }
+    return "、".join(form.format(common[name]) for name, form in forms.items() if name in common)
 
 
 def _trial_cells(facts: dict[str, Any]) -> list[str]:

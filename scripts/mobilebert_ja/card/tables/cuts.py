@@ -40,7 +40,7 @@ def _sweep_cells(facts: dict[str, Any]) -> list[str]:
 
 def way_heads(task: str) -> list[str]:
     """The heads of `way_rows`."""
-    return ["学んだもの", "残した層", "選び方", "種", TASKS[task].metric_title, "減らす前", "差"]
+    return ["学んだもの", "残した層", "選び方", "乱数シード", TASKS[task].metric_title, "減らす前", "差"]
 
 
 def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:

@@ -202,7 +202,7 @@ def verdict_in_japanese(records: dict[str, Any], task: str) -> str:
         judged = f"{'上回ります' if ahead else '及びません'}が、偶然の範囲です**"
     else:
         judged = f"{'上回り' if ahead else '及ばず'}、偶然の範囲を超える差です**"
-    seed = "" if found.seed is None else f"(種 {found.seed})"
+    seed = "" if found.seed is None else f"(乱数シード {found.seed})"
     return (
         f"同じ {found.items:,}件への答えを1件ずつ比べると、このモデル{seed}は{distance}{judged}"
         f"(差の 95 % 信頼区間 {low:+.1f} から {high:+.1f}、p = {found.p:.2g})。"

@@ -75,7 +75,13 @@ class Teacher:
     @property
     def in_japanese(self) -> str:
         titles: dict[str, str] = METHODS | WITH_MORE
-        return titles.get(self.name, f"`{self.name}`") + (f"(種 {self.runs}通り)" if self.runs > 1 else "")
+        runs = f"(乱数シード {self.runs}通り)" if self.runs > 1 else ""
+        return titles.get(self.name, f"`{self.name}`") + runs
+
+    @property
+    def in_english(self) -> str:
+        runs = f" ({self.runs} seeds)" if self.runs > 1 else ""
+        return (IN_ENGLISH.get(self.name, f"`{self.name}`") if self.name else "the model itself") + runs
 
 
 def teachers_of(records: dict[str, Any], task: str) -> list[Teacher]:
@@ -159,13 +165,29 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
     if way != LARGE_TEACHERS:
         return words
+    words += f" (answers of {' and of '.join(teacher.in_english for teacher in teachers_of(records, task))}"
     larger = metrics_of(records, f"{task}{LARGER}")
-    words += f" ({IN_ENGLISH[LARGER]} itself: {percent(larger['mean'])})" if larger else ""
+    words += f"; {IN_ENGLISH[LARGER]} has {percent(larger['mean'])})" if larger else ")"
     curves = learning_curves(records, task)
     if "silver" in curves:
         fewest = (percent(curves[name][min(curves[name])]) for name in ("model", "silver"))
-        words += f"; with {number(min(curves['silver']))} rows {' → '.join(fewest)}"
+        passes = curve_training(records, task)
+        trained = f", {number(passes[0])} passes in batches of {passes[1]}," if passes else ""
+        words += f"; with {number(min(curves['silver']))} rows{trained} {' → '.join(fewest)}"
     return words
+
+
+def curve_training(records: dict[str, Any], task: str) -> tuple[float, int] | None:
+    """Passes over the labels and rows per batch of every point of a curve: what the recipe says that it was measured
+    with, which an older record does not hold, but that of the whole training part, measured with the same one, does;
+    None where neither tells."""
+    curve, whole = records[f"learning_curve_{task}"], records.get(task, {})
+    section = curve.get("settings", {}).get("recipe", {}).get(f"finetune_{task}", {})
+    recipes = [re.findall(r"--config (\S+)", each.get("command", "")) for each in (curve, whole)]
+    if not section and recipes[0] and recipes[0] == recipes[1]:
+        section = whole.get("settings", {})
+    names = ("num_train_epochs", "per_device_train_batch_size")
+    return (section[names[0]], section[names[1]]) if all(section.get(name) for name in names) else None
 
 
 def learning_curves(records: dict[str, Any], task: str) -> dict[str, dict[int, float]]:

@@ -43,7 +43,9 @@ def test_a_rare_class_that_the_test_part_lacks_is_named(tmp_path, capsys):
 
 def test_a_class_that_the_test_file_lacks_is_named(tmp_path, capsys):
     load(tmp_path, "my.csv", table([("一", "本"), ("二", "映画")]), table([("三", "本")]))
-    assert "warning: 映画: no example in the test part" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warning: 映画: no example in the test part" in said
+    assert "rows of it in the --test_file would help" in said and "--split_seed" not in said  # which splits nothing
     load(tmp_path, "my.jsonl", item("田中は京都へ", (0, 2, "人名"), (3, 5, "地名")), item("鈴木", (0, 2, "人名")))
     assert "warning: 地名: no example in the test part" in capsys.readouterr().err
 
@@ -51,7 +53,8 @@ def test_a_class_that_the_test_file_lacks_is_named(tmp_path, capsys):
 def test_a_class_that_train_share_leaves_out_is_named(tmp_path, capsys):
     rows = [(f"{label}{number}", label) for label in "あいう" for number in range(2)]
     load(tmp_path, "my.csv", table(rows), table([("四", "あ"), ("五", "い"), ("六", "う")]), train_share=0.5)
-    assert "warning: あ: in the held-out part only" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warning: あ: in the held-out part only" in said and "or a larger --train_share, would help" in said
 
 
 def test_what_is_held_out_of_the_training_part():

@@ -15,6 +15,7 @@ from mobilebert_ja.common.folders import RECORD_NAME, digests, place_of, replace
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.answers import Answered, answer_and_score, write_answers
+from mobilebert_ja.finetuning.classical import classical_score
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned
 from mobilebert_ja.finetuning.modelling.forms import FORMS
 from mobilebert_ja.finetuning.run import Job
@@ -69,11 +70,13 @@ def rescore(output: Path, settings: FinetuneSettings, accelerator: Accelerator) 
             )
             kept = new_runs[-1] | {"parameters": metrics["parameters"]}
             write_answers(fresh / f"predictions-seed-{run['seed']}.json", kept, task, answered)
+        # Its model is not kept, and takes seconds.
+        classical = {"classical": classical_score(task)} if "classical" in metrics else {}
         before = metrics["mean"]
         mean, std = mean_and_std([run["score"] for run in new_runs])
         found = digests(fresh)
         record |= {
-            "metrics": metrics | {"runs": new_runs, "mean": mean, "std": std},
+            "metrics": metrics | {"runs": new_runs, "mean": mean, "std": std} | classical,
             "rescored": command_and_time() | circumstances(),
             "fingerprint": fingerprint(output),
             # What a user has put beside them stays the user's.

@@ -254,6 +254,8 @@ ENTITY_MISTAKES = [
     ("my.jsonl", item("  "), "line 1: the text is empty"),
     ("my.jsonl", item("田中", (0, 2, "\0")), "line 1: the type of an entity"),
     ("my.conll", "", "is empty"),
+    ("my.conll", "-DOCSTART- O\n\nEOS\n", "my.conll holds no sentence."),
+    ("my.jsonl", item("-DOCSTART-"), "my.jsonl holds no sentence."),
     ("my.conll", "田中 B-人名\n京都 地名\n", "line 2: the tag must be O, B-TYPE or I-TYPE (IOB2), not '地名'"),
     ("my.conll", "田中 B-\n", "line 1: the tag must be O"),
     ("my.conll", "田中 E-人名\n", "line 1: the tag must be O"),

@@ -17,7 +17,8 @@ from helpers.models.fast_models import write_sped_up
 from helpers.paths import SCRIPTS
 from helpers.running.processes import call_entry, one_sentence, wait_until
 from mobilebert_ja.bulk.answers import as_lines
-from mobilebert_ja.bulk.folders import files_to_answer
+from mobilebert_ja.bulk.folders import AnswerFiles, answer_folder, files_to_answer
+from mobilebert_ja.corpus.executors import RunNotEnded
 from mobilebert_ja.runtime import load
 
 
@@ -95,6 +96,26 @@ def test_what_is_done_is_not_done_again(model, texts, tmp_path):
     assert "out was made otherwise (input_folder was" in one_sentence(predict(model, *folders))
     assert predict(model, *folders, "--overwrite").returncode == 0
     assert answers_in(tmp_path / "out")["a.jsonl"].count(b"\n") == 1
+
+
+def test_a_subfolder_called_as_the_logs_is_answered_too(model, tmp_path):
+    for name in ("passes/a.jsonl", "passes/answers/b.jsonl", "Passes_/c.jsonl", "d.jsonl"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(json_lines(TEXTS[:2]))
+    done = predict(model, "--input_folder", tmp_path / "in", "--output_folder", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    made = answers_in(tmp_path / "out")
+    assert set(made) == set(answers_in(tmp_path / "in")) and set(made.values()) == {
+        as_lines(load(model), 1, TEXTS[:2])
+    }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"passes", "Passes_", "d.jsonl", "record.json"}
+
+
+def test_answers_that_are_not_there_at_the_end_are_told(model, texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(AnswerFiles, "run", lambda *_, **__: None)
+    with pytest.raises(RunNotEnded, match=r"lacks the answers to 4 of 4 files, a\.jsonl for example"):
+        answer_folder(model, texts, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def broken(folder):

@@ -21,7 +21,7 @@ from mobilebert_ja.bulk.answers import load_for_lines
 from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_folder, write_atomically
 from mobilebert_ja.common.records import Stage
-from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
+from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, run_phase
 from mobilebert_ja.data.sources import bare_name
 
 _PARQUET = ".parquet"
@@ -133,6 +133,15 @@ def _lists(texts: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
+def _folder_of_logs(output: Path, names: Iterable[str]) -> Path:
+    """Where the tasks' logs stand until the end: no answers of these names go there, for it is removed then."""
+    taken = {Path(name).parts[0].lower() for name in names}
+    name = "passes"
+    while name in taken:
+        name += "_"
+    return output / name
+
+
 def answer_folder(
     model: Path,
     input_folder: Path,
@@ -172,10 +181,16 @@ def answer_folder(
     def with_logs(logs: Path) -> PipelineExecutor:
         return make_executor(executor, executor_options, [step], len(files), num_workers, logs)
 
-    passes = output / "passes"
+    passes = _folder_of_logs(output, files)
     passes.mkdir(exist_ok=True)
     with no_other_run(passes):
         cost = run_phase("answers", with_logs, passes, len(files))
+    missing = [name for name in files if not (output / name).is_file()]
+    if missing:
+        raise RunNotEnded(
+            f"{output} lacks the answers to {len(missing)} of {len(files)} files, {missing[0]} for example, though "
+            "its tasks have ended; remove it and start again."
+        )
     shutil.rmtree(passes)
     stage.finish({"files": len(files), **cost})
     print(f"{output_folder}: answers to {len(files):,} files")

@@ -15,7 +15,7 @@ import predict as predict_script
 from helpers.files.task_data import TEXTS
 from helpers.models.fast_models import write_sped_up
 from helpers.paths import SCRIPTS
-from helpers.running.processes import call_entry, one_sentence, wait_until
+from helpers.running.processes import call_entry, one_sentence, run_at_work_in, wait_until
 from mobilebert_ja.bulk.answers import as_lines
 from mobilebert_ja.bulk.folders import AnswerFiles, answer_folder, files_to_answer
 from mobilebert_ja.corpus.executors import RunNotEnded
@@ -83,6 +83,20 @@ def test_killed_and_started_again_it_goes_on(model, texts, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jsonl", "more", "z.jsonl", "record.json"}
     now = {path: (tmp_path / "out" / path.relative_to(unfinished)).stat().st_mtime_ns for path in done}
     assert any(now[path] == at for path, at in done.items())  # not made anew
+
+
+@pytest.mark.slow
+def test_a_run_at_work_is_not_overwritten(model, texts, tmp_path):
+    """Nor one whose texts stand in a folder of the name that is usual for logs."""
+    os.unlink(texts / "z.jsonl")
+    unfinished = tmp_path / "out.partial"
+    (unfinished / "passes_").mkdir(parents=True)
+    (unfinished / "identity.json").write_text('{"settings": {"text_column": "body"}, "inputs": {}}')
+    flags = ("--input_folder", texts, "--output_folder", tmp_path / "out", "--overwrite")
+    with run_at_work_in(unfinished / "passes_"):
+        assert "Another run is working in" in one_sentence(predict(model, *flags))
+        assert (unfinished / "passes_" / "run.lock").exists()
+    assert predict(model, *flags).returncode == 0
 
 
 def test_what_is_done_is_not_done_again(model, texts, tmp_path):

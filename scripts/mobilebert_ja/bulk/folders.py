@@ -21,7 +21,7 @@ from mobilebert_ja.bulk.answers import load_for_lines
 from mobilebert_ja.common.errors import UserError, warn
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_folder, write_atomically
 from mobilebert_ja.common.records import Stage
-from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, run_phase
+from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, no_run_within, run_phase
 from mobilebert_ja.data.sources import bare_name
 
 _PARQUET = ".parquet"
@@ -174,7 +174,8 @@ def answer_folder(
     stage = Stage("answers", settings, output_folder, {"model": model, "input_folder": input_folder})
     if stage.is_done(overwrite):
         return
-    stage.begin(resume=True, overwrite=overwrite)
+    with no_run_within(stage.folder):
+        stage.begin(resume=True, overwrite=overwrite)
     output = stage.folder.resolve()  # tasks may run elsewhere
     step = AnswerFiles(model.resolve(), num_threads, batch_size, files, column, output)
 

@@ -171,7 +171,8 @@ def answer_folder(
         raise UserError(f"{output_folder} stands in {input_folder}, all of which is read; name another folder.")
     files = {name: path.resolve() for name, path in files_to_answer(input_folder, column).items()}
     settings = {"text_column": column, "batch_size": batch_size}
-    stage = Stage("answers", settings, output_folder, {"model": model, "input_folder": input_folder})
+    inputs = {"model": model, "input_folder": input_folder}
+    stage = Stage("answers", settings, output_folder, inputs, users_folders=("input_folder",))
     if stage.is_done(overwrite):
         return
     with no_run_within(stage.folder):

@@ -145,6 +145,18 @@ def no_table(folder):
     (folder / "d.parquet").write_bytes(b"no table")
 
 
+def damaged(folder):
+    path = folder / "d.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": TEXTS}), path, use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 32 + content[36:])  # the first page; the description at the end is whole
+
+
+def not_utf8(folder):
+    texts = pyarrow.array([b"text", "画面".encode("cp932")], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), folder / "d.parquet")
+
+
 def no_text(folder):
     (folder / "d.jsonl").write_text('{"text": null}\n')
 
@@ -159,6 +171,8 @@ def twice(folder):
         (broken, "in/d.jsonl, line 1 is not valid JSON"),
         (another_column, "in/d.parquet has no column text; it has title."),
         (no_table, "in/d.parquet is no Parquet file that can be read"),
+        (damaged, "in/d.parquet is no Parquet file that can be read"),
+        (not_utf8, "in/d.parquet holds in text, past row 0, what is not UTF-8."),
         (no_text, "in/d.jsonl, line 1: text must be a text, not None (--text_column names the column)."),
         (twice, "the answers to 2 files would all be called more/c.jsonl; rename them."),
         (shutil.rmtree, "in does not exist."),

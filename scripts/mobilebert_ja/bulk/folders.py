@@ -18,7 +18,7 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import DocumentsPipeline, PipelineStep
 
 from mobilebert_ja.bulk.answers import load_for_lines
-from mobilebert_ja.common.errors import UserError, warn
+from mobilebert_ja.common.errors import UserError, first_line, warn
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_folder, write_atomically
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, no_run_within, run_phase
@@ -49,17 +49,21 @@ def _parquet_rows(path: Path, column: str) -> Iterator[tuple[str, Any]]:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
+    number = 0
     try:
         with ParquetFile(path) as table:
             if column not in table.schema_arrow.names:
                 raise UserError(f"{path} has no column {column}; it has {', '.join(table.schema_arrow.names)}.")
-            number = 0
             for batch in table.iter_batches(columns=[column]):
                 for text in batch.column(0).to_pylist():
                     number += 1
                     yield f"{path}, row {number}", text
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path} is no Parquet file that can be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} holds in {column}, past row {number}, what is not UTF-8.") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not of what the file holds
+            raise
+        raise UserError(f"{path} is no Parquet file that can be read: {first_line(error)}") from None
 
 
 def _json_rows(path: Path, column: str) -> Iterator[tuple[str, Any]]:

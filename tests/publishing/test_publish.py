@@ -33,6 +33,7 @@ from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
 from mobilebert_ja.publishing.upload_folder import (
     ATTRIBUTES,
     require_no_secrets,
+    tracked_files,
     write_fill_mask_onnx,
     write_safetensors,
 )
@@ -435,6 +436,20 @@ def test_a_card_for_every_kind_of_task(tmp_path, head, more, task, metric, words
     assert ("## ラベル\n\n含意" in card) == (task == "jnli")
     assert "c/d の" not in card and "ysakuramoto/mobilebert-ja の `scripts/" in card  # where there are scripts
     assert "| 0 | 50.0 % |" in card and "`per_device_train_batch_size`: 8" in card
+
+
+def test_an_upload_dir_that_is_no_new_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name, words in (("file", "is a file, or"), ("file/in", "would stand in one"), (".", "is not empty")):
+        done = call_entry(entry, "--dry_run", "true", "--upload_dir", tmp_path / name)
+        assert words in one_sentence(done)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_git_that_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="uploads what git tracks, and git is not installed"):
+        tracked_files(tmp_path)
 
 
 def write_plain(folder: Path, structure: str, settings: dict, inputs: dict | None = None, **more) -> Path:

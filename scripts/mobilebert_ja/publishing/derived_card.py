@@ -46,7 +46,7 @@ def _facts_of(source: Path) -> dict[str, Any]:
             "labels": facts["labels"],
             "max_seq_length": facts["max_seq_length"],
             "fast": True,
-            "mobilebert": facts["description"].startswith("MobileBert"),
+            "mobilebert": str(facts["description"]).startswith("MobileBert"),
             "kind": kind_of_facts(facts),
         }
     config = read_json(source / "config.json", "finetune.py and compress.py make such folders.")

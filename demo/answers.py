@@ -18,6 +18,7 @@ import numpy as np  # noqa: E402
 from mobilebert_ja.common.errors import UserError  # noqa: E402
 
 MASK = "[MASK]"
+LONGEST_AROUND_MASK = 509  # tokens: with the mask and two at the ends as many as the model has positions for
 LONGEST = 2000  # characters that the page takes; the models read 128 tokens of a title, and all of a text with names
 MAKE = {
     "livedoor": "make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA",
@@ -146,12 +147,19 @@ def mask_pipeline(root: Path) -> Any:
 
 
 @cache
+def mask_encoder(root: Path) -> Any:
+    """What turns the text around a mask into the model's numbers."""
+    from mobilebert_ja.tokenization.encoder import FastEncoder
+
+    return FastEncoder(root)
+
+
+@cache
 def mask_session(root: Path, folder: Path) -> Any:
-    """The int8 model that fills masks and its encoder; it is made from the checkpoint when first asked for."""
+    """The int8 model that fills masks; it is made from the checkpoint when first asked for."""
     import onnxruntime
 
     from mobilebert_ja.common.files import write_atomically
-    from mobilebert_ja.tokenization.encoder import FastEncoder
 
     weights = root / "pytorch_model.bin"
     model = folder / "model_quantized.onnx"
@@ -167,7 +175,7 @@ def mask_session(root: Path, folder: Path) -> Any:
             stream.write(to_onnx(checkpoint, "int8", reduce_range=True).SerializeToString())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"]), FastEncoder(root)
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 def fill_mask(text: str, fast: bool, root: Path = ROOT, folder: Path = ROOT / "work" / "demo") -> Timed:
@@ -175,17 +183,16 @@ def fill_mask(text: str, fast: bool, root: Path = ROOT, folder: Path = ROOT / "w
     text = checked(text)
     if text.count(MASK) != 1:
         raise UserError(f"文のどこか1か所を {MASK} にしてください。")
+    encoder = mask_encoder(root)
+    if sum(len(encoder.ids(part)) for part in text.split(MASK)) > LONGEST_AROUND_MASK:
+        raise UserError("文が長すぎます。")
     if not fast:
         pipe = mask_pipeline(root)
-        return timed(
-            lambda: {each["token_str"]: each["score"] for each in pipe(text, tokenizer_kwargs={"truncation": True})}
-        )
-    session, encoder = mask_session(root, folder)
+        return timed(lambda: {each["token_str"]: each["score"] for each in pipe(text)})
+    session = mask_session(root, folder)
 
     def ask() -> dict[str, float]:
         before, after = (encoder.ids(part) for part in text.split(MASK))
-        if len(before) + len(after) > 509:
-            raise UserError("文が長すぎます。")
         ids = np.array([[encoder.vocab["[CLS]"], *before, encoder.vocab[MASK], *after, encoder.vocab["[SEP]"]]])
         logits = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
         scores = logits[0, 1 + len(before)].astype(np.float64)

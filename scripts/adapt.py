@@ -148,7 +148,7 @@ def main() -> None:
         return
     import torch
 
-    from mobilebert_ja.corpus.executors import RunNotEnded
+    from mobilebert_ja.corpus.executors import RunNotEnded, no_run_within
     from mobilebert_ja.model.checkpoint import load_to_go_on
     from mobilebert_ja.pretraining.masked_lm import check_fits
     from mobilebert_ja.training.accelerator import make_accelerator
@@ -162,7 +162,8 @@ def main() -> None:
     check_fits(model, None, tokenizer, settings.max_seq_length)
     facts: dict[str, Any] = {}
     if accelerator.is_main_process:
-        stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
+        with no_run_within(stage.folder / "corpus" / "cleaned"):
+            stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
         try:
             facts = prepare(settings, tokenizer, stage.folder)
             check_amount(facts["tokens"], settings.max_seq_length)

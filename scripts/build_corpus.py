@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from mobilebert_ja.common.errors import UserError, exit_on_user_error
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
+from mobilebert_ja.corpus.executors import no_run_within
 from mobilebert_ja.plans import corpus_parts, corpus_sources, corpus_stage
 from mobilebert_ja.settings import CorpusSettings, parse_settings
 
@@ -27,7 +28,8 @@ def main() -> None:
     stage = corpus_stage(settings)
     if stage.is_done(settings.overwrite):
         return
-    stage.begin(resume=True, overwrite=settings.overwrite)
+    with no_run_within(stage.folder):
+        stage.begin(resume=True, overwrite=settings.overwrite)
     build = CorpusBuild(
         corpus_parts(settings),
         excluded,

@@ -153,6 +153,8 @@ def main() -> None:
             "agreement": agreement,
             **({"choice": choice} if choice else {}),
             **({"unlabelled": facts} if facts else {}),
+            # That it was no test part, for the card: what follows from the folder is not among the settings here.
+            **({"validate_on": runs.settings["validate_on"]} if runs.settings.get("validate_on") else {}),
             "per_channel": settings.per_channel,
             "engine": engine,
             "pretrained": runs.metrics.get("pretrained"),

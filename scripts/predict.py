@@ -67,7 +67,7 @@ def answer_lines(model: Path, given: argparse.Namespace) -> None:
     texts = Texts(given.input_file, given.encoding)
     streams = (stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdin, sys.stdout))
     shown = given.output_file or tuple(streams) == (True, False, False)
-    total = texts.count() if shown else None
+    total = texts.count()  # whether or not it is shown: what is wrong with a file is told before the work
     lines = iter(texts)
     output: Output = StandardOutput()
     if given.output_file:

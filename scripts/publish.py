@@ -74,9 +74,12 @@ def main() -> None:
             publish(settings, Path(folder))
         return
     folder = Path(settings.upload_dir)
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder} is a file, or would stand in one; --upload_dir names a new folder.") from None
+    if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; --upload_dir names a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
     publish(settings, folder)
 
 

@@ -299,6 +299,16 @@ def test_questions_that_have_no_answer(text, words):
         answers.fill_mask(text, True)
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_both_forms_take_as_many_tokens_around_a_mask_as_there_are_positions(tmp_path, fast):
+    """Wherever the mask stands: one that is cut off with the end of the text has no answer."""
+    for text in ("雨" * 509 + "[MASK]", "雨" * 200 + "[MASK]" + "雨" * 309):
+        assert len(answers.fill_mask(text, fast, folder=tmp_path).answer) == 5
+    for text in ("雨" * 510 + "[MASK]", "[MASK]" + "雨" * 510):
+        with pytest.raises(UserError, match="長すぎます"):
+            answers.fill_mask(text, fast, folder=tmp_path)
+
+
 @pytest.mark.slow
 def test_the_real_models_go_before_the_tiny_ones(work, tmp_path):
     assert answers.find_models("livedoor", [tmp_path]) is None

@@ -15,9 +15,10 @@ import predict as predict_script
 from helpers.files.task_data import TEXTS
 from helpers.models.fast_models import write_sped_up
 from helpers.paths import SCRIPTS
-from helpers.running.processes import call_entry, one_sentence, wait_until
+from helpers.running.processes import call_entry, one_sentence, run_at_work_in, wait_until
 from mobilebert_ja.bulk.answers import as_lines
-from mobilebert_ja.bulk.folders import files_to_answer
+from mobilebert_ja.bulk.folders import AnswerFiles, answer_folder, files_to_answer
+from mobilebert_ja.corpus.executors import RunNotEnded
 from mobilebert_ja.runtime import load
 
 
@@ -84,8 +85,23 @@ def test_killed_and_started_again_it_goes_on(model, texts, tmp_path):
     assert any(now[path] == at for path, at in done.items())  # not made anew
 
 
+@pytest.mark.slow
+def test_a_run_at_work_is_not_overwritten(model, texts, tmp_path):
+    """Nor one whose texts stand in a folder of the name that is usual for logs."""
+    os.unlink(texts / "z.jsonl")
+    unfinished = tmp_path / "out.partial"
+    (unfinished / "passes_").mkdir(parents=True)
+    (unfinished / "identity.json").write_text('{"settings": {"text_column": "body"}, "inputs": {}}')
+    flags = ("--input_folder", texts, "--output_folder", tmp_path / "out", "--overwrite")
+    with run_at_work_in(unfinished / "passes_"):
+        assert "Another run is working in" in one_sentence(predict(model, *flags))
+        assert (unfinished / "passes_" / "run.lock").exists()
+    assert predict(model, *flags).returncode == 0
+
+
 def test_what_is_done_is_not_done_again(model, texts, tmp_path):
     os.unlink(texts / "z.jsonl")
+    (texts / "record.json").write_text('{"files": {}}')  # of whoever made them; what is compared are the texts
     folders = ("--input_folder", texts, "--output_folder", tmp_path / "out")
     assert predict(model, *folders).returncode == 0
     record = (tmp_path / "out" / "record.json").read_bytes()
@@ -95,6 +111,26 @@ def test_what_is_done_is_not_done_again(model, texts, tmp_path):
     assert "out was made otherwise (input_folder was" in one_sentence(predict(model, *folders))
     assert predict(model, *folders, "--overwrite").returncode == 0
     assert answers_in(tmp_path / "out")["a.jsonl"].count(b"\n") == 1
+
+
+def test_a_subfolder_called_as_the_logs_is_answered_too(model, tmp_path):
+    for name in ("passes/a.jsonl", "passes/answers/b.jsonl", "Passes_/c.jsonl", "d.jsonl"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(json_lines(TEXTS[:2]))
+    done = predict(model, "--input_folder", tmp_path / "in", "--output_folder", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    made = answers_in(tmp_path / "out")
+    assert set(made) == set(answers_in(tmp_path / "in")) and set(made.values()) == {
+        as_lines(load(model), 1, TEXTS[:2])
+    }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"passes", "Passes_", "d.jsonl", "record.json"}
+
+
+def test_answers_that_are_not_there_at_the_end_are_told(model, texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(AnswerFiles, "run", lambda *_, **__: None)
+    with pytest.raises(RunNotEnded, match=r"lacks the answers to 4 of 4 files, a\.jsonl for example"):
+        answer_folder(model, texts, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def broken(folder):
@@ -107,6 +143,18 @@ def another_column(folder):
 
 def no_table(folder):
     (folder / "d.parquet").write_bytes(b"no table")
+
+
+def damaged(folder):
+    path = folder / "d.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": TEXTS}), path, use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 32 + content[36:])  # the first page; the description at the end is whole
+
+
+def not_utf8(folder):
+    texts = pyarrow.array([b"text", "画面".encode("cp932")], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), folder / "d.parquet")
 
 
 def no_text(folder):
@@ -123,6 +171,8 @@ def twice(folder):
         (broken, "in/d.jsonl, line 1 is not valid JSON"),
         (another_column, "in/d.parquet has no column text; it has title."),
         (no_table, "in/d.parquet is no Parquet file that can be read"),
+        (damaged, "in/d.parquet is no Parquet file that can be read"),
+        (not_utf8, "in/d.parquet holds in text, past row 0, what is not UTF-8."),
         (no_text, "in/d.jsonl, line 1: text must be a text, not None (--text_column names the column)."),
         (twice, "the answers to 2 files would all be called more/c.jsonl; rename them."),
         (shutil.rmtree, "in does not exist."),

@@ -135,6 +135,16 @@ def test_no_place_for_a_file(tmp_path):
         begin(tmp_path / "nowhere" / "answers.jsonl")
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path, overwrite):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(UserError, match=f"{name} is a device or a pipe; leave --output_file out"):
+            begin(tmp_path / name, overwrite=overwrite)
+    assert (tmp_path / "pipe").is_fifo() and sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 def test_a_link_to_another_disk_stays_and_what_it_leads_to_is_written(path, tmp_path):
     (tmp_path / "disk").mkdir()
     path.symlink_to(tmp_path / "disk" / "answers.jsonl")

@@ -127,6 +127,7 @@ def test_rows_are_answered_as_lines_and_that_is_told(folder, tmp_path):
         (("--input_file", "texts.txt", "--output_file", "texts.txt"), "texts.txt is both --input_file and --output_"),
         (("--input_file", "texts.txt", "--output_file", "there"), "error: there exists; --overwrite replaces it."),
         (("--input_file", "broken.txt", "--output_file", "out"), "error: broken.txt, line 1001 is not UTF-8 (byte 1"),
+        (("--input_file", "texts.txt", "broken.txt"), "error: broken.txt, line 1001 is not UTF-8 (byte 1"),
         (("--encoding", "klingon"), "error: --encoding knows no 'klingon'"),
         (("--num_workers", "0"), "error: num_workers must be at least 1, not 0."),
         (("--num_threads", "0"), "error: num_threads must be at least 1, not 0."),

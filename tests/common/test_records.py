@@ -112,6 +112,21 @@ def test_fingerprint_follows_content(tmp_path):
     assert fingerprint(tmp_path / "a") == first
 
 
+def test_a_record_among_a_users_own_files_hides_no_change_of_them(tmp_path):
+    """It may be that of the stage which made a few of them, or anything that somebody called so."""
+
+    def seen():
+        return Stage("made", {}, tmp_path.parent / "out", {"texts": tmp_path}, users_folders=("texts",))._fingerprints
+
+    for record in ('{"files": {"x": "0123"}}', '{"fingerprint": "0123"}', "[]", '"x"'):
+        (tmp_path / "x").write_text("1")
+        (tmp_path / "record.json").write_text(record)
+        before = seen()
+        (tmp_path / "x").write_text("2")
+        assert seen() != before
+        assert (fingerprint(tmp_path) == seen()["texts"]) == (not record.startswith("{"))
+
+
 def test_the_roots_files_are_those_of_the_record():
     """What stands in the root is what its record tells of: nobody has put other weights beside it."""
     files = json.loads((ROOT / "records" / "checkpoint.json").read_text(encoding="utf-8"))["files"]

@@ -14,7 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 import build_corpus
 from helpers.files.task_data import write_livedoor, write_ner
 from helpers.paths import SCRIPTS
-from helpers.running.processes import call_entry, one_sentence, run, wait_until, with_package
+from helpers.running.processes import call_entry, one_sentence, run, run_at_work_in, wait_until
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.corpus.build import CorpusBuild, excluded_texts
 from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, run_phase
@@ -213,24 +213,24 @@ def test_a_task_that_fails_ends_the_pass(tmp_path, workers):
 
 @pytest.mark.slow
 def test_two_runs_in_one_folder(tmp_path):
-    hold = (
-        "from mobilebert_ja.corpus.executors import no_other_run\n"
-        "with no_other_run({!r}): print('held', flush=True), input()"
-    )
-    folder = f"__import__('pathlib').Path({str(tmp_path)!r})"
-    with subprocess.Popen(
-        [sys.executable, "-c", hold.replace("{!r}", folder)],
-        env=with_package(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(RunNotEnded, match="Another run is working"), no_other_run(tmp_path):
-            pass
-        other.communicate("\n")
+    with run_at_work_in(tmp_path), pytest.raises(RunNotEnded, match="Another run is working"), no_other_run(tmp_path):
+        pass
     with no_other_run(tmp_path):
         pass
+
+
+@pytest.mark.slow
+def test_a_run_at_work_is_not_overwritten(tmp_path):
+    (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
+    unfinished = tmp_path / "work" / "corpus.partial"
+    (unfinished / "passes").mkdir(parents=True)
+    (unfinished / "identity.json").write_text('{"settings": {"min_chars": 3}, "inputs": {}}')
+    flags = ("--input", "a.txt", "--overwrite", "true")
+    with run_at_work_in(unfinished / "passes"):
+        assert "Another run is working in" in one_sentence(build(tmp_path, *flags))
+        assert (unfinished / "passes" / "run.lock").exists()
+    done = build(tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

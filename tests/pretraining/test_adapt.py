@@ -16,7 +16,7 @@ import finetune
 from helpers.files.own_files import table
 from helpers.files.task_data import SUBJECTS, article, write_student, write_tokenizer
 from helpers.paths import SCRIPTS
-from helpers.running.processes import call_entry, one_sentence
+from helpers.running.processes import call_entry, one_sentence, run_at_work_in
 from helpers.running.processes import run as run_program
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, sha256_of
@@ -201,6 +201,17 @@ def test_what_another_run_is_at_stays(tmp_path, model, monkeypatch):
     monkeypatch.setattr(adapt, "prepare", stopped)
     assert "Another run is working" in refused(tmp_path, model, "--text_file", "short.txt")
     assert (tmp_path / "work" / "adapted.partial" / "made so far").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_cleans_text_is_not_overwritten(tmp_path, model):
+    (tmp_path / "short.txt").write_text("これはとても短い文章である。\n", encoding="utf-8")
+    unfinished = tmp_path / "work" / "adapted.partial"
+    (unfinished / "corpus" / "cleaned" / "passes").mkdir(parents=True)
+    (unfinished / "identity.json").write_text('{"settings": {"seed": 7}, "inputs": {}}')
+    with run_at_work_in(unfinished / "corpus" / "cleaned" / "passes"):
+        said = refused(tmp_path, model, "--text_file", "short.txt", "--overwrite", "true")
+        assert "Another run is working in" in said and (unfinished / "corpus" / "cleaned" / "passes").exists()
 
 
 def test_a_folder_that_cannot_go_on_is_refused_with_the_reason(tmp_path, model):

@@ -33,6 +33,7 @@ from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
 from mobilebert_ja.publishing.upload_folder import (
     ATTRIBUTES,
     require_no_secrets,
+    tracked_files,
     write_fill_mask_onnx,
     write_safetensors,
 )
@@ -305,7 +306,13 @@ def test_a_finetuned_model_goes_to_its_own_repository(original, hub, publish, tm
     (folder / "seed-1").mkdir()
     (folder / "predictions-seed-0.json").write_text("[]")
     record = {
-        "settings": {"num_train_epochs": 3, "learning_rate": 1e-4, "max_seq_length": 64},
+        "settings": {
+            "num_train_epochs": 3,
+            "learning_rate": 1e-4,
+            "max_seq_length": 64,
+            "model_name_or_path": "work/adapted",
+        },
+        "inputs": {"model_name_or_path": "0123456789abcdef"},
         "metrics": {"task": "reviews", "metric": "accuracy", "test_size": 41, "runs": [{"seed": 0, "score": 0.8049}]},
     }
     (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
@@ -326,6 +333,7 @@ def test_a_finetuned_model_goes_to_its_own_repository(original, hub, publish, tm
     text = repo.files["README.md"].decode()
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "finetune"
+    assert head["license"] == "cc-by-sa-3.0" and "元のモデルと同じ CC BY-SA 3.0 です" in text
     assert head["pipeline_tag"] == "text-classification" and head["model-index"][0]["results"]
     assert (
         "良い、悪い" in text
@@ -392,6 +400,7 @@ def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, n
     assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["base_model_relation"] == "quantized"
     assert head["pipeline_tag"] == "token-classification" and "library_name" not in head
     assert "CPU で速く動くように変換した" in text
+    assert "## 変換\n\n- `treatment`: onnx\n\n最大" in text  # nothing of a training that never was
     (tmp_path / "scripts").symlink_to(SCRIPTS)
     beside = str(Path(sys.executable).parent)
     variables = environment(hub, tmp_path) | {"PATH": f"{beside}{os.pathsep}{os.environ['PATH']}"}
@@ -409,6 +418,7 @@ def test_a_sped_up_model_is_published_and_answers_as_its_card_prints(original, n
 @pytest.mark.parametrize(
     ("head", "more", "task", "metric", "words"),
     [
+        ("ForSequenceClassification", {"id2label": {"0": "含意"}}, "jnli", "accuracy", "文の組の分類"),
         ("ForSequenceClassification", {"problem_type": "regression"}, "jsts", "spearman", "2文の類似度の推定"),
         ("ForMultipleChoice", {}, "jcommonsenseqa", "accuracy", "選択肢からの選択"),
         ("ForQuestionAnswering", {}, "jsquad", "answer_f1", "文章からの答えの抜き出し"),
@@ -423,7 +433,98 @@ def test_a_card_for_every_kind_of_task(tmp_path, head, more, task, metric, words
     card = render_derived_card(tmp_path, "a/b", "c/d")
     assert words in card and f'AutoModel{head}.from_pretrained("a/b")' in card
     assert "LABEL_0" not in card and "pipeline(" not in card and "|  |" not in card
+    assert ("## ラベル\n\n含意" in card) == (task == "jnli")
+    assert "c/d の" not in card and "ysakuramoto/mobilebert-ja の `scripts/" in card  # where there are scripts
     assert "| 0 | 50.0 % |" in card and "`per_device_train_batch_size`: 8" in card
+
+
+def test_an_upload_dir_that_is_no_new_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name, words in (("file", "is a file, or"), ("file/in", "would stand in one"), (".", "is not empty")):
+        done = call_entry(entry, "--dry_run", "true", "--upload_dir", tmp_path / name)
+        assert words in one_sentence(done)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_git_that_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="uploads what git tracks, and git is not installed"):
+        tracked_files(tmp_path)
+
+
+def write_plain(folder: Path, structure: str, settings: dict, inputs: dict | None = None, **more) -> Path:
+    """What a card looks at of a fine-tuned folder."""
+    folder.mkdir()
+    config = {"architectures": ["ModelForSequenceClassification"], "id2label": {"0": "良い"}, "model_type": structure}
+    (folder / "config.json").write_text(json.dumps(config))
+    metrics = {"task": "reviews", "metric": "accuracy", "test_size": 10, "runs": [{"seed": 0, "score": 0.5}]}
+    record = {"metrics": metrics | more, "settings": settings, "inputs": inputs or {}}
+    (folder / "record.json").write_text(json.dumps(record))
+    return folder
+
+
+E5 = {"model_name_or_path": "intfloat/multilingual-e5-small"}
+
+
+@pytest.mark.parametrize(
+    ("structure", "settings", "base", "words"),
+    [
+        ("bert", E5, None, r"--base_model names .* from \(intfloat/multilingual-e5-small, by its record\)\."),
+        ("bert", E5, "ysakuramoto/mobilebert-ja", "was not made from ysakuramoto/mobilebert-ja"),
+        ("bert", {}, None, r"--base_model names the model on the Hub that it was made from\."),
+        (
+            "mobilebert",
+            {"model_name_or_path": "google/mobilebert-uncased"},
+            None,
+            r"\(google/mobilebert-uncased, by its",
+        ),
+    ],
+)
+def test_a_model_from_elsewhere_is_not_said_to_be_from_here(tmp_path, structure, settings, base, words):
+    folder = write_plain(tmp_path / "model", structure, settings)
+    with pytest.raises(UserError, match=words):
+        render_derived_card(folder, "a/b", base)
+
+
+def test_a_model_of_another_encoder_has_its_licence_and_no_tag_of_ours(tmp_path):
+    folder = write_plain(tmp_path / "model", "bert", E5)
+    head, text = head_and_text(render_derived_card(folder, "a/b", "intfloat/multilingual-e5-small").encode())
+    assert head["base_model"] == "intfloat/multilingual-e5-small" and "license" not in head
+    assert head["tags"] == ["japanese", "cpu"]
+    assert "CC BY-SA" not in text and "ライセンスは元のモデルと同じものです。" in text
+
+
+@pytest.mark.parametrize(
+    ("named", "inputs"),
+    [(None, {}), ("ysakuramoto/mobilebert-ja", {}), ("work/student", {"model_name_or_path": "0123456789abcdef"})],
+)
+def test_a_mobilebert_is_from_here(tmp_path, named, inputs):
+    folder = write_plain(tmp_path / "model", "mobilebert", {"model_name_or_path": named}, inputs)
+    head, _ = head_and_text(render_derived_card(folder, "a/b").encode())
+    assert head["base_model"] == "ysakuramoto/mobilebert-ja" and head["license"] == "cc-by-sa-3.0"
+    assert "mobilebert" in head["tags"]
+
+
+@pytest.mark.parametrize(
+    ("share", "settings", "metrics"),
+    [(None, {"validate_on": None}, {}), (0.2, {"validate_on": 0.2}, {}), (0.2, {}, {"validate_on": 0.2})],
+)
+def test_scores_by_which_settings_are_chosen_are_no_results(tmp_path, share, settings, metrics):
+    """finetune.py was told so; compress.py takes it from the folder that it speeds up."""
+    folder = write_plain(tmp_path / "model", "mobilebert", settings, **metrics)
+    head, text = head_and_text(render_derived_card(folder, "a/b").encode())
+    assert ("model-index" in head) == (share is None)
+    assert ("検証 10件" if share else "テスト 10件") in text and "| 0 | 50.0 % |" in text
+
+
+@pytest.mark.parametrize("treatment", ["onnx", "fast"])
+def test_of_the_treatments_only_fast_is_said_to_cut_and_to_train(tmp_path, treatment):
+    settings = {"treatment": treatment, "num_train_epochs": 5, "learning_rate": 2e-4, "keep_ffn": 0.8}
+    folder = write_plain(tmp_path / "model", "mobilebert", settings)
+    told = re.findall(r"^- `(\w+)`", render_derived_card(folder, "a/b"), flags=re.MULTILINE)
+    assert told == (
+        ["treatment"] if treatment == "onnx" else ["num_train_epochs", "learning_rate", "treatment", "keep_ffn"]
+    )
 
 
 def test_no_card_for_what_is_no_model(tmp_path, original):

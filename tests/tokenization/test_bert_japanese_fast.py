@@ -160,6 +160,16 @@ def test_words_as_run_ner_gives_them(both):
     assert batch["input_ids"].shape == batch["labels"].shape == (3, 8)
 
 
+def test_two_words_in_a_tuple_are_one_text(both):
+    fast, plain = both
+    wanted = plain(["京都", "市"], is_split_into_words=True)
+    assert fast(("京都", "市"), is_split_into_words=True) == fast(["京都", "市"], is_split_into_words=True) == wanted
+    assert fast([("京都", "市"), ("雨",)], is_split_into_words=True)["input_ids"][0] == wanted["input_ids"]
+    pair = fast(["京都", "市"], ("雨", "か"), is_split_into_words=True)
+    assert pair.sequence_ids() == [None, 0, 0, None, 1, 1, None] and pair["token_type_ids"] == [0] * 4 + [1] * 3
+    assert fast([(["京都", "市"], ("雨", "か"))], is_split_into_words=True)["input_ids"] == [pair["input_ids"]]
+
+
 def test_windows_as_run_qa_asks_for_them(both):
     """examples/pytorch/question-answering: the context in windows, and the answer's characters in them."""
     fast = both[0]

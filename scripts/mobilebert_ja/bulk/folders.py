@@ -18,10 +18,10 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import DocumentsPipeline, PipelineStep
 
 from mobilebert_ja.bulk.answers import load_for_lines
-from mobilebert_ja.common.errors import UserError, warn
+from mobilebert_ja.common.errors import UserError, first_line, warn
 from mobilebert_ja.common.files import COMPRESSIONS, read_lines, require_folder, write_atomically
 from mobilebert_ja.common.records import Stage
-from mobilebert_ja.corpus.executors import make_executor, no_other_run, run_phase
+from mobilebert_ja.corpus.executors import RunNotEnded, make_executor, no_other_run, no_run_within, run_phase
 from mobilebert_ja.data.sources import bare_name
 
 _PARQUET = ".parquet"
@@ -49,17 +49,21 @@ def _parquet_rows(path: Path, column: str) -> Iterator[tuple[str, Any]]:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
+    number = 0
     try:
         with ParquetFile(path) as table:
             if column not in table.schema_arrow.names:
                 raise UserError(f"{path} has no column {column}; it has {', '.join(table.schema_arrow.names)}.")
-            number = 0
             for batch in table.iter_batches(columns=[column]):
                 for text in batch.column(0).to_pylist():
                     number += 1
                     yield f"{path}, row {number}", text
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path} is no Parquet file that can be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} holds in {column}, past row {number}, what is not UTF-8.") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not of what the file holds
+            raise
+        raise UserError(f"{path} is no Parquet file that can be read: {first_line(error)}") from None
 
 
 def _json_rows(path: Path, column: str) -> Iterator[tuple[str, Any]]:
@@ -133,6 +137,15 @@ def _lists(texts: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
+def _folder_of_logs(output: Path, names: Iterable[str]) -> Path:
+    """Where the tasks' logs stand until the end: no answers of these names go there, for it is removed then."""
+    taken = {Path(name).parts[0].lower() for name in names}
+    name = "passes"
+    while name in taken:
+        name += "_"
+    return output / name
+
+
 def answer_folder(
     model: Path,
     input_folder: Path,
@@ -162,20 +175,28 @@ def answer_folder(
         raise UserError(f"{output_folder} stands in {input_folder}, all of which is read; name another folder.")
     files = {name: path.resolve() for name, path in files_to_answer(input_folder, column).items()}
     settings = {"text_column": column, "batch_size": batch_size}
-    stage = Stage("answers", settings, output_folder, {"model": model, "input_folder": input_folder})
+    inputs = {"model": model, "input_folder": input_folder}
+    stage = Stage("answers", settings, output_folder, inputs, users_folders=("input_folder",))
     if stage.is_done(overwrite):
         return
-    stage.begin(resume=True, overwrite=overwrite)
+    with no_run_within(stage.folder):
+        stage.begin(resume=True, overwrite=overwrite)
     output = stage.folder.resolve()  # tasks may run elsewhere
     step = AnswerFiles(model.resolve(), num_threads, batch_size, files, column, output)
 
     def with_logs(logs: Path) -> PipelineExecutor:
         return make_executor(executor, executor_options, [step], len(files), num_workers, logs)
 
-    passes = output / "passes"
+    passes = _folder_of_logs(output, files)
     passes.mkdir(exist_ok=True)
     with no_other_run(passes):
         cost = run_phase("answers", with_logs, passes, len(files))
+    missing = [name for name in files if not (output / name).is_file()]
+    if missing:
+        raise RunNotEnded(
+            f"{output} lacks the answers to {len(missing)} of {len(files)} files, {missing[0]} for example, though "
+            "its tasks have ended; remove it and start again."
+        )
     shutil.rmtree(passes)
     stage.finish({"files": len(files), **cost})
     print(f"{output_folder}: answers to {len(files):,} files")

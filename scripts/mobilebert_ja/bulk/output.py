@@ -90,6 +90,8 @@ class ResumableFile:
 
     def __init__(self, path: Path, made_from: dict[str, Any], texts: Iterator[str], overwrite: bool):
         self.path, self._made_from = path, made_from
+        if path.exists() and not (path.is_file() or path.is_dir()):  # before what /dev/stdout leads to is looked for
+            raise UserError(f"{path} is a device or a pipe; leave --output_file out.")
         if path.is_symlink():  # to another disk perhaps: what it leads to is written, the link stays
             path = self.path = path.resolve()
         self._partial, self._note = _unfinished(path)

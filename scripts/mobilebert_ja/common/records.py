@@ -58,14 +58,19 @@ _RUN_ONLY |= {"executor", "executor_options"}
 _RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
 
 
-def fingerprint(path: str | Path) -> str:
-    """A short content hash of a file or folder; a finished stage's folder answers from its own record."""
+def fingerprint(path: str | Path, by_record: bool = True) -> str:
+    """A short content hash of a file or folder; a finished stage's folder answers from its own record.
+
+    Args:
+        by_record: whether it may. A user's folder may hold a record.json of anything, which does not tell its files.
+    """
     path = Path(path)
     if path.is_file():
         return sha256_of(path)[:16]
-    record = path / RECORD_NAME
-    if record.is_file():
-        return recorded_fingerprint(read_json(record))
+    if by_record and (path / RECORD_NAME).is_file():
+        record = read_json(path / RECORD_NAME)
+        if isinstance(record, dict):
+            return recorded_fingerprint(record)
     return _digest({str(file.relative_to(path)): sha256_of(file) for file in list_files(path)})
 
 
@@ -163,6 +168,7 @@ class Stage:
         records_dir: where a copy of the record goes, for the card.
         left_out: the settings that are not in `settings` because they say nothing about this run: what was made with
             another value of one, when it did say something, was made otherwise.
+        users_folders: labels of inputs that are folders of a user's own files, whose fingerprint no record tells.
     """
 
     name: str
@@ -171,6 +177,7 @@ class Stage:
     inputs: dict[str, Path]
     records_dir: Path | None = None
     left_out: dict[str, Any] = field(default_factory=dict)
+    users_folders: tuple[str, ...] = ()
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -187,7 +194,7 @@ class Stage:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         """Of the inputs as they were when they were first asked for, which `is_done` or `begin` does."""
-        return {label: fingerprint(path) for label, path in self.inputs.items()}
+        return {label: fingerprint(path, label not in self.users_folders) for label, path in self.inputs.items()}
 
     @property
     def folder(self) -> Path:

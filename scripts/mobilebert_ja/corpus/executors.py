@@ -146,6 +146,18 @@ def no_other_run(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def no_run_within(folder: Path) -> Iterator[None]:
+    """The same of every folder in `folder` that a run has worked in: for what may remove it with all that is in it.
+
+    Raises `RunNotEnded` if another run works in one of them.
+    """
+    with contextlib.ExitStack() as held:
+        for lock in sorted(folder.glob("*/run.lock")):
+            held.enter_context(no_other_run(lock.parent))
+        yield
+
+
 @functools.cache
 def _end_forked_processes_with_this_one() -> None:
     """datatrove's local executor forks a process for its queues, which would outlive this one if it is killed."""

@@ -43,7 +43,10 @@ def tracked_files(root: Path) -> list[str]:
     """
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        except FileNotFoundError:
+            raise UserError("publish.py uploads what git tracks, and git is not installed.") from None
         if done.returncode:
             raise UserError(f"{root} is no git checkout, from which publish.py takes what it uploads.")
         return done.stdout

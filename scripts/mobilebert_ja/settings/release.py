@@ -12,6 +12,7 @@ from mobilebert_ja.settings.pretraining import TrainingSettings
 from mobilebert_ja.settings.silver import SilverSettings
 from mobilebert_ja.settings.tasks import OWN_TASKS, PUBLIC_TASKS, TaskSettings
 
+ROOT_REPOSITORY = "ysakuramoto/mobilebert-ja"  # this one on the Hub
 AUTO = "auto"  # of --keep_layers: as many blocks as the data want
 
 
@@ -100,11 +101,13 @@ class CardSettings(StageSettings):
 class PublishSettings:
     """publish.py"""
 
-    repo_id: str = setting("ysakuramoto/mobilebert-ja", "Repository on the Hub: NAME/MODEL.")
+    repo_id: str = setting(ROOT_REPOSITORY, "Repository on the Hub: NAME/MODEL.")
     model_folder: str | None = setting(
         None, "A fine-tuned or sped-up folder to publish instead of the repository itself; --repo_id names its own."
     )
-    base_model: str = setting("ysakuramoto/mobilebert-ja", "What a --model_folder was made from, for its card.")
+    base_model: str | None = setting(
+        None, f"What a --model_folder was made from, for its card; none: {ROOT_REPOSITORY}, of a MobileBERT."
+    )
     upload_dir: str | None = setting(None, "Where the upload is put together; none: a temporary folder.")
     dry_run: bool = setting(False, "Print what would change, upload nothing.")
     create_pr: bool = setting(False, "Open a pull request instead of committing to main.")

@@ -124,10 +124,12 @@ class _Backend:
     def encode_batch(
         self, inputs: Sequence[Any], add_special_tokens: bool = True, is_pretokenized: bool = False
     ) -> list[OffsetsEncoding]:
-        """Inputs: texts, or texts given as words, or pairs (tuples) of them."""
+        """Inputs: texts, or texts given as words, or pairs (tuples) of them. Two words in a tuple are one text."""
         made = []
         for given in inputs:
-            texts = given if isinstance(given, tuple) and len(given) == 2 else (given,)
+            two_words = is_pretokenized and any(isinstance(part, str) for part in given)
+            pair = isinstance(given, tuple) and len(given) == 2 and not two_words
+            texts = given if pair else (given,)
             cut = self._owner.cut_words if is_pretokenized else self._owner.cut_text
             sources = [cut(each) for each in texts]
             parts = [each.tokens for each in sources]

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from unittest import mock
@@ -102,6 +102,20 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None
     while not condition():
         assert process.poll() is None or condition(), f"ended with {process.returncode} before it came to that"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def run_at_work_in(folder: Path) -> Iterator[None]:
+    """A process that works in a folder of logs, as a run with tasks does, for as long as the block lasts."""
+    hold = (
+        "import pathlib, sys; from mobilebert_ja.corpus.executors import no_other_run\n"
+        "with no_other_run(pathlib.Path(sys.argv[1])): print('held', flush=True), input()"
+    )
+    command, pipe = [sys.executable, "-c", hold, str(folder)], subprocess.PIPE
+    with subprocess.Popen(command, env=with_package(), stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        yield
+        other.communicate("\n")
 
 
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.folders import by_a_name, own_record
 from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
 from mobilebert_ja.common.processor import by_processor, has_vnni
@@ -414,11 +414,19 @@ def checkpoint_is_there(settings: ExportSettings) -> bool:
     weights = root / WEIGHTS_NAME
     if settings.overwrite or not weights.exists():
         return False
-    record = Path(str(settings.records_dir)) / "checkpoint.json"
-    if record.is_file() and read_json(record).get("inputs") == {"model_name_or_path": fingerprint(student)}:
+    path = Path(str(settings.records_dir)) / "checkpoint.json"
+    record = read_json(path) if path.is_file() else {}
+    of_student = record.get("inputs") == {"model_name_or_path": fingerprint(student)}
+    if of_student and _holds(root, record.get("files", {})):  # the record may speak of a checkpoint in another folder
         print(f"{weights} is already there, nothing to do (--overwrite makes it anew)")
         return True
     raise UserError(f"{weights} exists and holds another checkpoint; --overwrite replaces it.")
+
+
+def _holds(folder: Path, files: dict[str, str]) -> bool:
+    """Whether a folder has every one of the files that a record tells of, with the SHA-256 told there."""
+    paths = {folder / name: digest for name, digest in files.items()}
+    return bool(paths) and all(path.is_file() and sha256_of(path) == digest for path, digest in paths.items())
 
 
 def card_is_current(settings: CardSettings) -> bool:

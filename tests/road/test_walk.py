@@ -12,10 +12,11 @@ import yaml
 from helpers.paths import RECIPES, SCRIPTS
 from helpers.running.processors import WITH_VNNI, WITHOUT_VNNI, pretend
 from mobilebert_ja import plans, road
-from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import sha256_of, write_json
 from mobilebert_ja.common.processor import by_processor
 from mobilebert_ja.common.records import fingerprint
-from mobilebert_ja.settings import ROAD, parse_settings
+from mobilebert_ja.settings import ROAD, ExportSettings, parse_settings
 
 RECIPE = RECIPES / "tiny.yaml"
 
@@ -27,8 +28,12 @@ def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None
         root = Path(settings.output_dir)
         root.mkdir()
         (root / "pytorch_model.bin").write_bytes(b"weights")
-        inputs = {"model_name_or_path": fingerprint(settings.model_name_or_path)}
-        record = {"stage": "checkpoint", "inputs": inputs, "finished": "2026-01-01T00:00:00+00:00"}
+        record = {
+            "stage": "checkpoint",
+            "inputs": {"model_name_or_path": fingerprint(settings.model_name_or_path)},
+            "finished": "2026-01-01T00:00:00+00:00",
+            "files": {"pytorch_model.bin": sha256_of(root / "pytorch_model.bin")},
+        }
         write_json(Path(settings.records_dir) / "checkpoint.json", record)
         return
     if stage.script == "render_card.py":
@@ -162,3 +167,24 @@ def test_the_walk_needs_no_torch(tmp_path):
 def test_every_stage_with_a_record_has_a_plan():
     own = {"export_checkpoint.py", "render_card.py"}
     assert {stage.command for stage in ROAD} == set(plans.STAGES) | own
+
+
+def test_a_checkpoint_in_another_folder_is_not_taken_for_the_one_that_the_record_tells_of(tmp_path):
+    student, release, root = (tmp_path / name for name in ("student", "release", "root"))
+    for folder, content in ((student, b"trained"), (release, b"of the student"), (root, b"older")):
+        folder.mkdir()
+        (folder / "pytorch_model.bin").write_bytes(content)
+    settings = ExportSettings(
+        model_name_or_path=str(student), output_dir=str(release), records_dir=str(tmp_path / "records")
+    )
+    record = {
+        "inputs": {"model_name_or_path": fingerprint(student)},
+        "files": {"pytorch_model.bin": sha256_of(release / "pytorch_model.bin")},
+    }
+    write_json(tmp_path / "records" / "checkpoint.json", record)
+    assert plans.checkpoint_is_there(settings)
+    settings.output_dir = str(root)
+    with pytest.raises(UserError, match="holds another checkpoint; --overwrite replaces it"):
+        plans.checkpoint_is_there(settings)
+    settings.overwrite = True
+    assert not plans.checkpoint_is_there(settings)

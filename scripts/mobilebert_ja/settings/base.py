@@ -19,6 +19,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     choices: Sequence[str] | None = None,
+    keys: bool | None = None,
 ) -> Any:
     """A field of a settings class.
 
@@ -27,8 +28,9 @@ def setting(
         minimum, maximum: the smallest and the largest value allowed.
         above, below: limits that a value may not reach.
         choices: the only values allowed.
+        keys: the value is JSON, for which a recipe may have keys with values.
     """
-    bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below, "choices": choices}
+    bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below, "choices": choices, "keys": keys}
     return field(
         default=default, metadata={"help": help} | {name: value for name, value in bounds.items() if value is not None}
     )

@@ -29,7 +29,9 @@ class CorpusSettings(StageSettings):
     piece_chars: int = setting(2_000_000, "Characters that a task works on.", minimum=1)
     num_workers: int = setting(2, "Tasks at work at a time.", minimum=1)
     executor: str = setting("local", "Where the tasks run.", choices=("local", "slurm", "ray"))
-    executor_options: str | None = setting(None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).")
+    executor_options: str | None = setting(
+        None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).", keys=True
+    )
 
 
 @dataclass

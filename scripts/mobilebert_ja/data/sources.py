@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -174,20 +175,25 @@ class Part:
         return read(Path(self.location))
 
 
+def _fetched(url: str, downloads: Path, checksum: str | None) -> Path:
+    """The local copy of `url`, in a folder of its own: the last part of an address may be that of another one too."""
+    return download(url, downloads / hashlib.sha256(url.encode()).hexdigest()[:12], checksum)
+
+
 def parts_of(source: str, given: str, downloads: Path, checksum: str | None = None) -> list[Part]:
     """The inputs that --source and --input name, sorted by name. Raises `UserError` for a missing one.
 
     Args:
         source: one of `SOURCES`.
         given: --input: comma separated files, folders, globs or URLs; for "hub" NAME or NAME:CONFIGURATION.
-        downloads: folder that keeps what is fetched from URLs.
+        downloads: folder that keeps what is fetched from URLs, each in a folder of its own.
         checksum: ALGORITHM:HEX that a single downloaded file must have.
     """
     if source == "hub":
         require_hub(given)
         return [Part(given.replace("/", "_").replace(":", "_"), source, given)]
     pieces = [piece.strip() for piece in given.split(",") if piece.strip()]
-    local = [str(download(piece, downloads, checksum)) if is_url(piece) else piece for piece in pieces]
+    local = [str(_fetched(piece, downloads, checksum)) if is_url(piece) else piece for piece in pieces]
     if source == "cirrussearch":
         hint = "Download a dump from https://dumps.wikimedia.org/other/cirrussearch/ and give it with --input."
         files = [require_file(each, hint) for each in local]

@@ -121,6 +121,14 @@ def test_files_of_one_name(tmp_path):
         sources.parts_of("text", str(tmp_path), tmp_path)
 
 
+def test_of_a_folder_only_files_of_text_are_read(tmp_path):
+    (tmp_path / "inside").mkdir()
+    for name in ("a.txt", "meta.json", "b.csv.gz", "model.gz", "notes", "inside/c.JSONL"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b""))
+    assert [part.name for part in sources.parts_of("text", str(tmp_path), tmp_path)] == ["a", "c", "d"]
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
 def test_damaged_compression_names_the_file(tmp_path, suffix):
     path = tmp_path / f"a.txt{suffix}"

@@ -42,7 +42,7 @@ def find_text_files(patterns: str) -> list[Path]:
         path = Path(pattern)
         if path.is_dir():
             inside = [each for each in path.rglob("*") if each.is_file()]
-            found.update(each for each in inside if each.name != bare_name(each))
+            found.update(each for each in inside if ending_of(each) in SUFFIXES)
         elif path.is_file():
             found.add(path)
         else:

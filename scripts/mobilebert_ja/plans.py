@@ -51,6 +51,7 @@ from mobilebert_ja.settings import (
     comma_separated,
 )
 from mobilebert_ja.tasks import JGLUE, TASK_KINDS, data_file, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks.public.ner import NER_FILE
 from mobilebert_ja.tokenization.encoders import tokenizer_file
 from mobilebert_ja.tokenization.folders import locate_tokenizer
 
@@ -120,8 +121,11 @@ def _all_but(settings: StageSettings, without: set[str]) -> dict[str, Any]:
     return {name: value for name, value in vars(settings).items() if name not in without}
 
 
-def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
-    """What to read and which evaluation files to keep out; without --input both come from the data folder."""
+def corpus_sources(settings: CorpusSettings) -> tuple[list[str], list[Path]]:
+    """What to read and which evaluation files to keep out, those of the data folder unless others are given.
+
+    Without --input the texts are those of the data folder too; with it, and without --data_dir, there is none.
+    """
     exclude = [Path(part) for part in comma_separated(settings.exclude)]
     if settings.input is None:
         if settings.source != "text":
@@ -129,10 +133,17 @@ def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
         data = resolve_data_dir(settings)
         texts = require_folder(data / "corpus", "DATA_DIR holds the texts in corpus/.")
         if not exclude:
-            exclude = [require_file(data / "ner" / "ner.json", "Its sentences are kept out of pretraining.")]
-            exclude += [titles for titles in (data / LIVEDOOR_FILE,) if titles.is_file()]
-        return str(texts), exclude
-    return settings.input, exclude
+            require_file(data / NER_FILE, "Its sentences are kept out of pretraining.")
+            exclude = _evaluation_files(data)
+        return [str(texts)], exclude
+    if not exclude and settings.data_dir is not None:
+        exclude = _evaluation_files(resolve_data_dir(settings))
+    return [settings.input] if settings.source == "hub" else comma_separated(settings.input), exclude
+
+
+def _evaluation_files(data: Path) -> list[Path]:
+    """Those of the public tasks that stand in a data folder."""
+    return [path for path in (data / NER_FILE, data / LIVEDOOR_FILE) if path.is_file()]
 
 
 def corpus_parts(settings: CorpusSettings) -> list[Part]:

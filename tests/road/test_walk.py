@@ -16,7 +16,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of, write_json
 from mobilebert_ja.common.processor import by_processor
 from mobilebert_ja.common.records import fingerprint
-from mobilebert_ja.settings import ROAD, ExportSettings, parse_settings
+from mobilebert_ja.settings import ROAD, CorpusSettings, ExportSettings, parse_settings
 
 RECIPE = RECIPES / "tiny.yaml"
 
@@ -188,3 +188,27 @@ def test_a_checkpoint_in_another_folder_is_not_taken_for_the_one_that_the_record
         plans.checkpoint_is_there(settings)
     settings.overwrite = True
     assert not plans.checkpoint_is_there(settings)
+
+
+def test_the_evaluation_files_of_a_data_folder_are_kept_out_of_other_texts_too(tmp_path):
+    data = tmp_path / "data, of mine"  # the comma separates nothing in a path that was not given with others
+    for name in ("corpus/a.txt", "ner/ner.json", "livedoor/ldcc-20140209.tar.gz", "texts/b.txt"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("")
+    both = {"exclude_ner.json", "exclude_ldcc-20140209.tar.gz"}
+
+    def read(**given):
+        work = str(tmp_path / "w,x")
+        return plans.corpus_stage(CorpusSettings(work_dir=work, output_dir=f"{work}/corpus", **given)).inputs.keys()
+
+    assert read(data_dir=str(data)) == both | {"input_a"}
+    (tmp_path / "texts").symlink_to(data / "texts")
+    texts = str(tmp_path / "texts")
+    assert read(input=texts, data_dir=str(data)) == both | {"input_b"}
+    assert read(input=texts) == {"input_b"}  # there is no data folder
+    assert read(input=texts, data_dir=str(data / "texts")) == {"input_b"}  # nor anything of that in this one
+    (tmp_path / "mine.json").write_text("")
+    assert read(input=texts, data_dir=str(data), exclude=str(tmp_path / "mine.json")) == {
+        "exclude_mine.json", "input_b"
+    }  # fmt: skip
+    assert "input_essays" in read()  # the embedded sample, which is written below a folder with a comma in its name

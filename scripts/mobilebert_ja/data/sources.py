@@ -35,10 +35,10 @@ def bare_name(path: Path) -> str:
     return name
 
 
-def find_text_files(patterns: str) -> list[Path]:
-    """The text files that comma separated files, folders and globs name, sorted. Raises `UserError` if none."""
+def find_text_files(patterns: list[str]) -> list[Path]:
+    """The text files that files, folders and globs name, sorted. Raises `UserError` if none."""
     found: set[Path] = set()
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+    for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
             inside = [each for each in path.rglob("*") if each.is_file()]
@@ -51,9 +51,8 @@ def find_text_files(patterns: str) -> list[Path]:
                 raise UserError(f"{pattern} does not exist (--input takes files, folders or glob patterns).")
             found.update(matches)
     if not found:
-        raise UserError(
-            f"{patterns} holds no text: expected .txt or .jsonl files, plain or {', '.join(COMPRESSIONS)}."
-        )
+        searched, compressed = ", ".join(patterns) or "--input", ", ".join(COMPRESSIONS)
+        raise UserError(f"{searched} holds no text: expected .txt or .jsonl files, plain or {compressed}.")
     return sorted(found)
 
 
@@ -180,25 +179,25 @@ def _fetched(url: str, downloads: Path, checksum: str | None) -> Path:
     return download(url, downloads / hashlib.sha256(url.encode()).hexdigest()[:12], checksum)
 
 
-def parts_of(source: str, given: str, downloads: Path, checksum: str | None = None) -> list[Part]:
+def parts_of(source: str, given: list[str], downloads: Path, checksum: str | None = None) -> list[Part]:
     """The inputs that --source and --input name, sorted by name. Raises `UserError` for a missing one.
 
     Args:
         source: one of `SOURCES`.
-        given: --input: comma separated files, folders, globs or URLs; for "hub" NAME or NAME:CONFIGURATION.
+        given: files, folders, globs or URLs; for "hub" a single NAME or NAME:CONFIGURATION.
         downloads: folder that keeps what is fetched from URLs, each in a folder of its own.
         checksum: ALGORITHM:HEX that a single downloaded file must have.
     """
     if source == "hub":
-        require_hub(given)
-        return [Part(given.replace("/", "_").replace(":", "_"), source, given)]
-    pieces = [piece.strip() for piece in given.split(",") if piece.strip()]
-    local = [str(_fetched(piece, downloads, checksum)) if is_url(piece) else piece for piece in pieces]
+        (name,) = given
+        require_hub(name)
+        return [Part(name.replace("/", "_").replace(":", "_"), source, name)]
+    local = [str(_fetched(each, downloads, checksum)) if is_url(each) else each for each in given]
     if source == "cirrussearch":
         hint = "Download a dump from https://dumps.wikimedia.org/other/cirrussearch/ and give it with --input."
         files = [require_file(each, hint) for each in local]
     else:
-        files = find_text_files(",".join(local))
+        files = find_text_files(local)
     # Files of the corpus are called so; where a name is not UTF-8, characters stand for what is none.
     names_of = {path: os.fsencode(bare_name(path)).decode("utf-8", "replace") for path in files}
     names = Counter(names_of.values())

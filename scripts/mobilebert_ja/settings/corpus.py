@@ -23,7 +23,7 @@ class CorpusSettings(StageSettings):
     exclude: str | None = setting(
         None,
         "Evaluation files whose sentences are removed, comma separated: JSON, or the livedoor archive for its titles; "
-        "none: both of DATA_DIR.",
+        "none: both of DATA_DIR. With --input and without --data_dir nothing is kept out, unless given here.",
     )
     near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
     piece_chars: int = setting(2_000_000, "Characters that a task works on.", minimum=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,18 @@ def corpus_parts(settings: CorpusSettings) -> list[Part]:
 
 
 def corpus_stage(settings: CorpusSettings) -> Stage:
-    inputs = {f"exclude_{path.name}": path for path in corpus_sources(settings)[1]}
+    inputs = _labelled("exclude", corpus_sources(settings)[1])
     inputs |= {f"input_{part.name}": Path(part.location) for part in corpus_parts(settings) if part.source != "hub"}
     return stage_of("corpus", settings, inputs)
+
+
+def _labelled(label: str, paths: list[Path]) -> dict[str, Path]:
+    """The inputs by the names of their files; where several are called the same, with a number before it."""
+    names = Counter(path.name for path in paths)
+    return {
+        f"{label}_{path.name}" if names[path.name] == 1 else f"{label}_{number}_{path.name}": path
+        for number, path in enumerate(paths)
+    }
 
 
 def tokenizer_stage(settings: TokenizerSettings) -> Stage:

@@ -212,3 +212,21 @@ def test_the_evaluation_files_of_a_data_folder_are_kept_out_of_other_texts_too(t
         "exclude_mine.json", "input_b"
     }  # fmt: skip
     assert "input_essays" in read()  # the embedded sample, which is written below a folder with a comma in its name
+
+
+def test_every_file_to_keep_out_is_told_apart(tmp_path):
+    files = [tmp_path / name for name in ("a/test.json", "b/test.json", "b/dev.json")]
+    for path in (*files, tmp_path / "texts.txt"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    settings = CorpusSettings(
+        work_dir=str(tmp_path / "work"),
+        output_dir=str(tmp_path / "work" / "corpus"),
+        input=str(tmp_path / "texts.txt"),
+        exclude=",".join(map(str, files)),
+    )
+    inputs = plans.corpus_stage(settings).inputs
+    assert inputs.pop("input_texts") == tmp_path / "texts.txt"
+    assert inputs == {
+        "exclude_0_test.json": files[0], "exclude_1_test.json": files[1], "exclude_dev.json": files[2]
+    }  # fmt: skip

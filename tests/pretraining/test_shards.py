@@ -102,8 +102,14 @@ def test_mixture(folder):
     assert parse_mixture("a=1, b*=0.5") == [("a", 1.0), ("b*", 0.5)]
     with pytest.raises(UserError, match="PATTERN=WEIGHT"):
         parse_mixture("a:1")
+    for weight in ("nan", "inf", "-0.5"):
+        with pytest.raises(UserError, match=f"a weight must be a number of at least 0, not '{weight}'"):
+            parse_mixture(f"a={weight}")
     with pytest.raises(UserError, match=r"no source matches 'wiki\*'; there are books, news"):
         Rows(Shards(folder, "train"), 32, 0, mixture="wiki*=1")
+    Rows(Shards(folder, "heldout"), 32, 0, mixture="books=0.25")  # too small a source to have text that is held out
+    with pytest.raises(UserError, match=r"no source matches 'wiki\*'; there are books, news"):
+        Rows(Shards(folder, "heldout"), 32, 0, mixture="wiki*=1")
 
 
 def test_damage_is_noticed(folder):

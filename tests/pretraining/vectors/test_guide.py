@@ -152,6 +152,8 @@ def test_rows_of_answers(encoder, tmp_path):
     assert row.shape == (5, 4) and row.dtype == np.int8
     assert not row[[0, -1]].any() and np.array_equal(row[1:-1], np.load(folder / "wiki.npy")[4:7])
     assert not vectors.row(news, 4, 3).any()  # the guide was not asked about it
+    with pytest.raises(UserError, match=r"guide holds no answer about .*others; ask the guide about these shards"):
+        GuideVectors(folder, make_shards(tmp_path / "others", news=NEWS))
     (folder / "wiki.npy").write_bytes(b"else")
     with pytest.raises(UserError, match="missing or damaged"):
         GuideVectors(folder, shards)

@@ -9,8 +9,9 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.packing import pack_corpus
 from mobilebert_ja.pretraining.shards import Rows, Shards, check_vocabulary, parse_mixture, write_index, write_source
-from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS
+from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 
 VOCABULARY = {token: number for number, token in enumerate([*SPECIAL_TOKENS, "あ", "い", "##う", "##え"])}
 
@@ -128,6 +129,15 @@ def test_what_is_not_there(folder, tmp_path):
         Shards(folder, "test")
     with pytest.raises(UserError, match="too small for rows of 5000"):
         Rows(Shards(folder, "train"), 5000, 0)
+
+
+def test_two_files_of_a_corpus_that_would_be_one_source(tmp_path):
+    save_tokenizer(list(VOCABULARY), tmp_path / "tokenizer")
+    for name in ("train/x/a.txt", "train/y/a.txt", "heldout/a.txt"):
+        (tmp_path / "corpus" / name).parent.mkdir(parents=True)
+        (tmp_path / "corpus" / name).write_text("あい\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"x/a\.txt and .*y/a\.txt would both be the source a; .* distinct names"):
+        pack_corpus(tmp_path / "corpus", tmp_path / "tokenizer", tmp_path / "shards", 1)
 
 
 def test_a_vocabulary_beyond_16_bits_is_refused():

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.paths import RECIPES
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.plans import transfer_stage
 from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
 from mobilebert_ja.settings import (
     AdaptSettings,
@@ -52,6 +53,27 @@ def test_precedence(monkeypatch, recipe):
 def test_choices(monkeypatch):
     with pytest.raises(UserError, match="--source must be one of 'text', 'cirrussearch', 'hub', not 'web'"):
         parsed(monkeypatch, CorpusSettings, "--source", "web", section=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "value", "least"),
+    [
+        (PretrainSettings, "max_seq_length", 7, 8),
+        (DistillSettings, "eval_seq_length", 2, 8),
+        (PretrainSettings, "max_steps", 0, 1),
+        (CorpusSettings, "heldout_every", 1, 2),
+    ],
+)
+def test_values_that_no_run_could_use(monkeypatch, kind, flag, value, least):
+    with pytest.raises(UserError, match=f"--{flag} must be at least {least}, not {value}"):
+        parsed(monkeypatch, kind, f"--{flag}", value)
+    assert vars(parsed(monkeypatch, kind, f"--{flag}", least))[flag] == least
+
+
+def test_a_transfer_has_steps_of_one_kind_at_least(monkeypatch):
+    distilling = parsed(monkeypatch, DistillSettings, "--transfer_steps", 0, "--max_steps", 0)
+    with pytest.raises(UserError, match="--transfer_steps and --max_steps are both 0"):
+        transfer_stage(distilling)
 
 
 def test_a_sections_former_name_is_read(monkeypatch, tmp_path):

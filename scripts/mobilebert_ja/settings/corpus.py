@@ -19,7 +19,7 @@ class CorpusSettings(StageSettings):
     output_dir: str | None = setting(None, "Folder for the sentences.")
     min_chars: int = setting(10, "Shorter sentences are dropped (characters).", minimum=0)
     max_chars: int = setting(200, "Longer sentences are dropped (characters).", minimum=1)
-    heldout_every: int = setting(100, "One document in this many goes to the held-out part.", minimum=1)
+    heldout_every: int = setting(100, "One document in this many goes to the held-out part.", minimum=2)
     exclude: str | None = setting(
         None,
         "Evaluation files whose sentences are removed, comma separated: JSON, or the livedoor archive for its titles; "

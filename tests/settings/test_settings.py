@@ -70,6 +70,14 @@ def test_values_that_no_run_could_use(monkeypatch, kind, flag, value, least):
     assert vars(parsed(monkeypatch, kind, f"--{flag}", least))[flag] == least
 
 
+def test_the_size_of_files_is_read_before_anything_is_trained(monkeypatch):
+    for size in ("16MB", "1.5 gb"):
+        assert parsed(monkeypatch, PretrainSettings, "--max_shard_size", size).max_shard_size == size
+    for size in ("16MiB", "16", "MB", "-1MB"):
+        with pytest.raises(UserError, match=f"--max_shard_size must be a number of KB, MB, GB or TB.* not '{size}'"):
+            parsed(monkeypatch, PretrainSettings, f"--max_shard_size={size}")
+
+
 def test_a_transfer_has_steps_of_one_kind_at_least(monkeypatch):
     distilling = parsed(monkeypatch, DistillSettings, "--transfer_steps", 0, "--max_steps", 0)
     with pytest.raises(UserError, match="--transfer_steps and --max_steps are both 0"):

@@ -69,7 +69,11 @@ class MaskedLMSettings(TrainingSettings):
     save_dtype: str = setting(
         "float32", "How the finished model is stored.", choices=("float32", "float16", "bfloat16")
     )
-    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
+    max_shard_size: str | None = setting(
+        None,
+        "Largest file of the finished model, for example 16MB; none: one file.",
+        form=(r"\s*\d+(\.\d+)?\s*[KMGT]B\s*", "a number of KB, MB, GB or TB, for example 16MB"),
+    )
 
 
 @dataclass

@@ -45,7 +45,8 @@ def main() -> None:
     )
     metrics = build.run()
     if not metrics["train"]:
-        raise UserError(f"{given}: no sentence of {settings.min_chars} to {settings.max_chars} characters is in it.")
+        texts, lengths = ", ".join(given), f"{settings.min_chars} to {settings.max_chars}"
+        raise UserError(f"{texts}: no sentence of {lengths} characters is in it.")
     if not metrics["heldout"]:
         raise UserError("No document fell to the held-out part; lower --heldout_every.")
     stage.finish(metrics)

@@ -9,6 +9,7 @@ on from its last checkpoint when the same command is run again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -139,6 +140,12 @@ def main() -> None:
     accelerator.end_training()
 
 
+def going_on(accelerator: Accelerator, settings: DistillSettings, folder: Path, last_step: int) -> DistillSettings:
+    """The settings for one part of a run: `previous` is said of the one that is at work, not of one that has ended."""
+    ended = settings.resume_from_checkpoint == "previous" and Checkpoints(folder, accelerator).has_ended(last_step)
+    return replace(settings, resume_from_checkpoint="latest") if ended else settings
+
+
 def train(
     accelerator: Accelerator,
     settings: DistillSettings,
@@ -179,7 +186,7 @@ def train(
             optimizers,
             batch,
             loss(layers_now=lambda: phases.layers(now["step"]), layer_transfer=True, prediction=together),
-            settings,
+            going_on(accelerator, settings, folder / "transfer", transfer_steps),
             max_steps=transfer_steps,
             folder=folder / "transfer",
             describe=f"transfer ({settings.strategy})",
@@ -195,7 +202,7 @@ def train(
             make_optimizers(model, settings, settings.optimizer),
             batch,
             loss(layers_now=list, layer_transfer=False, prediction=True),
-            settings,
+            going_on(accelerator, settings, folder / "prediction", settings.max_steps),
             max_steps=settings.max_steps,
             warmup_steps=settings.warmup_steps,
             max_train_seconds=settings.max_train_seconds,

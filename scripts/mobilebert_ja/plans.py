@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import read_json, require_file, require_folder
+from mobilebert_ja.common.files import read_json, require_file, require_folder, sha256_of
 from mobilebert_ja.common.folders import by_a_name, own_record
 from mobilebert_ja.common.paths import WEIGHTS_NAME, WORD_EMBEDDINGS_NAME
 from mobilebert_ja.common.processor import by_processor, has_vnni
@@ -51,6 +52,7 @@ from mobilebert_ja.settings import (
     comma_separated,
 )
 from mobilebert_ja.tasks import JGLUE, TASK_KINDS, data_file, own_data_settings_left_out, task_source
+from mobilebert_ja.tasks.public.ner import NER_FILE
 from mobilebert_ja.tokenization.encoders import tokenizer_file
 from mobilebert_ja.tokenization.folders import locate_tokenizer
 
@@ -120,8 +122,11 @@ def _all_but(settings: StageSettings, without: set[str]) -> dict[str, Any]:
     return {name: value for name, value in vars(settings).items() if name not in without}
 
 
-def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
-    """What to read and which evaluation files to keep out; without --input both come from the data folder."""
+def corpus_sources(settings: CorpusSettings) -> tuple[list[str], list[Path]]:
+    """What to read and which evaluation files to keep out, those of the data folder unless others are given.
+
+    Without --input the texts are those of the data folder too; with it, and without --data_dir, there is none.
+    """
     exclude = [Path(part) for part in comma_separated(settings.exclude)]
     if settings.input is None:
         if settings.source != "text":
@@ -129,10 +134,17 @@ def corpus_sources(settings: CorpusSettings) -> tuple[str, list[Path]]:
         data = resolve_data_dir(settings)
         texts = require_folder(data / "corpus", "DATA_DIR holds the texts in corpus/.")
         if not exclude:
-            exclude = [require_file(data / "ner" / "ner.json", "Its sentences are kept out of pretraining.")]
-            exclude += [titles for titles in (data / LIVEDOOR_FILE,) if titles.is_file()]
-        return str(texts), exclude
-    return settings.input, exclude
+            require_file(data / NER_FILE, "Its sentences are kept out of pretraining.")
+            exclude = _evaluation_files(data)
+        return [str(texts)], exclude
+    if not exclude and settings.data_dir is not None:
+        exclude = _evaluation_files(resolve_data_dir(settings))
+    return [settings.input] if settings.source == "hub" else comma_separated(settings.input), exclude
+
+
+def _evaluation_files(data: Path) -> list[Path]:
+    """Those of the public tasks that stand in a data folder."""
+    return [path for path in (data / NER_FILE, data / LIVEDOOR_FILE) if path.is_file()]
 
 
 def corpus_parts(settings: CorpusSettings) -> list[Part]:
@@ -143,9 +155,18 @@ def corpus_parts(settings: CorpusSettings) -> list[Part]:
 
 
 def corpus_stage(settings: CorpusSettings) -> Stage:
-    inputs = {f"exclude_{path.name}": path for path in corpus_sources(settings)[1]}
+    inputs = _labelled("exclude", corpus_sources(settings)[1])
     inputs |= {f"input_{part.name}": Path(part.location) for part in corpus_parts(settings) if part.source != "hub"}
     return stage_of("corpus", settings, inputs)
+
+
+def _labelled(label: str, paths: list[Path]) -> dict[str, Path]:
+    """The inputs by the names of their files; where several are called the same, with a number before it."""
+    names = Counter(path.name for path in paths)
+    return {
+        f"{label}_{path.name}" if names[path.name] == 1 else f"{label}_{number}_{path.name}": path
+        for number, path in enumerate(paths)
+    }
 
 
 def tokenizer_stage(settings: TokenizerSettings) -> Stage:
@@ -250,6 +271,8 @@ def adaptation_stage(settings: AdaptSettings) -> Stage:
 
 
 def transfer_stage(settings: DistillSettings) -> Stage:
+    if not settings.transfer_steps and not settings.max_steps:
+        raise UserError("--transfer_steps and --max_steps are both 0; one of them must be more.")
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
     teacher = require_folder(Path(str(settings.teacher)), "pretrain.py --model teacher makes it.")
@@ -414,11 +437,19 @@ def checkpoint_is_there(settings: ExportSettings) -> bool:
     weights = root / WEIGHTS_NAME
     if settings.overwrite or not weights.exists():
         return False
-    record = Path(str(settings.records_dir)) / "checkpoint.json"
-    if record.is_file() and read_json(record).get("inputs") == {"model_name_or_path": fingerprint(student)}:
+    path = Path(str(settings.records_dir)) / "checkpoint.json"
+    record = read_json(path) if path.is_file() else {}
+    of_student = record.get("inputs") == {"model_name_or_path": fingerprint(student)}
+    if of_student and _holds(root, record.get("files", {})):  # the record may speak of a checkpoint in another folder
         print(f"{weights} is already there, nothing to do (--overwrite makes it anew)")
         return True
     raise UserError(f"{weights} exists and holds another checkpoint; --overwrite replaces it.")
+
+
+def _holds(folder: Path, files: dict[str, str]) -> bool:
+    """Whether a folder has every one of the files that a record tells of, with the SHA-256 told there."""
+    paths = {folder / name: digest for name, digest in files.items()}
+    return bool(paths) and all(path.is_file() and sha256_of(path) == digest for path, digest in paths.items())
 
 
 def card_is_current(settings: CardSettings) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.data.download import download
+from mobilebert_ja.data.sources import parts_of
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -51,6 +52,14 @@ def test_whole_and_shown(server, tmp_path, capsys):
     download(server, tmp_path)
     assert len(Handler.ranges) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["dump.json.gz"]
+
+
+def test_a_file_of_another_address_is_another_file_though_its_name_is_the_same(server, tmp_path):
+    other = server.replace("/dump", "/older/dump")
+    (first,), (second,), (again,) = (parts_of("cirrussearch", [url], tmp_path) for url in (server, other, server))
+    assert first == again != second and len(Handler.ranges) == 2
+    with pytest.raises(UserError, match="Two input files are both called dump"):
+        parts_of("cirrussearch", [server, other], tmp_path)
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):

@@ -23,7 +23,7 @@ def test_documents_of_every_format(tmp_path):
         stream.write(json.dumps({"text": "五\n六"}) + "\n")
     with zstd.open(tmp_path / "d.txt.zst", "wt", encoding="utf-8") as stream:
         stream.write("七\n")
-    parts = sources.parts_of("text", str(tmp_path), tmp_path)
+    parts = sources.parts_of("text", [str(tmp_path)], tmp_path)
     assert {part.name: list(part.documents()) for part in parts} == {
         "a": [["一", "二"], ["三"]],
         "b": [["四"]],
@@ -65,15 +65,15 @@ def test_cirrussearch_dump(tmp_path):
     with gzip.open(path, "wt", encoding="utf-8") as stream:
         for number, article in enumerate(articles):
             stream.write(json.dumps({"index": {"_id": str(number)}}) + "\n" + json.dumps(article) + "\n")
-    (part,) = sources.parts_of("cirrussearch", str(path), tmp_path)
+    (part,) = sources.parts_of("cirrussearch", [str(path)], tmp_path)
     assert list(part.documents()) == [["猫は動物である。"], ["毛は長い。"]]
 
 
 def test_what_is_not_a_dump(tmp_path):
     with pytest.raises(UserError, match=r"other/cirrussearch/ and give it with --input"):
-        sources.parts_of("cirrussearch", str(tmp_path / "nowhere.json.gz"), tmp_path)
+        sources.parts_of("cirrussearch", [str(tmp_path / "nowhere.json.gz")], tmp_path)
     (tmp_path / "dump.json").write_text("<html>\n")
-    (part,) = sources.parts_of("cirrussearch", str(tmp_path / "dump.json"), tmp_path)
+    (part,) = sources.parts_of("cirrussearch", [str(tmp_path / "dump.json")], tmp_path)
     with pytest.raises(UserError, match="line 1 is not JSON"):
         list(part.documents())
 
@@ -118,7 +118,15 @@ def test_files_of_one_name(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.txt").write_text("文。\n")
     with pytest.raises(UserError, match="both called same"):
-        sources.parts_of("text", str(tmp_path), tmp_path)
+        sources.parts_of("text", [str(tmp_path)], tmp_path)
+
+
+def test_of_a_folder_only_files_of_text_are_read(tmp_path):
+    (tmp_path / "inside").mkdir()
+    for name in ("a.txt", "meta.json", "b.csv.gz", "model.gz", "notes", "inside/c.JSONL"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b""))
+    assert [part.name for part in sources.parts_of("text", [str(tmp_path)], tmp_path)] == ["a", "c", "d"]
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
@@ -139,7 +147,7 @@ def test_files_from_windows_are_not_passed_over(tmp_path):
     (tmp_path / "b.JsonL").write_text('{"text": "二"}\n', encoding="utf-8")
     (tmp_path / "C.TXT.GZ").write_bytes(gzip.compress("三\n".encode()))
     (tmp_path / os.fsdecode("表.txt".encode("cp932"))).write_text("四\n", encoding="utf-8")
-    parts = sources.parts_of("text", str(tmp_path), tmp_path)
+    parts = sources.parts_of("text", [str(tmp_path)], tmp_path)
     assert {part.name: list(part.documents()) for part in parts} == {
         "A": [["一"]], "b": [["二"]], "C": [["三"]], "\ufffd\\": [["四"]]
     }  # fmt: skip
@@ -148,7 +156,7 @@ def test_files_from_windows_are_not_passed_over(tmp_path):
 @pytest.mark.parametrize("line", ["[" * 100_000, "[1]", "5", '{"text": 5}', f'{{"text": {"9" * 5000}}}'], ids=len)
 def test_a_line_of_a_dump_that_is_no_article(tmp_path, line):
     (tmp_path / "dump.json").write_text(f'{{"index": {{}}}}\n{line}\n')
-    (part,) = sources.parts_of("cirrussearch", str(tmp_path / "dump.json"), tmp_path)
+    (part,) = sources.parts_of("cirrussearch", [str(tmp_path / "dump.json")], tmp_path)
     with pytest.raises(UserError, match=r"dump\.json, line 2 is .*; expected a CirrusSearch content dump"):
         list(part.documents())
 

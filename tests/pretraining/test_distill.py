@@ -81,6 +81,9 @@ def test_interrupted_it_is_the_undisturbed_run(tmp_path, shards, strategy):
     assert len(stopped) == 1 and stopped[0].name in ("step-2", "step-3")
     resumed = run(tmp_path / "stopped", shards, strategy=strategy)
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+    # Of a part that has ended the last checkpoint is taken, the only one here, whichever the others go on from.
+    again = run(tmp_path / "stopped", shards, strategy=strategy, resume_from_checkpoint="previous")
+    assert all(torch.equal(undisturbed[name], again[name]) for name in undisturbed)
 
 
 @pytest.mark.slow

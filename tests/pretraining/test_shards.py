@@ -9,8 +9,9 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.packing import pack_corpus
 from mobilebert_ja.pretraining.shards import Rows, Shards, check_vocabulary, parse_mixture, write_index, write_source
-from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS
+from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 
 VOCABULARY = {token: number for number, token in enumerate([*SPECIAL_TOKENS, "あ", "い", "##う", "##え"])}
 
@@ -102,8 +103,14 @@ def test_mixture(folder):
     assert parse_mixture("a=1, b*=0.5") == [("a", 1.0), ("b*", 0.5)]
     with pytest.raises(UserError, match="PATTERN=WEIGHT"):
         parse_mixture("a:1")
+    for weight in ("nan", "inf", "-0.5"):
+        with pytest.raises(UserError, match=f"a weight must be a number of at least 0, not '{weight}'"):
+            parse_mixture(f"a={weight}")
     with pytest.raises(UserError, match=r"no source matches 'wiki\*'; there are books, news"):
         Rows(Shards(folder, "train"), 32, 0, mixture="wiki*=1")
+    Rows(Shards(folder, "heldout"), 32, 0, mixture="books=0.25")  # too small a source to have text that is held out
+    with pytest.raises(UserError, match=r"no source matches 'wiki\*'; there are books, news"):
+        Rows(Shards(folder, "heldout"), 32, 0, mixture="wiki*=1")
 
 
 def test_damage_is_noticed(folder):
@@ -122,6 +129,15 @@ def test_what_is_not_there(folder, tmp_path):
         Shards(folder, "test")
     with pytest.raises(UserError, match="too small for rows of 5000"):
         Rows(Shards(folder, "train"), 5000, 0)
+
+
+def test_two_files_of_a_corpus_that_would_be_one_source(tmp_path):
+    save_tokenizer(list(VOCABULARY), tmp_path / "tokenizer")
+    for name in ("train/x/a.txt", "train/y/a.txt", "heldout/a.txt"):
+        (tmp_path / "corpus" / name).parent.mkdir(parents=True)
+        (tmp_path / "corpus" / name).write_text("あい\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"x/a\.txt and .*y/a\.txt would both be the source a; .* distinct names"):
+        pack_corpus(tmp_path / "corpus", tmp_path / "tokenizer", tmp_path / "shards", 1)
 
 
 def test_a_vocabulary_beyond_16_bits_is_refused():

@@ -12,10 +12,11 @@ import yaml
 from helpers.paths import RECIPES, SCRIPTS
 from helpers.running.processors import WITH_VNNI, WITHOUT_VNNI, pretend
 from mobilebert_ja import plans, road
-from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import sha256_of, write_json
 from mobilebert_ja.common.processor import by_processor
 from mobilebert_ja.common.records import fingerprint
-from mobilebert_ja.settings import ROAD, parse_settings
+from mobilebert_ja.settings import ROAD, CorpusSettings, ExportSettings, parse_settings
 
 RECIPE = RECIPES / "tiny.yaml"
 
@@ -27,8 +28,12 @@ def make(stage: road.RoadStage, recipe_path: str, flags: dict[str, str]) -> None
         root = Path(settings.output_dir)
         root.mkdir()
         (root / "pytorch_model.bin").write_bytes(b"weights")
-        inputs = {"model_name_or_path": fingerprint(settings.model_name_or_path)}
-        record = {"stage": "checkpoint", "inputs": inputs, "finished": "2026-01-01T00:00:00+00:00"}
+        record = {
+            "stage": "checkpoint",
+            "inputs": {"model_name_or_path": fingerprint(settings.model_name_or_path)},
+            "finished": "2026-01-01T00:00:00+00:00",
+            "files": {"pytorch_model.bin": sha256_of(root / "pytorch_model.bin")},
+        }
         write_json(Path(settings.records_dir) / "checkpoint.json", record)
         return
     if stage.script == "render_card.py":
@@ -162,3 +167,66 @@ def test_the_walk_needs_no_torch(tmp_path):
 def test_every_stage_with_a_record_has_a_plan():
     own = {"export_checkpoint.py", "render_card.py"}
     assert {stage.command for stage in ROAD} == set(plans.STAGES) | own
+
+
+def test_a_checkpoint_in_another_folder_is_not_taken_for_the_one_that_the_record_tells_of(tmp_path):
+    student, release, root = (tmp_path / name for name in ("student", "release", "root"))
+    for folder, content in ((student, b"trained"), (release, b"of the student"), (root, b"older")):
+        folder.mkdir()
+        (folder / "pytorch_model.bin").write_bytes(content)
+    settings = ExportSettings(
+        model_name_or_path=str(student), output_dir=str(release), records_dir=str(tmp_path / "records")
+    )
+    record = {
+        "inputs": {"model_name_or_path": fingerprint(student)},
+        "files": {"pytorch_model.bin": sha256_of(release / "pytorch_model.bin")},
+    }
+    write_json(tmp_path / "records" / "checkpoint.json", record)
+    assert plans.checkpoint_is_there(settings)
+    settings.output_dir = str(root)
+    with pytest.raises(UserError, match="holds another checkpoint; --overwrite replaces it"):
+        plans.checkpoint_is_there(settings)
+    settings.overwrite = True
+    assert not plans.checkpoint_is_there(settings)
+
+
+def test_the_evaluation_files_of_a_data_folder_are_kept_out_of_other_texts_too(tmp_path):
+    data = tmp_path / "data, of mine"  # the comma separates nothing in a path that was not given with others
+    for name in ("corpus/a.txt", "ner/ner.json", "livedoor/ldcc-20140209.tar.gz", "texts/b.txt"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("")
+    both = {"exclude_ner.json", "exclude_ldcc-20140209.tar.gz"}
+
+    def read(**given):
+        work = str(tmp_path / "w,x")
+        return plans.corpus_stage(CorpusSettings(work_dir=work, output_dir=f"{work}/corpus", **given)).inputs.keys()
+
+    assert read(data_dir=str(data)) == both | {"input_a"}
+    (tmp_path / "texts").symlink_to(data / "texts")
+    texts = str(tmp_path / "texts")
+    assert read(input=texts, data_dir=str(data)) == both | {"input_b"}
+    assert read(input=texts) == {"input_b"}  # there is no data folder
+    assert read(input=texts, data_dir=str(data / "texts")) == {"input_b"}  # nor anything of that in this one
+    (tmp_path / "mine.json").write_text("")
+    assert read(input=texts, data_dir=str(data), exclude=str(tmp_path / "mine.json")) == {
+        "exclude_mine.json", "input_b"
+    }  # fmt: skip
+    assert "input_essays" in read()  # the embedded sample, which is written below a folder with a comma in its name
+
+
+def test_every_file_to_keep_out_is_told_apart(tmp_path):
+    files = [tmp_path / name for name in ("a/test.json", "b/test.json", "b/dev.json")]
+    for path in (*files, tmp_path / "texts.txt"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    settings = CorpusSettings(
+        work_dir=str(tmp_path / "work"),
+        output_dir=str(tmp_path / "work" / "corpus"),
+        input=str(tmp_path / "texts.txt"),
+        exclude=",".join(map(str, files)),
+    )
+    inputs = plans.corpus_stage(settings).inputs
+    assert inputs.pop("input_texts") == tmp_path / "texts.txt"
+    assert inputs == {
+        "exclude_0_test.json": files[0], "exclude_1_test.json": files[1], "exclude_dev.json": files[2]
+    }  # fmt: skip

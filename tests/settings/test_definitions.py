@@ -168,7 +168,7 @@ def test_bounds_hold_for_recipes_too(tmp_path):
     given = ["--config", str(tmp_path / "r.yaml")]
     with pytest.raises(UserError, match="--num_seeds must be at least 1"):
         parse_settings(FinetuneSettings, None, argv=[*given, "--task", "ner"])
-    with pytest.raises(UserError, match="--num_hidden_layers"):
+    with pytest.raises(UserError, match="num_hidden_layers must be a int, not 'six'"):
         parse_settings(PretrainSettings, None, argv=given)
 
 

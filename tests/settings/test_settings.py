@@ -1,5 +1,7 @@
 """Default < recipe < command line; an unknown key is named with its nearest neighbour; every recipe is valid."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -7,8 +9,10 @@ import pytest
 
 from helpers.paths import RECIPES
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.plans import transfer_stage
 from mobilebert_ja.road import ROAD, SCRIPTS, stages_of
 from mobilebert_ja.settings import (
+    AdaptSettings,
     CompressSettings,
     CorpusSettings,
     DistillSettings,
@@ -49,6 +53,35 @@ def test_precedence(monkeypatch, recipe):
 def test_choices(monkeypatch):
     with pytest.raises(UserError, match="--source must be one of 'text', 'cirrussearch', 'hub', not 'web'"):
         parsed(monkeypatch, CorpusSettings, "--source", "web", section=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "value", "least"),
+    [
+        (PretrainSettings, "max_seq_length", 7, 8),
+        (DistillSettings, "eval_seq_length", 2, 8),
+        (PretrainSettings, "max_steps", 0, 1),
+        (CorpusSettings, "heldout_every", 1, 2),
+    ],
+)
+def test_values_that_no_run_could_use(monkeypatch, kind, flag, value, least):
+    with pytest.raises(UserError, match=f"--{flag} must be at least {least}, not {value}"):
+        parsed(monkeypatch, kind, f"--{flag}", value)
+    assert vars(parsed(monkeypatch, kind, f"--{flag}", least))[flag] == least
+
+
+def test_the_size_of_files_is_read_before_anything_is_trained(monkeypatch):
+    for size in ("16MB", "1.5 gb"):
+        assert parsed(monkeypatch, PretrainSettings, "--max_shard_size", size).max_shard_size == size
+    for size in ("16MiB", "16", "MB", "-1MB"):
+        with pytest.raises(UserError, match=f"--max_shard_size must be a number of KB, MB, GB or TB.* not '{size}'"):
+            parsed(monkeypatch, PretrainSettings, f"--max_shard_size={size}")
+
+
+def test_a_transfer_has_steps_of_one_kind_at_least(monkeypatch):
+    distilling = parsed(monkeypatch, DistillSettings, "--transfer_steps", 0, "--max_steps", 0)
+    with pytest.raises(UserError, match="--transfer_steps and --max_steps are both 0"):
+        transfer_stage(distilling)
 
 
 def test_a_sections_former_name_is_read(monkeypatch, tmp_path):
@@ -96,10 +129,45 @@ def test_values_of_the_wrong_kind(tmp_path):
         ("dropout: 2", "dropout must be true or"),
         ("dropout: null", "dropout must be true or"),
         ("word_embeddings: {a: b}", "word_embeddings must be a value, not keys"),
+        ("word_embeddings: [a, b]", r"word_embeddings must be text, not \['a', 'b'\]"),
+        ("word_embeddings: true", "word_embeddings must be text, not True"),
+        ("mixture: {aozora: 0.3}", "mixture must be a value, not keys"),
+        ("mixture: null", "mixture must be text, not None"),
+        ("num_hidden_layers: 6.5", "num_hidden_layers must be a int, not 6.5"),
+        ("num_hidden_layers: [6]", r"num_hidden_layers must be a int, not \[6\]"),
+        ("guide_row_weight: much", "guide_row_weight must be a float, not 'much'"),
     ):
         (tmp_path / "r.yaml").write_text(f"pretrain_student:\n  {line}\n")
         with pytest.raises(UserError, match=message):
             from_recipe("pretrain_student", PretrainSettings, str(tmp_path / "r.yaml"))
+
+
+def test_values_of_settings_without_a_default_have_their_type(monkeypatch, tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("data_dir: 2024\npretrain_student: {num_hidden_layers: 6.0, guide_row_weight: 1, guide: null}\n")
+    student = parsed(monkeypatch, PretrainSettings, "--config", path)
+    found = (student.data_dir, student.num_hidden_layers, student.guide_row_weight, student.guide)
+    assert repr(found) == repr(("2024", 6, 1.0, None))
+    path.write_text("adapt: {text_file: [a.txt, 2024], exclude_file: b.txt}\n")
+    adapting = parsed(monkeypatch, AdaptSettings, "--config", path)
+    assert (adapting.text_file, adapting.exclude_file) == (["a.txt", "2024"], "b.txt")
+    path.write_text("adapt: {text_file: [a.txt, [b.txt]]}\n")
+    with pytest.raises(UserError, match=r"text_file must be text, not \['b.txt'\]"):
+        parsed(monkeypatch, AdaptSettings, "--config", path)
+
+
+def test_the_guides_recipes_for_a_cluster_are_read(monkeypatch, tmp_path):
+    """With the options as they reach datatrove's executor."""
+    guide = (SCRIPTS / "README.md").read_text(encoding="utf-8").partition("\n## On a cluster\n")[2]
+    found = {}
+    for block in re.findall(r"```yaml\n(.*?)```", guide.partition("\n## ")[0], re.DOTALL):
+        (tmp_path / "r.yaml").write_text(block)
+        corpus = parsed(monkeypatch, CorpusSettings, "--config", tmp_path / "r.yaml")
+        found[corpus.executor] = json.loads(corpus.executor_options)
+    assert found == {
+        "slurm": {"partition": "cpu", "time": "02:00:00", "mem_per_cpu_gb": 2, "qos": ""},
+        "ray": {"cpus_per_task": 1, "mem_per_cpu_gb": 2},
+    }
 
 
 @pytest.mark.parametrize("path", ALL_RECIPES, ids=[path.stem for path in ALL_RECIPES])

@@ -340,6 +340,16 @@ def test_a_vocabulary_that_an_editor_saved_with_a_mark_is_told(tmp_path):
             read(tmp_path)
 
 
+def test_a_vocabulary_that_is_not_utf8_is_told(tmp_path):
+    parts.save_tokenizer([*parts.SPECIAL_TOKENS, "あ"], tmp_path)
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp932"))
+    with pytest.raises(UserError, match=r"vocab\.txt is not UTF-8; save it so"):
+        parts.FastEncoder(tmp_path)
+    with pytest.raises(UserError, match="No tokenizer at"):  # as transformers says it
+        parts.load_tokenizer(tmp_path)
+
+
 @pytest.mark.parametrize("odd", ["東\u2028京", "東\x0c京", "\x0c", "東\x85京"], ids=ascii)
 def test_a_token_may_hold_what_splitlines_takes_for_a_line_end(tmp_path, odd):
     tokens = [*parts.SPECIAL_TOKENS, "あ", odd, "い"]

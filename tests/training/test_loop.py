@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -16,7 +17,7 @@ from transformers import MobileBertModel
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.settings import TrainingSettings
-from mobilebert_ja.training.checkpoints import Checkpoints
+from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
 from mobilebert_ja.training.curve import fingerprint_of
 from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import Muon, make_adamw, make_optimizers
@@ -404,6 +405,40 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(tmp_path)
     train(tmp_path / "alone", resume="previous")
     with pytest.raises(UserError, match="no checkpoint before step-12"):
         train(tmp_path / "alone", resume="previous")
+
+
+def test_the_previous_checkpoint_is_an_earlier_one(tmp_path):
+    checkpoints = Checkpoints(tmp_path, Accelerator())
+
+    def there() -> list[str]:
+        return sorted(path.name for path in checkpoints.folder.glob("step-*"))
+
+    assert checkpoints.find("latest") is None and checkpoints.find("previous") is None
+    for step in (4, 8, 12):
+        checkpoints.save(TrainState(step=step))
+    assert there() == ["step-12", "step-8"] and checkpoints.find("previous").name == "step-8"
+    assert checkpoints.has_ended(12) and not checkpoints.has_ended(16)
+    checkpoints.save(TrainState(step=9))  # as a run does that has gone on from step 8
+    assert there() == ["step-8", "step-9"]
+    assert checkpoints.find("latest").name == "step-9" and checkpoints.find("previous").name == "step-8"
+    shutil.copytree(checkpoints.folder / "step-9", checkpoints.folder / "step-30")  # killed before it was removed
+    assert checkpoints.find("previous").name == "step-8"
+
+
+def test_a_run_whose_latest_checkpoint_is_missing_does_not_begin_anew(tmp_path):
+    checkpoints = Checkpoints(tmp_path, Accelerator())
+    for step in (8, 12):
+        checkpoints.save(TrainState(step=step))
+    shutil.rmtree(checkpoints.folder / "step-12")
+    assert checkpoints.find("latest").name == "step-8"
+    shutil.rmtree(checkpoints.folder / "step-8")
+    with pytest.raises(UserError, match="step-12 is missing; give --resume_from_checkpoint none"):
+        checkpoints.find("latest")
+    assert checkpoints.find("none") is None
+    for step in (8, 12):
+        checkpoints.save(TrainState(step=step))
+    (checkpoints.folder / "latest.json").unlink()
+    assert checkpoints.find("latest").name == "step-12"
 
 
 def test_linear_schedule():

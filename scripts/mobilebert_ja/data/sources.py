@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -34,14 +35,14 @@ def bare_name(path: Path) -> str:
     return name
 
 
-def find_text_files(patterns: str) -> list[Path]:
-    """The text files that comma separated files, folders and globs name, sorted. Raises `UserError` if none."""
+def find_text_files(patterns: list[str]) -> list[Path]:
+    """The text files that files, folders and globs name, sorted. Raises `UserError` if none."""
     found: set[Path] = set()
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+    for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
             inside = [each for each in path.rglob("*") if each.is_file()]
-            found.update(each for each in inside if each.name != bare_name(each))
+            found.update(each for each in inside if ending_of(each) in SUFFIXES)
         elif path.is_file():
             found.add(path)
         else:
@@ -50,9 +51,8 @@ def find_text_files(patterns: str) -> list[Path]:
                 raise UserError(f"{pattern} does not exist (--input takes files, folders or glob patterns).")
             found.update(matches)
     if not found:
-        raise UserError(
-            f"{patterns} holds no text: expected .txt or .jsonl files, plain or {', '.join(COMPRESSIONS)}."
-        )
+        searched, compressed = ", ".join(patterns) or "--input", ", ".join(COMPRESSIONS)
+        raise UserError(f"{searched} holds no text: expected .txt or .jsonl files, plain or {compressed}.")
     return sorted(found)
 
 
@@ -174,25 +174,30 @@ class Part:
         return read(Path(self.location))
 
 
-def parts_of(source: str, given: str, downloads: Path, checksum: str | None = None) -> list[Part]:
+def _fetched(url: str, downloads: Path, checksum: str | None) -> Path:
+    """The local copy of `url`, in a folder of its own: the last part of an address may be that of another one too."""
+    return download(url, downloads / hashlib.sha256(url.encode()).hexdigest()[:12], checksum)
+
+
+def parts_of(source: str, given: list[str], downloads: Path, checksum: str | None = None) -> list[Part]:
     """The inputs that --source and --input name, sorted by name. Raises `UserError` for a missing one.
 
     Args:
         source: one of `SOURCES`.
-        given: --input: comma separated files, folders, globs or URLs; for "hub" NAME or NAME:CONFIGURATION.
-        downloads: folder that keeps what is fetched from URLs.
+        given: files, folders, globs or URLs; for "hub" a single NAME or NAME:CONFIGURATION.
+        downloads: folder that keeps what is fetched from URLs, each in a folder of its own.
         checksum: ALGORITHM:HEX that a single downloaded file must have.
     """
     if source == "hub":
-        require_hub(given)
-        return [Part(given.replace("/", "_").replace(":", "_"), source, given)]
-    pieces = [piece.strip() for piece in given.split(",") if piece.strip()]
-    local = [str(download(piece, downloads, checksum)) if is_url(piece) else piece for piece in pieces]
+        (name,) = given
+        require_hub(name)
+        return [Part(name.replace("/", "_").replace(":", "_"), source, name)]
+    local = [str(_fetched(each, downloads, checksum)) if is_url(each) else each for each in given]
     if source == "cirrussearch":
         hint = "Download a dump from https://dumps.wikimedia.org/other/cirrussearch/ and give it with --input."
         files = [require_file(each, hint) for each in local]
     else:
-        files = find_text_files(",".join(local))
+        files = find_text_files(local)
     # Files of the corpus are called so; where a name is not UTF-8, characters stand for what is none.
     names_of = {path: os.fsencode(bare_name(path)).decode("utf-8", "replace") for path in files}
     names = Counter(names_of.values())

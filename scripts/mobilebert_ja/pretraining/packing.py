@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, write_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.data.sources import text_documents
@@ -53,11 +54,17 @@ def pack_corpus(corpus: Path, tokenizer: Path, folder: Path, workers: int) -> di
     """Encode corpus/{train,heldout}/*.txt into the shards of `folder`, in which an interrupted run is continued.
 
     Returns:
-        split -> {"documents", "sentences", "tokens", "unknown"}. Raises `UserError` if the vocabulary is too large.
+        split -> {"documents", "sentences", "tokens", "unknown"}. Raises `UserError` if the vocabulary is too large, or
+        if two files of a split have one name.
     """
     vocabulary = read_vocabulary(tokenizer / "vocab.txt")
     check_vocabulary(len(vocabulary))
     tasks = [(split, file) for split in SPLITS for file in list_files(corpus / split)]
+    files: dict[tuple[str, str], Path] = {}
+    for split, file in tasks:
+        other = files.setdefault((split, file.stem), file)
+        if other != file:
+            raise UserError(f"{other} and {file} would both be the source {file.stem}; sources need distinct names.")
     with ProcessPoolExecutor(workers) as pool:
         packed = bounded_map(pool, partial(pack, str(tokenizer), folder), tasks)
         counts = dict(progress_bar(packed, desc="packing", unit="file", total=len(tasks)))

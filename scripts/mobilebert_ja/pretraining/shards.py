@@ -9,6 +9,7 @@ tokens that continue a word, so that words are found again for whole-word maskin
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,11 @@ class Source:
     @property
     def part(self) -> str:
         """The name of the part: "aozora" of "aozora-00003"."""
-        return re.sub(r"-\d{5}$", "", self.name)
+        return _part_of(self.name)
+
+
+def _part_of(name: str) -> str:
+    return re.sub(r"-\d{5}$", "", name)
 
 
 class Shards:
@@ -121,12 +126,37 @@ def parse_mixture(text: str) -> list[tuple[str, float]]:
     """'aozora=0.3,msdocs_*=0.5' -> [(pattern, weight)]. Raises `UserError` for anything else."""
     pairs = []
     for item in comma_separated(text):
-        pattern, _, weight = item.partition("=")
+        pattern, _, written = item.partition("=")
         try:
-            pairs.append((pattern, float(weight)))
+            weight = float(written)
         except ValueError:
             raise UserError(f"--mixture: '{item}' is not PATTERN=WEIGHT, for example aozora=0.3.") from None
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UserError(f"--mixture: a weight must be a number of at least 0, not '{written}' as in '{item}'.")
+        pairs.append((pattern, weight))
     return pairs
+
+
+def source_weights(shards: Shards, mixture: str) -> list[float]:
+    """The weight of each source: that of the first pattern of `mixture` that matches its part, else 1.
+
+    Raises `UserError` for a pattern that matches none of them and no part of the training text: held-out text may lack
+    a small one.
+    """
+    patterns = parse_mixture(mixture)
+    training = [
+        key.removeprefix("train-")
+        for key, counts in shards.index["sources"].items()
+        if key.startswith("train-") and counts["tokens"]
+    ]
+    parts = {source.part for source in shards.sources} | {_part_of(name) for name in training}
+    for pattern, _ in patterns:
+        if not fnmatch.filter(parts, pattern):
+            raise UserError(f"--mixture: no source matches '{pattern}'; there are {', '.join(sorted(parts))}.")
+    return [
+        next((weight for pattern, weight in patterns if fnmatch.fnmatch(source.part, pattern)), 1.0)
+        for source in shards.sources
+    ]
 
 
 class Rows:
@@ -156,15 +186,7 @@ class Rows:
         self.window = length - (3 if pairs else 2)
         special = shards.index["special_ids"]
         self.cls, self.sep = special["[CLS]"], special["[SEP]"]
-        patterns = parse_mixture(mixture)
-        for pattern, _ in patterns:
-            if not any(fnmatch.fnmatch(source.part, pattern) for source in shards.sources):
-                names = ", ".join(sorted({source.part for source in shards.sources}))
-                raise UserError(f"--mixture: no source matches '{pattern}'; there are {names}.")
-        self.weights = [
-            next((weight for pattern, weight in patterns if fnmatch.fnmatch(source.part, pattern)), 1.0)
-            for source in shards.sources
-        ]
+        self.weights = source_weights(shards, mixture)
         sizes = [max(len(source.tokens) // self.window - 1, 0) for source in shards.sources]
         self.counts = [round(size * weight) for size, weight in zip(sizes, self.weights, strict=True)]
         self.rows_per_epoch = sum(self.counts)

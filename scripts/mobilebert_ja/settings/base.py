@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,6 +20,8 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     choices: Sequence[str] | None = None,
+    form: tuple[str, str] | None = None,
+    keys: bool | None = None,
 ) -> Any:
     """A field of a settings class.
 
@@ -27,8 +30,11 @@ def setting(
         minimum, maximum: the smallest and the largest value allowed.
         above, below: limits that a value may not reach.
         choices: the only values allowed.
+        form: a regular expression for the whole of a text, whatever its case, and what it is in words.
+        keys: the value is JSON, for which a recipe may have keys with values.
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum, "below": below, "choices": choices}
+    bounds |= {"form": form, "keys": keys}
     return field(
         default=default, metadata={"help": help} | {name: value for name, value in bounds.items() if value is not None}
     )
@@ -43,6 +49,8 @@ def check_bounds(settings: Any) -> None:
         if "choices" in bounds and value not in bounds["choices"]:
             listed = ", ".join(map(repr, bounds["choices"]))
             raise UserError(f"--{each.name} must be one of {listed}, not {value!r}.")
+        if "form" in bounds and not re.fullmatch(bounds["form"][0], str(value), re.IGNORECASE | re.ASCII):
+            raise UserError(f"--{each.name} must be {bounds['form'][1]}, not '{value}'.")
         limits = [
             (words, bounds[name], isinstance(value, int | float) and allowed(value, bounds[name]))
             for name, words, allowed in _LIMITS

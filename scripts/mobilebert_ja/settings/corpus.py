@@ -19,17 +19,19 @@ class CorpusSettings(StageSettings):
     output_dir: str | None = setting(None, "Folder for the sentences.")
     min_chars: int = setting(10, "Shorter sentences are dropped (characters).", minimum=0)
     max_chars: int = setting(200, "Longer sentences are dropped (characters).", minimum=1)
-    heldout_every: int = setting(100, "One document in this many goes to the held-out part.", minimum=1)
+    heldout_every: int = setting(100, "One document in this many goes to the held-out part.", minimum=2)
     exclude: str | None = setting(
         None,
         "Evaluation files whose sentences are removed, comma separated: JSON, or the livedoor archive for its titles; "
-        "none: both of DATA_DIR.",
+        "none: both of DATA_DIR. With --input and without --data_dir nothing is kept out, unless given here.",
     )
     near_duplicates: bool = setting(True, "Drop documents nearly the same as another one (MinHash).")
     piece_chars: int = setting(2_000_000, "Characters that a task works on.", minimum=1)
     num_workers: int = setting(2, "Tasks at work at a time.", minimum=1)
     executor: str = setting("local", "Where the tasks run.", choices=("local", "slurm", "ray"))
-    executor_options: str | None = setting(None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).")
+    executor_options: str | None = setting(
+        None, "Arguments of datatrove's executor, as JSON (in a recipe: keys).", keys=True
+    )
 
 
 @dataclass

@@ -50,7 +50,7 @@ class MaskedLMSettings(TrainingSettings):
     optimizer: str = setting(
         "adamw", "Muon is for the encoder's matrices, with AdamW for the rest.", choices=("adamw", "lamb", "muon")
     )
-    max_seq_length: int = setting(128, "Tokens per row, special ones included.", minimum=1)
+    max_seq_length: int = setting(128, "Tokens per row, special ones included.", minimum=8)
     mlm_probability: float = setting(0.15, "Share of tokens to predict.", above=0, below=1)
     final_mlm_probability: float = setting(
         0.0, "The share falls or rises to this one; 0 = it stays.", minimum=0, below=1
@@ -59,17 +59,21 @@ class MaskedLMSettings(TrainingSettings):
     mask_replacement: str = setting("bert", "bert: 80/10/10; mask: always [MASK].", choices=("bert", "mask"))
     next_sentence_prediction: bool = setting(True, "Train the NSP head too.")
     mixture: str = setting("", "Weights of sources, for example 'aozora=0.3,msdocs_*=0.5'; the others have 1.")
-    max_steps: int = setting(1000, "Optimizer steps.", minimum=0)
+    max_steps: int = setting(1000, "Optimizer steps.", minimum=1)
     max_train_seconds: float = setting(
         0.0, "Clock budget in seconds; the schedule follows it. 0 = steps only.", minimum=0
     )
     report_to: str = setting("", "Trackers that get the curve too: tensorboard, trackio, ... (accelerate's names).")
     eval_rows: int = setting(256, "Held-out rows for the evaluation, always at 15 % masking.", minimum=1)
-    eval_seq_length: int | None = setting(None, "Tokens per held-out row; none: --max_seq_length.", minimum=1)
+    eval_seq_length: int | None = setting(None, "Tokens per held-out row; none: --max_seq_length.", minimum=8)
     save_dtype: str = setting(
         "float32", "How the finished model is stored.", choices=("float32", "float16", "bfloat16")
     )
-    max_shard_size: str | None = setting(None, "Largest file of the finished model, for example 16MB; none: one file.")
+    max_shard_size: str | None = setting(
+        None,
+        "Largest file of the finished model, for example 16MB; none: one file.",
+        form=(r"\s*\d+(\.\d+)?\s*[KMGT]B\s*", "a number of KB, MB, GB or TB, for example 16MB"),
+    )
 
 
 @dataclass

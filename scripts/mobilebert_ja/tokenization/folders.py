@@ -49,12 +49,15 @@ def _refuse_mark(path: Path) -> None:
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
-    """token -> id from vocab.txt. Raises `UserError` if it is missing, begins with a byte order mark, has doubles or
-    lacks a special token."""
+    """token -> id from vocab.txt. Raises `UserError` if it is missing or not UTF-8, begins with a byte order mark, has
+    doubles or lacks a special token."""
     require_file(path, "A tokenizer folder holds vocab.txt; train_tokenizer.py makes one.")
     _refuse_mark(path)
-    with path.open(encoding="utf-8") as stream:  # not splitlines(), which ends a line at U+2028 or a form feed too
-        tokens = [line.rstrip("\n") for line in stream]
+    try:
+        with path.open(encoding="utf-8") as stream:  # not splitlines(), which ends a line at U+2028 or a form feed too
+            tokens = [line.rstrip("\n") for line in stream]
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8; save it so, without a byte order mark.") from None
     vocabulary = {token: index for index, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise UserError(f"{path} holds a token twice.")

@@ -31,6 +31,11 @@ class TrainState:
     heldout_history: list[dict[str, float]] = field(default_factory=list)
 
 
+def step_of(checkpoint: Path) -> int:
+    """The steps that had been taken when a checkpoint was saved."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 class Checkpoints:
     """Resume points of a run: folder/checkpoints/step-N, complete or absent, the last two kept."""
 
@@ -43,15 +48,21 @@ class Checkpoints:
     def _complete(self) -> list[Path]:
         """All of them, the oldest first."""
         found = [each for each in self.folder.glob("step-*") if each.name.removeprefix("step-").isdigit()]
-        return sorted(found, key=lambda each: int(each.name.removeprefix("step-")))
+        return sorted(found, key=step_of)
 
     def latest(self) -> Path | None:
-        """The newest complete checkpoint, or None."""
+        """The checkpoint that was saved last, or None; the newest one, if that is missing.
+
+        Raises `UserError` if one was saved and none is there.
+        """
         pointer = self.folder / "latest.json"
-        if not pointer.is_file():
-            return None
-        path = self.folder / read_json(pointer)["folder"]
-        return path if path.is_dir() else None
+        named = self.folder / read_json(pointer)["folder"] if pointer.is_file() else None
+        if named is not None and named.is_dir():
+            return named
+        complete = self._complete()
+        if named is not None and not complete:
+            raise UserError(f"{named} is missing; give --resume_from_checkpoint none to start anew.")
+        return complete[-1] if complete else None
 
     def find(self, which: str) -> Path | None:
         """The checkpoint to go on from; None to start anew.
@@ -64,7 +75,8 @@ class Checkpoints:
         if which not in CHOICES:
             raise UserError(f"--resume_from_checkpoint must be one of {', '.join(CHOICES)}, not '{which}'.")
         latest = self.latest() if which != "none" else None
-        earlier = [each for each in self._complete() if latest is not None and each != latest]
+        # Not later ones, which a run that went on from an earlier one may have left.
+        earlier = [each for each in self._complete() if latest is not None and step_of(each) < step_of(latest)]
         if which == "previous" and latest is not None:  # without any, this part of a run has not begun
             if not earlier:
                 raise UserError(f"{self.folder} holds no checkpoint before {latest.name}.")
@@ -75,6 +87,11 @@ class Checkpoints:
                 way_on = f"previous to go on from {earlier[-1].name}, or {way_on}"
             raise UserError(f"{damaged} is missing or damaged; give --resume_from_checkpoint {way_on}.")
         return latest
+
+    def has_ended(self, last_step: int) -> bool:
+        """Whether the latest checkpoint is that of the last step, and whole."""
+        latest = self.latest()
+        return latest is not None and step_of(latest) == last_step and self._damaged_file(latest) is None
 
     @staticmethod
     def _damaged_file(path: Path) -> Path | None:
@@ -92,7 +109,7 @@ class Checkpoints:
         return f"step-{state.step}"
 
     def save(self, state: TrainState) -> None:
-        """Write the checkpoint of a state, and remove those before the last `KEPT_CHECKPOINTS`."""
+        """Write the checkpoint of a state, and remove those before the last `KEPT_CHECKPOINTS` and all later ones."""
         path = self.folder / self.name_of(state)
         temporary = path.with_name(path.name + ".partial")
         if self.accelerator.is_main_process:
@@ -109,8 +126,11 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
             os.rename(temporary, path)
             write_json(self.folder / "latest.json", {"folder": path.name})
-            for old in self._complete()[:-KEPT_CHECKPOINTS]:
-                shutil.rmtree(old, ignore_errors=True)
+            # Later ones are there if this run went on from an earlier one.
+            kept = [each for each in self._complete() if step_of(each) <= state.step][-KEPT_CHECKPOINTS:]
+            for each in self._complete():
+                if each not in kept:
+                    shutil.rmtree(each, ignore_errors=True)
 
     def load(self, path: Path) -> TrainState:
         """Put a checkpoint into what the accelerator has prepared. Raises `UserError` if it is of another model."""

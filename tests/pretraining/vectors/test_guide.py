@@ -152,6 +152,8 @@ def test_rows_of_answers(encoder, tmp_path):
     assert row.shape == (5, 4) and row.dtype == np.int8
     assert not row[[0, -1]].any() and np.array_equal(row[1:-1], np.load(folder / "wiki.npy")[4:7])
     assert not vectors.row(news, 4, 3).any()  # the guide was not asked about it
+    with pytest.raises(UserError, match=r"guide holds no answer about .*others; ask the guide about these shards"):
+        GuideVectors(folder, make_shards(tmp_path / "others", news=NEWS))
     (folder / "wiki.npy").write_bytes(b"else")
     with pytest.raises(UserError, match="missing or damaged"):
         GuideVectors(folder, shards)
@@ -204,7 +206,7 @@ def test_the_first_token_learns_the_mean_of_what_is_known_of_its_row(encoder, tm
 
 @pytest.mark.slow
 def test_from_shards_to_a_guide(encoder, tmp_path):
-    make_shards(tmp_path / "shards", news=NEWS)
+    make_shards(tmp_path / "shards", news=NEWS * 2)
     (tmp_path / "tokenizer").mkdir()
     save_tokenizer(ENTRIES, tmp_path / "tokenizer")
     flags = ("--work_dir", str(tmp_path), "--guide_layer", "1", "--guide_dimensions", "4")
@@ -213,10 +215,10 @@ def test_from_shards_to_a_guide(encoder, tmp_path):
     done = call_entry(guide_corpus, *flags, "--guide_model_name_or_path", str(encoder))
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "guide" / "record.json").read_text())
-    assert record["metrics"]["tokens"] == 12 and "guide_model_name_or_path" in record["inputs"]
+    assert record["metrics"]["tokens"] == 24 and "guide_model_name_or_path" in record["inputs"]
 
     sizes = ("--num_hidden_layers", "1", "--hidden_size", "64", "--intra_bottleneck_size", "32", "--eval_rows", "2")
-    sizes += ("--intermediate_size", "32", "--embedding_size", "8", "--max_seq_length", "6")
+    sizes += ("--intermediate_size", "32", "--embedding_size", "8", "--max_seq_length", "8")
     training = ("--per_device_train_batch_size", "4", "--max_steps", "30", "--learning_rate", "3e-3")
     done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training, "--guide_row_weight", "1")
     assert done.returncode == 1 and "--guide_row_weight needs a --guide" in done.stderr

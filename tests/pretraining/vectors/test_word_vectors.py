@@ -52,6 +52,8 @@ def test_mixture_weighs_counts(tmp_path):
     folder = write_shards(tmp_path / "s", news=[[[DOG, RUN]]], books=[[[CAT, RUN]]])
     counts, frequencies = cooccurrence_counts(Shards(folder, "train"), window=5, mixture="books=0.25")
     assert counts[DOG, RUN] == 1.0 and counts[CAT, RUN] == 0.25 and frequencies[RUN] == 1.25
+    with pytest.raises(UserError, match="no source matches 'book'; there are books, news"):
+        cooccurrence_counts(Shards(folder, "train"), window=5, mixture="book=0.25")
 
 
 def test_mutual_information_by_hand():

@@ -17,7 +17,8 @@ from mobilebert_ja.pretraining.vectors.guide import INDEX_NAME
 class GuideVectors:
     """A folder of `write_guide`, mapped into memory.
 
-    Raises `UserError` if it is none, or if a file is missing, damaged or of other shards.
+    Raises `UserError` if it is none, if it knows no source of the shards, or if a file is missing, damaged or of other
+    shards.
     """
 
     def __init__(self, folder: str | Path, shards: Shards):
@@ -36,6 +37,8 @@ class GuideVectors:
             self.arrays[source.name] = np.load(file, mmap_mode="r")
             if len(self.arrays[source.name]) != len(source.tokens):
                 raise UserError(f"{file} was made from other shards than {shards.folder}; ask the guide anew.")
+        if not self.arrays:  # its loss would be 0 throughout
+            raise UserError(f"{self.folder} holds no answer about {shards.folder}; ask the guide about these shards.")
 
     def row(self, source: Source, start: int, window: int) -> np.ndarray:
         """int8 [window + 2, dimensions] for a row [CLS] window [SEP]; zero where the guide knows nothing."""

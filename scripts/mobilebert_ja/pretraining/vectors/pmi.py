@@ -8,15 +8,13 @@ Similarity with Lessons Learned from Word Embeddings" (TACL 3, 2015). Needs scip
 
 from __future__ import annotations
 
-import fnmatch
-
 import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.pretraining.shards import Shards, parse_mixture
+from mobilebert_ja.pretraining.shards import Shards, source_weights
 
 CONTEXT_SMOOTHING = 0.75  # the power that makes rare contexts less surprising, as in word2vec's negative samples
 SVD_ITERATIONS = 4
@@ -33,11 +31,11 @@ def cooccurrence_counts(shards: Shards, window: int, mixture: str = "") -> tuple
         A symmetric matrix [V, V], float32, and the weighted frequencies [V], float64.
     """
     size = shards.index["vocab_size"]
-    patterns = parse_mixture(mixture)
+    weights = source_weights(shards, mixture)
     total = sparse.csr_matrix((size, size), dtype=np.float32)
     frequencies = np.zeros(size)
-    for source in progress_bar(shards.sources, desc="counting neighbours", unit="source"):
-        weight = next((weight for pattern, weight in patterns if fnmatch.fnmatch(source.part, pattern)), 1.0)
+    sources = progress_bar(shards.sources, desc="counting neighbours", unit="source")
+    for source, weight in zip(sources, weights, strict=True):
         tokens = np.asarray(source.tokens, np.int64)
         frequencies += weight * np.bincount(tokens, minlength=size)
         sentence = np.zeros(len(tokens) + 1, np.int64)

@@ -47,7 +47,7 @@ def _boolean(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _plain_type(hint: Any) -> Any:
+def plain_type(hint: Any) -> Any:
     """The type of a setting's value, for example int for `int | None`, Sequence[str] for `Sequence[str] | None`."""
     if isinstance(hint, types.UnionType):
         (hint,) = (each for each in typing.get_args(hint) if each is not type(None))
@@ -76,7 +76,7 @@ def parser_of(kind: type[Any], description: str | None) -> Parser:
             shown = str(default).lower() if isinstance(default, bool) else default
             help += f" (default: {shown})"
         options: dict[str, Any] = {"default": each.default, "help": help}
-        value_type = _plain_type(hints[each.name])
+        value_type = plain_type(hints[each.name])
         group = groups[_GROUP_OF.get(each.name, _OWN_GROUP)]
         if value_type is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}

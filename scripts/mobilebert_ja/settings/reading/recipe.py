@@ -7,7 +7,10 @@ Default < recipe < command line. An unknown key anywhere in the recipe is an err
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +19,7 @@ import yaml
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.settings.base import StageSettings, check_bounds
-from mobilebert_ja.settings.reading.arguments import nearest, parse_arguments, parser_of
+from mobilebert_ja.settings.reading.arguments import nearest, parse_arguments, parser_of, plain_type
 from mobilebert_ja.settings.reading.stages import FORMER_SECTIONS, ROAD, section_of
 
 SHARED_KEYS = ("work_dir", "data_dir", "records_dir", "seed")
@@ -71,25 +74,43 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
     return recipe
 
 
-def _checked_value(name: str, value: Any, default: Any, where: str) -> Any:
-    """YAML reads 5e-4 as a string and 1 as an integer; bring numbers to the setting's own type."""
-    if isinstance(default, bool):
+def _checked_value(each: dataclasses.Field[Any], hint: Any, value: Any, where: str) -> Any:
+    """A value as its setting's annotation wants it: YAML reads 5e-4 as a string, 1 as an integer, 2024 as a number.
+
+    Args:
+        hint: the annotation, resolved.
+    """
+    wanted = plain_type(hint)
+    if value is None and wanted is not hint:
+        return None
+    if isinstance(value, dict) and each.metadata.get("keys"):
+        return json.dumps(value, default=str)
+    if isinstance(value, dict):
+        raise UserError(f"{where}: {each.name} must be a value, not keys with values.")
+    if typing.get_origin(wanted) is Sequence:
+        (wanted,) = typing.get_args(wanted)
+        if isinstance(value, list):
+            return [_checked_plain(each.name, wanted, item, where) for item in value]
+    return _checked_plain(each.name, wanted, value, where)
+
+
+def _checked_plain(name: str, wanted: type, value: Any, where: str) -> Any:
+    """One value as a boolean, a number or text."""
+    if wanted is bool:
         if not isinstance(value, bool):
             raise UserError(f"{where}: {name} must be true or false, not {value!r}.")
         return value
-    if default is None:
-        if isinstance(value, dict):
-            raise UserError(f"{where}: {name} must be a value, not keys with values.")
-        return value
-    if not isinstance(default, int | float):
-        return value if value is None else str(value)
-    rounded = isinstance(default, int) and isinstance(value, float) and not value.is_integer()
+    if wanted is str:
+        if value is None or isinstance(value, bool | list | dict):
+            raise UserError(f"{where}: {name} must be text, not {value!r}.")
+        return str(value)
+    rounded = wanted is int and isinstance(value, float) and not value.is_integer()
     try:
         if isinstance(value, bool) or rounded:
             raise ValueError
-        return type(default)(value)
+        return wanted(value)
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{where}: {name} must be a {type(default).__name__}, not {value!r}.") from None
+        raise UserError(f"{where}: {name} must be a {wanted.__name__}, not {value!r}.") from None
 
 
 def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
@@ -101,9 +122,10 @@ def from_recipe(section: str, kind: type[T], recipe_path: str | None) -> T:
     values = {key: recipe[key] for key in SHARED_KEYS if key in recipe} | (recipe.get(section) or {})
     # A section may be another stage's, of which this one has some of the settings: `measure.py training` reads
     # pretrain_student. What the section may hold at all was checked above.
-    values = {name: value for name, value in values.items() if hasattr(settings, name)}
-    for name, value in values.items():
-        setattr(settings, name, _checked_value(name, value, getattr(kind(), name), recipe_path))
+    hints = typing.get_type_hints(kind)
+    for each in dataclasses.fields(kind):
+        if each.name in values:
+            setattr(settings, each.name, _checked_value(each, hints[each.name], values[each.name], recipe_path))
     settings.config = recipe_path
     return settings
 

@@ -273,6 +273,8 @@ def adaptation_stage(settings: AdaptSettings) -> Stage:
 def transfer_stage(settings: DistillSettings) -> Stage:
     if not settings.transfer_steps and not settings.max_steps:
         raise UserError("--transfer_steps and --max_steps are both 0; one of them must be more.")
+    if settings.strategy == "akt" and settings.max_train_seconds:
+        raise UserError("--max_train_seconds is for what follows the transfer, and nothing does with --strategy akt.")
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = locate_tokenizer(str(settings.tokenizer))
     teacher = require_folder(Path(str(settings.teacher)), "pretrain.py --model teacher makes it.")

@@ -178,7 +178,7 @@ def test_the_guide_tells_what_each_way_brought(records):
     plain, silver, larger = (records[f"livedoor{each}"]["metrics"] for each in ("", "-silver", "-e5"))
     own = percent(plain["mean"], plain["std"])
     taught = f"news titles {percent(plain['mean'])} → {percent(silver['mean'], silver['std'])}"
-    teachers = f"TF-IDF and a linear SVM and of {LARGER}"
+    teachers = f"{LARGER}, of TF-IDF and a linear SVM and of the model itself (2 seeds)"
     large = f"{taught} (answers of {teachers}; {LARGER} has {percent(larger['mean'])})"
     assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", "", "", large, ""]
     record = records["livedoor-silver"]
@@ -277,3 +277,9 @@ def test_the_teachers_of_a_curve_are_called_by_their_names():
     assert unlabelled.curve_teachers_in_words(records, "livedoor") == f"{SVM}、`some/folder`"
     records["livedoor-e5"] = {"inputs": {"model_name_or_path": "ab"}}
     assert unlabelled.curve_teachers_in_words(records, "livedoor") == f"{SVM}、{LARGER}"
+
+
+def test_what_the_texts_without_labels_are_is_said_where_it_is_known():
+    record = {"inputs": {"unlabelled_file": next(iter(unlabelled.TEXTS_WITHOUT_LABELS))}}
+    assert unlabelled.texts_in_words(record).startswith("ラベルのないテキストは、訓練データの題名")
+    assert unlabelled.texts_in_words({"inputs": {"unlabelled_file": "ab"}}) == unlabelled.texts_in_words({}) == ""

@@ -102,6 +102,16 @@ def test_interrupted_run(tmp_path):
     assert not (one.folder / "half.txt").exists()
 
 
+def test_a_run_that_could_not_be_stored_goes_on_to_be_stored_otherwise(tmp_path):
+    """A weight too large for float16 is known after the training, which must not be lost for it."""
+    stage(tmp_path, save_dtype="float16").begin()
+    again = stage(tmp_path, save_dtype="float32")
+    assert again.begin(resume=True)
+    assert again.finish({})["settings"]["save_dtype"] == "float32"
+    with pytest.raises(UserError, match="save_dtype was 'float32', is now 'float16'"):
+        stage(tmp_path, save_dtype="float16").is_done()
+
+
 def test_fingerprint_follows_content(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("1")

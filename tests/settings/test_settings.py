@@ -82,6 +82,9 @@ def test_a_transfer_has_steps_of_one_kind_at_least(monkeypatch):
     distilling = parsed(monkeypatch, DistillSettings, "--transfer_steps", 0, "--max_steps", 0)
     with pytest.raises(UserError, match="--transfer_steps and --max_steps are both 0"):
         transfer_stage(distilling)
+    timed = parsed(monkeypatch, DistillSettings, "--strategy", "akt", "--max_train_seconds", 60)
+    with pytest.raises(UserError, match="--max_train_seconds is for what follows the transfer"):
+        transfer_stage(timed)
 
 
 def test_a_sections_former_name_is_read(monkeypatch, tmp_path):

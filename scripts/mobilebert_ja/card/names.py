@@ -173,6 +173,10 @@ TRIAL_NOTES = {
         "(比べる題名の記事を含まないテキストでの値は「訓練データの量と精度」にあります)。"
     )
 }
+# What stands in files of texts without labels, by their fingerprints in records.
+TEXTS_WITHOUT_LABELS = {
+    "8815a4124d533e15": "訓練データの題名が付いた記事の本文から取った文(テストデータの記事の文は含まない)"
+}
 DECODING = {"plain": "トークンごとに最良のタグ", "constrained": "並びの正しいタグ", "crf": "CRF"}
 REMOVED = {
     "too_short": "短すぎる文",

@@ -56,6 +56,8 @@ _RUN_ONLY = {"config", "overwrite", "resume_from_checkpoint", "rescore", "only"}
 _RUN_ONLY |= {"work_dir", "output_dir", "records_dir", "num_workers", "dataloader_num_workers"}
 _RUN_ONLY |= {"executor", "executor_options"}
 _RUN_ONLY |= {"logging_steps", "save_seconds", "eval_seconds", "report_to"}
+# Settings of how an output is stored in the end: a run that could not be stored so goes on with others.
+_HOW_STORED = frozenset({"save_dtype", "max_shard_size"})
 
 
 def fingerprint(path: str | Path, by_record: bool = True) -> str:
@@ -205,8 +207,12 @@ class Stage:
         relevant = {key: value for key, value in self.settings.items() if key not in _RUN_ONLY}
         return json.loads(json.dumps({"settings": relevant, "inputs": self._fingerprints}, default=str))
 
-    def _difference(self, theirs: dict[str, Any]) -> str:
-        """What makes an identity or a record another one than this stage's, in words; "" if nothing does."""
+    def _difference(self, theirs: dict[str, Any], besides: frozenset[str] = frozenset()) -> str:
+        """What makes an identity or a record another one than this stage's, in words; "" if nothing does.
+
+        Args:
+            besides: settings that do not.
+        """
         mine = self._identity()
         for part, left_out in (("settings", self.left_out), ("inputs", {})):
             known, now = theirs.get(part, {}), left_out | mine[part]
@@ -218,7 +224,7 @@ class Stage:
                 # there, training for example, does not read it.
                 named = part == "settings" and key in mine["inputs"]
                 moved = (part == "settings" and key == "data_dir") or (named and _may_have_moved(new, old))
-                if new != old and not moved:
+                if new != old and not moved and not (part == "settings" and key in besides):
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 
@@ -248,15 +254,16 @@ class Stage:
         """Make the working folder. Returns True if it holds an interrupted run that can be continued.
 
         With `resume` false an interrupted run's leftovers are removed. With `resume` true they are kept if they come
-        from the same settings and inputs, else `UserError` is raised unless `overwrite` is given. It is raised too if
-        something that is no stage's stands where this one works or where its output will.
+        from the same settings (but for how the output is stored) and inputs, else `UserError` is raised unless
+        `overwrite` is given. It is raised too if something that is no stage's stands where this one works or where its
+        output will.
         """
         require_ours(self.folder, at_work=True)
         for each in (self.output_dir, aside_of(self.output_dir)):
             require_ours(each)
         identity_file = self.folder / IDENTITY_NAME
         if resume and identity_file.is_file():
-            difference = self._difference(read_record(identity_file))
+            difference = self._difference(read_record(identity_file), _HOW_STORED)
             if not difference:
                 return True
             if not overwrite:

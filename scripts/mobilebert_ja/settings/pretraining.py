@@ -145,6 +145,12 @@ class DistillSettings(MaskedLMSettings):
     )
     transfer_steps: int = setting(240, "Steps of layer transfer, over all layers.", minimum=0)
     max_steps: int = setting(100, "Steps of pretraining distillation after the transfer.", minimum=0)
+    max_train_seconds: float = setting(
+        0.0,
+        "Clock budget of these in seconds; the schedule follows it. The transfer ends with its steps alone. 0 = steps "
+        "only.",
+        minimum=0,
+    )
     feature_map_weight: float = setting(
         100.0, "Weight of the feature-map loss, divided by the number of layers.", minimum=0
     )

@@ -7,7 +7,18 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from mobilebert_ja.card.names import ADAPTED, CLASSICAL, IN_ENGLISH, LARGER, METHODS, OWN, SILVER, TASKS, WITH_MORE
+from mobilebert_ja.card.names import (
+    ADAPTED,
+    CLASSICAL,
+    IN_ENGLISH,
+    LARGER,
+    METHODS,
+    OWN,
+    SILVER,
+    TASKS,
+    TEXTS_WITHOUT_LABELS,
+    WITH_MORE,
+)
 from mobilebert_ja.card.tables.scores import author_of, interval_cell
 from mobilebert_ja.card.values import NONE, difference, metrics_of, number, percent
 from mobilebert_ja.common.records import recorded_fingerprint
@@ -117,6 +128,12 @@ def teachers_in_words(records: dict[str, Any], task: str) -> str:
     return "、".join(teacher.in_japanese for teacher in teachers_of(records, task))
 
 
+def texts_in_words(record: dict[str, Any]) -> str:
+    """What the texts without labels of a record are, as a sentence in Japanese; "" where nobody has said it."""
+    known = TEXTS_WITHOUT_LABELS.get(record.get("inputs", {}).get("unlabelled_file", ""))
+    return f"ラベルのないテキストは、{known}です。" if known else ""
+
+
 def curve_teachers_in_words(records: dict[str, Any], task: str) -> str:
     """The teachers of a task's learning curve in Japanese; an encoder is called by its name if the record of the
     larger one began with the same."""
@@ -165,7 +182,8 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
     if way != LARGE_TEACHERS:
         return words
-    words += f" (answers of {' and of '.join(teacher.in_english for teacher in teachers_of(records, task))}"
+    *others, last = (f"of {teacher.in_english}" for teacher in teachers_of(records, task))
+    words += f" (answers {', '.join(others)}{' and ' if others else ''}{last}"
     larger = metrics_of(records, f"{task}{LARGER}")
     words += f"; {IN_ENGLISH[LARGER]} has {percent(larger['mean'])})" if larger else ")"
     curves = learning_curves(records, task)

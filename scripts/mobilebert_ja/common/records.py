@@ -222,9 +222,8 @@ class Stage:
                 new, old = now.get(key), known.get(key)
                 # What a path holds is compared by its fingerprint under "inputs". A stage that has nothing of data_dir
                 # there, training for example, does not read it.
-                named = part == "settings" and key in mine["inputs"]
-                moved = (part == "settings" and key == "data_dir") or (named and _may_have_moved(new, old))
-                if new != old and not moved and not (part == "settings" and key in besides):
+                moved = key == "data_dir" or (key in mine["inputs"] and _may_have_moved(new, old))
+                if new != old and not (part == "settings" and (moved or key in besides)):
                     return f"{key} was {old!r}, is now {new!r}"
         return ""
 

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.progress import progress_bar
+from mobilebert_ja.common.records import Stage
 from mobilebert_ja.inference.folder import ONNX, read_facts, with_default_treatment
 from mobilebert_ja.plans import STAGES
-from mobilebert_ja.settings import BaselineSettings, CompressSettings, FinetuneSettings, parse_settings
+from mobilebert_ja.settings import BaselineSettings, CompressSettings, FinetuneSettings, StageSettings, parse_settings
 from mobilebert_ja.tasks import PUBLIC_TASKS
 
 Variant = TypeVar("Variant")
@@ -23,13 +24,18 @@ Facts = dict[str, Any]
 _SETTINGS_OF = {"finetune.py": FinetuneSettings, "baseline.py": BaselineSettings, "compress.py": CompressSettings}
 
 
-def made_anew(script: str, flags: Mapping[str, str], recipe_path: str | None) -> dict[str, str]:
-    """The flag that a run needs whose output stands, made from something else: of a measurement that is made anew, the
-    runs that are as they were stay. Raises `UserError` for flags that the script would not take."""
+def stage_of_run(script: str, flags: Mapping[str, str], recipe_path: str | None) -> Stage:
+    """The stage that a script will work on with these flags. Raises `UserError` for flags that it would not take."""
     given = dict(flags) | ({"config": recipe_path} if recipe_path else {})
     argv = [part for name, value in given.items() for part in (f"--{name}", value)]
-    stage = STAGES[script](parse_settings(_SETTINGS_OF[script], None, argv=argv))
-    return {"overwrite": "true"} if stage.was_made_otherwise() else {}
+    return STAGES[script](parse_settings(_SETTINGS_OF[script], None, argv=argv))
+
+
+def remaking(script: str, flags: Mapping[str, str], settings: StageSettings) -> dict[str, str]:
+    """The flags, and where a measurement is to be made anew and the run's output was made from something else, the one
+    that makes it anew; the runs that are as they were stay."""
+    anew = settings.overwrite and stage_of_run(script, flags, settings.config).was_made_otherwise()
+    return dict(flags) | ({"overwrite": "true"} if anew else {})
 
 
 def run_variants(

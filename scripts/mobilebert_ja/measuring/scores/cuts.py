@@ -26,7 +26,7 @@ from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.folder import read_runs
 from mobilebert_ja.measuring.latency import time_one_by_one
 from mobilebert_ja.measuring.models.speed import spread_subset, timing_facts
-from mobilebert_ja.measuring.runs import made_anew, run_variants, tabulate
+from mobilebert_ja.measuring.runs import remaking, run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import UNCUT, CompressionSweepSettings, parse_settings, recipe_in_play
@@ -98,8 +98,7 @@ def main() -> None:
     folders = {name: runs / name for name in variants}
 
     def run(name: str, own: dict[str, str], _cores: set[int]) -> dict[str, Any]:
-        flags = shared | own | {"output_dir": str(folders[name])}
-        flags |= made_anew("compress.py", flags, settings.config) if settings.overwrite else {}
+        flags = remaking("compress.py", shared | own | {"output_dir": str(folders[name])}, settings)
         run_stage(RoadStage(f"compress.py, {name}", "compress.py", flags, launch=own != ONNX), settings.config)
         return model_facts(folders[name])
 

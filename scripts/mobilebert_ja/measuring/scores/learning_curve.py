@@ -26,8 +26,9 @@ from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.classical import METHODS, suitable_method
 from mobilebert_ja.finetuning.origin import model_input
+from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.labelling.origin import check_teachers, unlabelled_inputs
-from mobilebert_ja.measuring.runs import made_anew, run_variants, tabulate
+from mobilebert_ja.measuring.runs import remaking, run_variants, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import (
@@ -39,7 +40,6 @@ from mobilebert_ja.settings import (
 )
 from mobilebert_ja.tasks import data_file
 
-_TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering")
 SILVER = "silver"  # the curve of the model that learned teachers' answers, too
 
 
@@ -90,8 +90,8 @@ def main() -> None:
         point: dict[str, Any] = {"share": share}
         for each in runs_of(settings, share, runs):
             launched, flags = each.script == "finetune.py", each.flags
-            if settings.overwrite and each.folder.parent == runs:  # the road's own are not this measurement's
-                flags = flags | made_anew(each.script, flags, settings.config)
+            if each.folder.parent == runs:  # the road's own are not this measurement's
+                flags = remaking(each.script, flags, settings)
             command = RoadStage(f"{each.script}, share {share:g}", each.script, flags, launched)
             run_stage(command, settings.config)
             if each.curve:
@@ -114,7 +114,7 @@ def _require_no_labels(folder: Path) -> None:
     """Raise `UserError` for a model that has been fine-tuned: a point of a curve knows its share's labels alone."""
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     heads = config.get("architectures") or [] if isinstance(config, dict) else []
-    if any(str(head).endswith(_TASK_HEADS) for head in heads):
+    if any(str(head).endswith(tuple(kind.head for kind in KINDS.values())) for head in heads):
         raise UserError(
             f"{folder} has been fine-tuned, and may know labels that a share has not; a learning curve takes models "
             "from before their fine-tuning, which it does for each share."

@@ -29,8 +29,8 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import read_json, require_file
 from mobilebert_ja.common.records import RECORD_NAME
 from mobilebert_ja.measuring.ablation_runs import Ablation, Variant, read_variants
-from mobilebert_ja.measuring.runs import made_anew, run_variants, tabulate
-from mobilebert_ja.plans import finetuning_stage, stage_of
+from mobilebert_ja.measuring.runs import remaking, run_variants, stage_of_run, tabulate
+from mobilebert_ja.plans import stage_of
 from mobilebert_ja.road import RoadStage, run_stage
 from mobilebert_ja.settings import FinetuneSettings, TrialSettings, parse_settings, recipe_in_play
 from mobilebert_ja.tasks.intervals import compare, read_answers
@@ -53,11 +53,8 @@ def main() -> None:
     flags = {name: _flags(Variant(name, asked.common | own), settings, runs) for name, own in asked.variants.items()}
     inputs: dict[str, Path] = {}
     for given in flags.values():  # each is checked before the first is run
-        known = given | ({"config": settings.config} if settings.config else {})
-        resolved = parse_settings(
-            FinetuneSettings, None, argv=[part for name, value in known.items() for part in (f"--{name}", value)]
-        )
-        inputs |= {f"{name} {path}": path for name, path in finetuning_stage(resolved).inputs.items()}
+        run_inputs = stage_of_run("finetune.py", given, settings.config).inputs
+        inputs |= {f"{name} {path}": path for name, path in run_inputs.items()}
     kept = vars(settings) | {"common": asked.common, "variants": asked.variants}
     kept |= recipe_in_play(settings.config, "finetune")
     stage = stage_of(f"trials_{asked.name}", settings, inputs, output, kept)
@@ -66,7 +63,7 @@ def main() -> None:
     stage.begin()
 
     def run(name: str, given: dict[str, str], _cores: set[int]) -> dict[str, Any]:
-        flags = given | (made_anew("finetune.py", given, settings.config) if settings.overwrite else {})
+        flags = remaking("finetune.py", given, settings)
         run_stage(RoadStage(f"finetune.py, {name}", "finetune.py", flags, launch=True), settings.config)
         return run_facts(Path(given["output_dir"]))
 

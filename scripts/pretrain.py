@@ -26,6 +26,7 @@ from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
 from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_config, set_word_embeddings
 from mobilebert_ja.plans import pretraining_stage
+from mobilebert_ja.pretraining.hard_masking import HardMasking
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
 from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards
@@ -85,9 +86,12 @@ def main() -> None:
     head = None
     if guide is not None:
         head = GuideHead(bare_model.config.hidden_size, guide, whole_rows=settings.guide_row_weight is not None)
-    model = PretrainingModel(bare_model, head)
+    hard = None
+    if settings.hard_masking is not None:
+        hard = HardMasking(bare_model.config.vocab_size, settings.hard_masking)
+    model = PretrainingModel(bare_model, head, hard)
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
-    batch = batch_function(training, settings, accelerator.num_processes, guide)
+    batch = batch_function(training, settings, accelerator.num_processes, guide, hard is not None)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()

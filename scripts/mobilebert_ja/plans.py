@@ -233,6 +233,8 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
         inputs["guide"] = require_folder(folder, "guide_corpus.py makes it.")
     elif settings.guide_row_weight is not None:
         raise UserError("--guide_row_weight needs a --guide, whose answers the first token learns.")
+    elif settings.guide_until is not None:
+        raise UserError("--guide_until needs a --guide, whose losses it ends.")
     output = Path(settings.output_dir or work / settings.model)
     without = set() if settings.guide else {"guide", "guide_weight"}
     return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.hard_masking import HardMasking, candidates
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
@@ -31,12 +32,19 @@ class PretrainingModel(nn.Module):
 
     Args:
         guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
+        hard_masking: what `pretraining_loss` is given, if anything; here so that checkpoints keep what it knows.
     """
 
-    def __init__(self, model: MobileBertForPreTraining, guide_head: GuideHead | None = None):
+    def __init__(
+        self,
+        model: MobileBertForPreTraining,
+        guide_head: GuideHead | None = None,
+        hard_masking: HardMasking | None = None,
+    ):
         super().__init__()
         self.model = model
         self.guide_head = guide_head
+        self.hard_masking = hard_masking
 
     def features(
         self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
@@ -82,9 +90,9 @@ class PretrainingModel(nn.Module):
         self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
-        losses of `GuideHead` by name."""
+        losses of `GuideHead` by name (without them, if it has a head, 0)."""
         features, _ = self.features(input_ids, token_type_ids)
-        guide_losses = {} if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
+        guide_losses = {} if self.guide_head is None else self.guide_head(features[-1], guide)
         return *self.heads(features[-1], positions), guide_losses
 
 
@@ -124,12 +132,19 @@ def mask_rate(settings: MaskedLMSettings, step: int) -> float:
 
 
 def batch_function(
-    shards: Shards, settings: MaskedLMSettings, num_processes: int = 1, guide: GuideVectors | None = None
+    shards: Shards,
+    settings: MaskedLMSettings,
+    num_processes: int = 1,
+    guide: GuideVectors | None = None,
+    hard_masking: bool = False,
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
+    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide; for
+    hard masking twice as many positions, and words."""
     check_bounds(settings)  # it may not come from a command line
     if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
         raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
+    if hard_masking and max(settings.mlm_probability, settings.final_mlm_probability) > 0.5:
+        raise UserError("--hard_masking chooses among twice as many words; it needs an --mlm_probability up to 0.5.")
     pairs = settings.next_sentence_prediction
     answers = None if guide is None else guide.row
     rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers)
@@ -139,7 +154,7 @@ def batch_function(
     def batch(index: int) -> dict[str, np.ndarray]:
         content = rows.batch(index * size, size)
         rng = np.random.default_rng([settings.seed, 2, index])
-        masked = whole_word_mask(
+        masked = (candidates if hard_masking else whole_word_mask)(
             content["input_ids"],
             shards.index,
             mask_rate(settings, index // batches_per_step),
@@ -152,13 +167,22 @@ def batch_function(
 
 
 def pretraining_loss(
-    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0, guide_row_weight: float | None = None
+    model: nn.Module,
+    batch: dict[str, Any],
+    guide_weight: float = 1.0,
+    guide_row_weight: float | None = None,
+    hard_masking: HardMasking | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, these times their
-    weights; and each of them, with the MLM accuracy, for the curve."""
+    weights; and each of them, with the MLM accuracy, for the curve. `hard_masking` chooses among the batch's words and
+    learns from how they were predicted."""
+    if hard_masking is not None:
+        batch = hard_masking.choose(batch)
     logits, next_sentence, guide_losses = model(
         batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
     )
+    if hard_masking is not None:
+        hard_masking.update(logits, batch["targets"])
     loss = masked_lm_loss(logits, batch["targets"])
     used = batch["targets"] != IGNORED
     hits = (logits.detach().argmax(-1) == batch["targets"]) & used
@@ -170,7 +194,7 @@ def pretraining_loss(
     weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0}
     for name, each in guide_losses.items():
         loss = loss + weights[name] * each
-    return loss, values | guide_losses
+    return loss, values | (guide_losses if "guide" in batch else {})
 
 
 def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:

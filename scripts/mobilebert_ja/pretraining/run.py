@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor, nn
 
 from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.model.flops import utilisation
@@ -16,7 +17,7 @@ from mobilebert_ja.pretraining.masked_lm import PretrainingModel, evaluate_pretr
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
-from mobilebert_ja.training.curve import BatchFunction
+from mobilebert_ja.training.curve import Batch, BatchFunction
 from mobilebert_ja.training.loop import run_training
 from mobilebert_ja.training.optimizers import make_optimizers
 from mobilebert_ja.training.pace import SCHEDULES
@@ -29,6 +30,28 @@ class Outcome:
     state: TrainState
     before: dict[str, float]
     after: dict[str, float]
+
+
+class PretrainingLoss:
+    """`pretraining_loss` as a run's settings want it: the guide's part ends with its share of the run."""
+
+    def __init__(self, model: PretrainingModel, settings: PretrainSettings):
+        self._loss = partial(
+            pretraining_loss,
+            guide_weight=settings.guide_weight,
+            guide_row_weight=settings.guide_row_weight,
+            hard_masking=model.hard_masking,
+        )
+        self._guide_until = settings.guide_until
+        self._share_spent = 0.0
+
+    def on_progress(self, share: float) -> None:
+        self._share_spent = share
+
+    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
+        if self._guide_until is not None and self._share_spent >= self._guide_until:
+            batch = {name: value for name, value in batch.items() if name != "guide"}
+        return self._loss(model, batch)
 
 
 def run_pretraining(
@@ -47,15 +70,17 @@ def run_pretraining(
     if not settings.next_sentence_prediction:
         # It gets no gradient, for which several processes would wait for ever or give up.
         model.next_sentence_parts().requires_grad_(False)
+    loss = PretrainingLoss(model, settings)
     state = run_training(
         accelerator,
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        partial(pretraining_loss, guide_weight=settings.guide_weight, guide_row_weight=settings.guide_row_weight),
+        loss,
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),
+        on_progress=loss.on_progress,
         max_train_seconds=settings.max_train_seconds,
         folder=folder,
         describe=describe,

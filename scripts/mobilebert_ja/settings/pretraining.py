@@ -112,6 +112,18 @@ class PretrainSettings(MaskedLMSettings):
         "Weight of a second such loss: the first token says the mean of its row's answers; none: it learns none.",
         minimum=0,
     )
+    guide_until: float | None = setting(
+        None,
+        "Share of the training, by steps or clock, after which the guide's losses are dropped; none: never.",
+        above=0,
+        below=1,
+    )
+    hard_masking: float | None = setting(
+        None,
+        "Hide words by how hard they still are to predict: among twice as many, in proportion to their loss so far to "
+        "this power; none: every word is as likely.",
+        minimum=0,
+    )
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."

@@ -56,7 +56,8 @@ class Curve:
     def _means(self) -> dict[str, float]:
         """Mean of each value over the micro-batches since the last point, and over the processes."""
         window, accelerator = self._window, self._accelerator
-        means = {key: torch.stack([each[key].float() for each in window]).mean() for key in window[0]}
+        keys = dict.fromkeys(key for each in window for key in each)  # a loss may be dropped between two points
+        means = {key: torch.stack([each[key].float() for each in window if key in each]).mean() for key in keys}
         if accelerator.num_processes > 1:
             means = {
                 key: accelerator.reduce(value.to(accelerator.device), reduction="mean") for key, value in means.items()

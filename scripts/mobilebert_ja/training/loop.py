@@ -44,6 +44,7 @@ def run_training(
     describe: str = "training",
     schedule: Callable[[int, float], float] | None = None,
     before_step: Callable[[int, list[torch.optim.Optimizer]], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     evaluate: Callable[[], dict[str, float]] | None = None,
     eval_seconds: float = 0.0,
 ) -> TrainState:
@@ -59,6 +60,8 @@ def run_training(
         folder: checkpoints live in folder/checkpoints; `settings.resume_from_checkpoint` says which one is continued.
         schedule: (step, progress from 0 to 1) -> factor of the learning rate; default `linear_schedule`.
         before_step: called with the index of the step to come and the optimizers, to change groups' "rate".
+        on_progress: told before each step which share of the training is over, as `schedule` is, for a loss function
+            that changes with it.
         evaluate: called every `eval_seconds` (0: never) and must leave the model as it is; what it returns goes into
             the state's heldout_history. It costs no row and no step. Its time counts in `max_train_seconds`, for which
             a machine is rented, and stands by itself in the state's heldout_seconds.
@@ -95,7 +98,10 @@ def run_training(
         while not budget.is_spent(state):
             if before_step is not None:
                 before_step(state.step, prepared)
-            factor = schedule(state.step, budget.share_spent(state))
+            share = budget.share_spent(state)
+            if on_progress is not None:
+                on_progress(share)
+            factor = schedule(state.step, share)
             set_learning_rates(prepared, factor)
             grad_norm = step_of.take(stream, state)
             state.step += 1

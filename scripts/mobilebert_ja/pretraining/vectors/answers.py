@@ -64,16 +64,21 @@ class GuideHead(nn.Module):
         self.project_row = nn.Linear(hidden_size, vectors.dimensions) if whole_rows else None
         self.register_buffer("scale", torch.from_numpy(vectors.scale), persistent=False)
 
-    def forward(self, hidden: Tensor, answers: Tensor) -> dict[str, Tensor]:
+    def forward(self, hidden: Tensor, answers: Tensor | None) -> dict[str, Tensor]:
         """The share of the guide's variance that a projection leaves unexplained: 1 for a projection to its mean, 0
         for a perfect one.
 
         Args:
-            answers: int8 [B, L, dimensions]; a token whose answer is all zeros is left out.
+            answers: int8 [B, L, dimensions]; a token whose answer is all zeros is left out. None: there is nothing to
+                learn, and nothing is projected.
 
         Returns:
             `guide_loss`, of the tokens, and with `whole_rows` also `guide_row_loss`, of the means of rows.
         """
+        if answers is None:
+            # Several processes would wait for ever for the gradient of a parameter that has none. 0 is one, and moves
+            # nothing but this head, which is thrown away.
+            return {"guide_loss": 0.0 * torch.stack([each.sum() for each in self.parameters()]).sum()}
         # Multiplied by 0 and not picked out: a GPU would have to be waited for to know how many there are.
         known = (answers != 0).any(dim=-1, keepdim=True)
         wanted = answers.float() * self.scale

@@ -16,7 +16,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
-from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors, TagHead, Tags
 from mobilebert_ja.settings import MaskedLMSettings
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tokenization.encoder import read_vocabulary
@@ -31,12 +31,16 @@ class PretrainingModel(nn.Module):
 
     Args:
         guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
+        tag_head: the same for the classes of words.
     """
 
-    def __init__(self, model: MobileBertForPreTraining, guide_head: GuideHead | None = None):
+    def __init__(
+        self, model: MobileBertForPreTraining, guide_head: GuideHead | None = None, tag_head: TagHead | None = None
+    ):
         super().__init__()
         self.model = model
         self.guide_head = guide_head
+        self.tag_head = tag_head
 
     def features(
         self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
@@ -79,13 +83,19 @@ class PretrainingModel(nn.Module):
         return nn.ModuleList([backbone.pooler, self.model.cls.seq_relationship])
 
     def forward(
-        self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        guide: Tensor | None = None,
+        tags: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
-        losses of `GuideHead` by name."""
+        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D] or tags
+        [B, L], what `GuideHead` and `TagHead` return."""
         features, _ = self.features(input_ids, token_type_ids)
         guide_losses = {} if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
-        return *self.heads(features[-1], positions), guide_losses
+        tag_values = {} if tags is None or self.tag_head is None else self.tag_head(features[-1], tags)
+        return *self.heads(features[-1], positions), guide_losses | tag_values
 
 
 def word_logits(head: Any, hidden: Tensor) -> Tensor:
@@ -124,15 +134,20 @@ def mask_rate(settings: MaskedLMSettings, step: int) -> float:
 
 
 def batch_function(
-    shards: Shards, settings: MaskedLMSettings, num_processes: int = 1, guide: GuideVectors | None = None
+    shards: Shards,
+    settings: MaskedLMSettings,
+    num_processes: int = 1,
+    guide: GuideVectors | None = None,
+    tags: Tags | None = None,
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide."""
+    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide,
+    tags; the last three where there are such."""
     check_bounds(settings)  # it may not come from a command line
     if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
         raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     pairs = settings.next_sentence_prediction
-    answers = None if guide is None else guide.row
-    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers)
+    answers, classes = None if guide is None else guide.row, None if tags is None else tags.row
+    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers, classes)
     size = settings.per_device_train_batch_size
     batches_per_step = settings.gradient_accumulation_steps * num_processes
 
@@ -152,12 +167,16 @@ def batch_function(
 
 
 def pretraining_loss(
-    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0, guide_row_weight: float | None = None
+    model: nn.Module,
+    batch: dict[str, Any],
+    guide_weight: float = 1.0,
+    guide_row_weight: float | None = None,
+    tag_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, these times their
-    weights; and each of them, with the MLM accuracy, for the curve."""
-    logits, next_sentence, guide_losses = model(
-        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
+    """MLM loss, plus the NSP loss where the batch has pairs and those of the guide and of tags where it has them,
+    these times their weights; and each of them, with the accuracies, for the curve."""
+    logits, next_sentence, beside = model(
+        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide"), batch.get("tags")
     )
     loss = masked_lm_loss(logits, batch["targets"])
     used = batch["targets"] != IGNORED
@@ -167,10 +186,11 @@ def pretraining_loss(
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
-    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0}
-    for name, each in guide_losses.items():
-        loss = loss + weights[name] * each
-    return loss, values | guide_losses
+    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0, "tag_loss": tag_weight}
+    for name, weight in weights.items():  # in this order, which the last bit of the sum depends on
+        if name in beside:
+            loss = loss + weight * beside[name]
+    return loss, values | beside
 
 
 def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:

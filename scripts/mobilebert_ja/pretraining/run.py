@@ -52,7 +52,12 @@ def run_pretraining(
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        partial(pretraining_loss, guide_weight=settings.guide_weight, guide_row_weight=settings.guide_row_weight),
+        partial(
+            pretraining_loss,
+            guide_weight=settings.guide_weight,
+            guide_row_weight=settings.guide_row_weight,
+            tag_weight=settings.tag_weight,
+        ),
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),

@@ -112,6 +112,10 @@ class PretrainSettings(MaskedLMSettings):
         "Weight of a second such loss: the first token says the mean of its row's answers; none: it learns none.",
         minimum=0,
     )
+    tags: str | None = setting(
+        None, "Parts of speech to learn beside masked words: a folder of tag_corpus.py, or 'tags' for WORK_DIR's."
+    )
+    tag_weight: float = setting(1.0, "Weight of their loss, the cross entropy of each known word's class.", minimum=0)
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."

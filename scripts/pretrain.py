@@ -30,7 +30,7 @@ from mobilebert_ja.pretraining.hard_masking import HardMasking
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
 from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards
-from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors, TagHead, Tags
 from mobilebert_ja.settings import PretrainSettings, parse_settings
 from mobilebert_ja.training.accelerator import make_accelerator
 
@@ -86,12 +86,14 @@ def main() -> None:
     head = None
     if guide is not None:
         head = GuideHead(bare_model.config.hidden_size, guide, whole_rows=settings.guide_row_weight is not None)
+    tags = Tags(stage.inputs["tags"], training) if settings.tags else None
+    tag_head = None if tags is None else TagHead(bare_model.config.hidden_size, len(tags.classes))
     hard = None
     if settings.hard_masking is not None:
         hard = HardMasking(bare_model.config.vocab_size, settings.hard_masking)
-    model = PretrainingModel(bare_model, head, hard)
+    model = PretrainingModel(bare_model, head, tag_head, hard)
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
-    batch = batch_function(training, settings, accelerator.num_processes, guide, hard is not None)
+    batch = batch_function(training, settings, accelerator.num_processes, guide, tags, hard is not None)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()

@@ -45,6 +45,7 @@ from mobilebert_ja.settings import (
     PretrainSettings,
     SilverSettings,
     StageSettings,
+    TagSettings,
     TaskSettings,
     TokenizerEvaluationSettings,
     TokenizerSettings,
@@ -213,6 +214,12 @@ def guide_stage(settings: GuideSettings) -> Stage:
     return stage_of("guide", settings, inputs)
 
 
+def tag_stage(settings: TagSettings) -> Stage:
+    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
+    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+    return stage_of("tags", settings, inputs)
+
+
 def pretraining_stage(settings: PretrainSettings) -> Stage:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
@@ -235,8 +242,12 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
         raise UserError("--guide_row_weight needs a --guide, whose answers the first token learns.")
     elif settings.guide_until is not None:
         raise UserError("--guide_until needs a --guide, whose losses it ends.")
+    if settings.tags:
+        folder = work / "tags" if settings.tags == "tags" else Path(settings.tags)
+        inputs["tags"] = require_folder(folder, "tag_corpus.py makes it.")
     output = Path(settings.output_dir or work / settings.model)
     without = set() if settings.guide else {"guide", "guide_weight"}
+    without |= set() if settings.tags else {"tags", "tag_weight"}
     return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
 
 
@@ -478,6 +489,7 @@ STAGES: dict[str, Callable[[Any], Stage]] = {
     "pack_corpus.py": shards_stage,
     "embed_words.py": word_vector_stage,
     "guide_corpus.py": guide_stage,
+    "tag_corpus.py": tag_stage,
     "pretrain.py": pretraining_stage,
     "distill.py": transfer_stage,
     "measure.py checkpoint": checkpoint_quality_stage,

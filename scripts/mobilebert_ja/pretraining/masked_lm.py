@@ -17,7 +17,7 @@ from mobilebert_ja.pretraining.hard_masking import HardMasking, candidates
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
-from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
+from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors, TagHead, Tags
 from mobilebert_ja.settings import MaskedLMSettings
 from mobilebert_ja.settings.base import check_bounds
 from mobilebert_ja.tokenization.encoder import read_vocabulary
@@ -32,6 +32,7 @@ class PretrainingModel(nn.Module):
 
     Args:
         guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
+        tag_head: the same for the classes of words.
         hard_masking: what `pretraining_loss` is given, if anything; here so that checkpoints keep what it knows.
     """
 
@@ -39,11 +40,13 @@ class PretrainingModel(nn.Module):
         self,
         model: MobileBertForPreTraining,
         guide_head: GuideHead | None = None,
+        tag_head: TagHead | None = None,
         hard_masking: HardMasking | None = None,
     ):
         super().__init__()
         self.model = model
         self.guide_head = guide_head
+        self.tag_head = tag_head
         self.hard_masking = hard_masking
 
     def features(
@@ -87,13 +90,20 @@ class PretrainingModel(nn.Module):
         return nn.ModuleList([backbone.pooler, self.model.cls.seq_relationship])
 
     def forward(
-        self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        guide: Tensor | None = None,
+        tags: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
-        losses of `GuideHead` by name (without them, if it has a head, 0)."""
+        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D] or tags
+        [B, L], what `GuideHead` (without answers a loss of 0) and `TagHead` return."""
         features, _ = self.features(input_ids, token_type_ids)
-        guide_losses = {} if self.guide_head is None else self.guide_head(features[-1], guide)
-        return *self.heads(features[-1], positions), guide_losses
+        beside = {} if self.guide_head is None else self.guide_head(features[-1], guide)
+        if tags is not None and self.tag_head is not None:
+            beside |= self.tag_head(features[-1], tags)
+        return *self.heads(features[-1], positions), beside
 
 
 def word_logits(head: Any, hidden: Tensor) -> Tensor:
@@ -136,18 +146,19 @@ def batch_function(
     settings: MaskedLMSettings,
     num_processes: int = 1,
     guide: GuideVectors | None = None,
+    tags: Tags | None = None,
     hard_masking: bool = False,
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide; for
-    hard masking twice as many positions, and words."""
+    """Micro-batch index -> masked rows: input_ids, token_type_ids, positions, targets, next_sentence_label, guide,
+    tags; the last three where there are such. For hard masking twice as many positions, and words."""
     check_bounds(settings)  # it may not come from a command line
     if settings.final_mlm_probability and settings.mlm_probability_steps < 1:
         raise UserError("--final_mlm_probability needs --mlm_probability_steps, over which it is reached.")
     if hard_masking and max(settings.mlm_probability, settings.final_mlm_probability) > 0.5:
         raise UserError("--hard_masking chooses among twice as many words; it needs an --mlm_probability up to 0.5.")
     pairs = settings.next_sentence_prediction
-    answers = None if guide is None else guide.row
-    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers)
+    answers, classes = None if guide is None else guide.row, None if tags is None else tags.row
+    rows = Rows(shards, settings.max_seq_length, settings.seed, settings.mixture, pairs, answers, classes)
     size = settings.per_device_train_batch_size
     batches_per_step = settings.gradient_accumulation_steps * num_processes
 
@@ -171,15 +182,16 @@ def pretraining_loss(
     batch: dict[str, Any],
     guide_weight: float = 1.0,
     guide_row_weight: float | None = None,
+    tag_weight: float = 1.0,
     hard_masking: HardMasking | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, these times their
-    weights; and each of them, with the MLM accuracy, for the curve. `hard_masking` chooses among the batch's words and
-    learns from how they were predicted."""
+    """MLM loss, plus the NSP loss where the batch has pairs and those of the guide and of tags where it has them,
+    these times their weights; and each of them, with the accuracies, for the curve. `hard_masking` chooses among the
+    batch's words and learns from how they were predicted."""
     if hard_masking is not None:
         batch = hard_masking.choose(batch)
-    logits, next_sentence, guide_losses = model(
-        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
+    logits, next_sentence, beside = model(
+        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide"), batch.get("tags")
     )
     if hard_masking is not None:
         hard_masking.update(logits, batch["targets"])
@@ -191,10 +203,13 @@ def pretraining_loss(
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
-    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0}
-    for name, each in guide_losses.items():
-        loss = loss + weights[name] * each
-    return loss, values | (guide_losses if "guide" in batch else {})
+    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0, "tag_loss": tag_weight}
+    for name, weight in weights.items():  # in this order, which the last bit of the sum depends on
+        if name in beside:
+            loss = loss + weight * beside[name]
+    if "guide" not in batch:
+        beside.pop("guide_loss", None)
+    return loss, values | beside
 
 
 def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:

@@ -40,6 +40,7 @@ class PretrainingLoss:
             pretraining_loss,
             guide_weight=settings.guide_weight,
             guide_row_weight=settings.guide_row_weight,
+            tag_weight=settings.tag_weight,
             hard_masking=model.hard_masking,
         )
         self._guide_until = settings.guide_until

@@ -111,6 +111,18 @@ class Shards:
     def total_tokens(self) -> int:
         return sum(len(source.tokens) for source in self.sources)
 
+    def matching(self, patterns: str) -> list[Source]:
+        """The sources whose part one of the patterns matches, as 'wikipedia_*,wikinews'; none given: all.
+
+        Raises `UserError` if no source matches.
+        """
+        wanted = comma_separated(patterns) or ["*"]
+        chosen = [each for each in self.sources if any(fnmatch.fnmatch(each.part, pattern) for pattern in wanted)]
+        if not chosen:
+            names = ", ".join(sorted({source.part for source in self.sources}))
+            raise UserError(f"--sources {patterns}: no source matches; there are {names}.")
+        return chosen
+
 
 def vocabulary_of(shards: Shards, path: Path) -> list[str]:
     """The entries of a vocab.txt in their order. Raises `UserError` unless the shards were packed with as many."""
@@ -168,6 +180,7 @@ class Rows:
 
     Args:
         guide: (source, first token, tokens of the window) -> a guide's answers for the row; not with pairs.
+        tags: the same for the classes of its words.
     """
 
     def __init__(
@@ -178,10 +191,13 @@ class Rows:
         mixture: str = "",
         pairs: bool = False,
         guide: Callable[[Source, int, int], np.ndarray] | None = None,
+        tags: Callable[[Source, int, int], np.ndarray] | None = None,
     ):
         if guide is not None and pairs:
             raise UserError("--guide goes with --next_sentence_prediction false: rows of two parts have no answers.")
-        self.guide = guide
+        if tags is not None and pairs:
+            raise UserError("--tags goes with --next_sentence_prediction false: rows of two parts have no tags.")
+        self.guide, self.tags = guide, tags
         self.shards, self.length, self.seed, self.pairs = shards, length, seed, pairs
         self.window = length - (3 if pairs else 2)
         special = shards.index["special_ids"]
@@ -219,12 +235,13 @@ class Rows:
 
     def row(self, index: int) -> dict[str, Any]:
         """`input_ids` and `token_type_ids`, int64 [length]; with pairs `next_sentence_label` (0: B follows A); with a
-        guide its answers `guide`, int8 [length, dimensions]."""
+        guide its answers `guide`, int8 [length, dimensions]; with tags `tags`, uint8 [length]."""
         tokens, source, start = self._window(index)
         if not self.pairs:
             ids = np.concatenate([[self.cls], tokens, [self.sep]])
             row = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
-            return row if self.guide is None else row | {"guide": self.guide(source, start, self.window)}
+            beside = {"guide": self.guide, "tags": self.tags}
+            return row | {name: of(source, start, self.window) for name, of in beside.items() if of is not None}
         rng = np.random.default_rng([self.seed, 1, index])
         # A ends at the sentence boundary nearest to the middle, if the middle half has one.
         middle = start + self.window // 2

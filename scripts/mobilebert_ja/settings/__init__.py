@@ -8,6 +8,7 @@ from mobilebert_ja.settings.corpus import (
     CorpusSettings,
     GuideSettings,
     PackSettings,
+    TagSettings,
     TokenizerSettings,
     WordVectorSettings,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "ServiceLoadSettings",
     "SilverSettings",
     "StageSettings",
+    "TagSettings",
     "TaskSettings",
     "TokenizerEvaluationSettings",
     "TokenizerSettings",

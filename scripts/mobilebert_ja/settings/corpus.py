@@ -117,3 +117,24 @@ class GuideSettings(StageSettings):
         0, "Processes that make batches; 0: the asking one, which is enough for a CPU.", minimum=0
     )
     sample_tokens: int = setting(200_000, "Tokens that the principal components are taken from.", minimum=1)
+
+
+@dataclass
+class TagSettings(StageSettings):
+    """tag_corpus.py"""
+
+    places: ClassVar[dict[str, str]] = {
+        "shards_dir": "shards",
+        "tokenizer": "tokenizer",
+        "output_dir": "tags",
+    }  # under work_dir, unless given
+    shards_dir: str | None = setting(None, "Output of pack_corpus.py.")
+    tokenizer: str | None = setting(None, "Tokenizer that goes with the shards.")
+    output_dir: str | None = setting(None, "Folder for the tags.")
+    sources: str = setting("", "Parts of the corpus to tag, for example 'wikipedia_*,wikinews'; none: all.")
+    min_count: int = setting(
+        100,
+        "Words that a class must have; those of a rarer one count as their part of speech without its finer kind.",
+        minimum=1,
+    )
+    num_workers: int = setting(2, "Worker processes; 1: none but this one.", minimum=1)

@@ -118,6 +118,10 @@ class PretrainSettings(MaskedLMSettings):
         above=0,
         below=1,
     )
+    tags: str | None = setting(
+        None, "Parts of speech to learn beside masked words: a folder of tag_corpus.py, or 'tags' for WORK_DIR's."
+    )
+    tag_weight: float = setting(1.0, "Weight of their loss, the cross entropy of each known word's class.", minimum=0)
     hard_masking: float | None = setting(
         None,
         "Hide words by how hard they still are to predict: among twice as many, in proportion to their loss so far to "

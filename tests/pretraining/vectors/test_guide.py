@@ -16,7 +16,8 @@ from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
-from mobilebert_ja.pretraining.vectors.guide import Guide, Reduction, Stretch, Stretches, write_guide
+from mobilebert_ja.pretraining.vectors.guide import Guide, Reduction, write_guide
+from mobilebert_ja.pretraining.vectors.stretches import Stretch, Stretches
 from mobilebert_ja.settings import GuideSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 

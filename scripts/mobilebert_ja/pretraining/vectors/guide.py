@@ -10,7 +10,6 @@ principal components and stored in 8 bits.
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,94 +25,12 @@ from mobilebert_ja.common.files import sha256_of, write_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.pretraining.shards import Shards, Source
 from mobilebert_ja.pretraining.vectors.encoder import load_encoder
-from mobilebert_ja.settings import GuideSettings, comma_separated
-from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, UNUSED_TOKENS
+from mobilebert_ja.pretraining.vectors.stretches import Stretch, Stretches
+from mobilebert_ja.settings import GuideSettings
 
 INDEX_NAME = "guide.json"
 _STEPS = 127  # of a signed byte on either side of zero
 _CLIPPED = 4.0  # standard deviations; what lies beyond is rare and clipped
-
-
-@dataclass
-class Stretch:
-    """Consecutive sentences of one document.
-
-    Attributes:
-        first: index of its first token in the source.
-        text: the tokens' text, joined.
-        spans: [tokens, 2], the characters [start, end) of each token in `text`; empty for a token without text.
-    """
-
-    first: int
-    text: str
-    spans: np.ndarray
-
-
-def _pieces(vocabulary: list[str]) -> list[str]:
-    """The text of each entry of a vocabulary; "" for special and unused ones."""
-    without_text = {*SPECIAL_TOKENS, *UNUSED_TOKENS}
-    return ["" if entry in without_text else entry.removeprefix("##") for entry in vocabulary]
-
-
-class Stretches:
-    """The tokens of some sources in stretches of whole sentences of one document, each of at most `max_tokens` tokens
-    if its sentences allow it; a longer sentence is split. A sequence whose texts are made when they are asked for.
-
-    Attributes:
-        places: [stretches, 3], the number of its source, its first token there and the one behind its last.
-    """
-
-    def __init__(self, sources: list[Source], vocabulary: list[str], max_tokens: int):
-        self.sources = sources
-        self._pieces = _pieces(vocabulary)
-        self._continues = [entry.startswith("##") for entry in vocabulary]
-        places = [(number, *each) for number, source in enumerate(sources) for each in _places(source, max_tokens)]
-        self.places = np.array(places, np.int64).reshape(-1, 3)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Stretch:
-        number, begin, end = self.places[index].tolist()
-        return _stretch(self.sources[number].tokens, begin, end, self._pieces, self._continues)
-
-
-def _places(source: Source, max_tokens: int) -> Iterator[tuple[int, int]]:
-    """First token and the one behind the last of each stretch of a source."""
-    borders = np.union1d(source.sentences, source.documents).tolist()
-    documents = set(source.documents.tolist())
-    begin = 0
-    for sentence_end, following in zip(borders[1:], [*borders[2:], None], strict=True):
-        while sentence_end - begin > max_tokens:
-            yield begin, begin + max_tokens
-            begin += max_tokens
-        if sentence_end in documents or following is None or following - begin > max_tokens:
-            if sentence_end > begin:
-                yield begin, sentence_end
-            begin = sentence_end
-
-
-def _needs_space(previous: str, piece: str) -> bool:
-    """Words of Latin letters lost the space between them when they were packed."""
-    before, after = previous[-1:], piece[:1]
-    return before.isascii() and before.isalnum() and after.isascii() and after.isalnum()
-
-
-def _stretch(tokens: np.ndarray, begin: int, end: int, pieces: list[str], continues: list[bool]) -> Stretch:
-    text: list[str] = []
-    spans = np.zeros((end - begin, 2), np.int64)
-    length = 0
-    previous = ""
-    for index, token in enumerate(tokens[begin:end].tolist()):
-        piece = pieces[token]
-        if _needs_space(previous, piece) and not continues[token]:
-            text.append(" ")
-            length += 1
-        spans[index] = length, length + len(piece)
-        text.append(piece)
-        length += len(piece)
-        previous = piece or previous
-    return Stretch(begin, "".join(text), spans)
 
 
 @dataclass(frozen=True)
@@ -285,11 +202,7 @@ def write_guide(
 
     Returns the counts for the record. Raises `UserError` if no source matches.
     """
-    patterns = comma_separated(settings.sources) or ["*"]
-    chosen = [each for each in shards.sources if any(fnmatch.fnmatch(each.part, pattern) for pattern in patterns)]
-    if not chosen:
-        names = ", ".join(sorted({source.part for source in shards.sources}))
-        raise UserError(f"--sources {settings.sources}: no source matches; there are {names}.")
+    chosen = shards.matching(settings.sources)
     reduction = _reduction(folder, chosen, vocabulary, guide, settings)
     tokens = 0
     bar = progress_bar(total=sum(len(each.tokens) for each in chosen), desc="asking the guide", unit="token")

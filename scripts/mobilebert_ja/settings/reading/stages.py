@@ -14,6 +14,7 @@ from mobilebert_ja.settings.corpus import (
     CorpusSettings,
     GuideSettings,
     PackSettings,
+    TagSettings,
     TokenizerSettings,
     WordVectorSettings,
 )
@@ -93,6 +94,7 @@ ROAD = (
     RoadStage("pack_corpus", "pack_corpus.py", settings=PackSettings, record="shards"),
     RoadStage("embed_words", "embed_words.py", optional=True, settings=WordVectorSettings, record="word_vectors"),
     RoadStage("guide_corpus", "guide_corpus.py", optional=True, settings=GuideSettings, record="guide"),
+    RoadStage("tag_corpus", "tag_corpus.py", optional=True, settings=TagSettings, record="tags"),
     _pretraining("teacher", "teacher"),
     RoadStage("distill", "distill.py", launch=True, optional=True, settings=DistillSettings, record="distilled"),
     _pretraining("shallow", "shallow_pretraining"),

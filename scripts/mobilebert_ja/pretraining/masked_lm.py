@@ -31,12 +31,19 @@ class PretrainingModel(nn.Module):
 
     Args:
         guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
+        replaced_head: what tells from them which tokens were replaced (`ReplacedTokenHead`); likewise.
     """
 
-    def __init__(self, model: MobileBertForPreTraining, guide_head: GuideHead | None = None):
+    def __init__(
+        self,
+        model: MobileBertForPreTraining,
+        guide_head: GuideHead | None = None,
+        replaced_head: nn.Module | None = None,
+    ):
         super().__init__()
         self.model = model
         self.guide_head = guide_head
+        self.replaced_head = replaced_head
 
     def features(
         self, input_ids: Tensor, token_type_ids: Tensor, layers: int | None = None, maps_of: Container[int] = ()
@@ -79,13 +86,20 @@ class PretrainingModel(nn.Module):
         return nn.ModuleList([backbone.pooler, self.model.cls.seq_relationship])
 
     def forward(
-        self, input_ids: Tensor, token_type_ids: Tensor, positions: Tensor, guide: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        guide: Tensor | None = None,
+        replaced: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D], the
-        losses of `GuideHead` by name."""
+        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and by name what further heads give: with a
+        guide's answers [B, L, D] those of `GuideHead`, with labels [B, L] those of `ReplacedTokenHead`."""
         features, _ = self.features(input_ids, token_type_ids)
-        guide_losses = {} if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
-        return *self.heads(features[-1], positions), guide_losses
+        further = {} if guide is None or self.guide_head is None else self.guide_head(features[-1], guide)
+        if replaced is not None and self.replaced_head is not None:
+            further |= self.replaced_head(features[-1], replaced)
+        return *self.heads(features[-1], positions), further
 
 
 def word_logits(head: Any, hidden: Tensor) -> Tensor:
@@ -152,12 +166,16 @@ def batch_function(
 
 
 def pretraining_loss(
-    model: nn.Module, batch: dict[str, Any], guide_weight: float = 1.0, guide_row_weight: float | None = None
+    model: nn.Module,
+    batch: dict[str, Any],
+    guide_weight: float = 1.0,
+    guide_row_weight: float | None = None,
+    replaced_token_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs and the guide's where it has answers, these times their
-    weights; and each of them, with the MLM accuracy, for the curve."""
-    logits, next_sentence, guide_losses = model(
-        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide")
+    """MLM loss, plus the NSP loss where the batch has pairs, the guide's where it has answers and that of replaced
+    tokens where it has some, these times their weights; and each of them, with the accuracies, for the curve."""
+    logits, next_sentence, further = model(
+        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide"), batch.get("replaced")
     )
     loss = masked_lm_loss(logits, batch["targets"])
     used = batch["targets"] != IGNORED
@@ -167,10 +185,15 @@ def pretraining_loss(
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
-    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0}
-    for name, each in guide_losses.items():
-        loss = loss + weights[name] * each
-    return loss, values | guide_losses
+    weights = {
+        "guide_loss": guide_weight,
+        "guide_row_loss": guide_row_weight or 0.0,
+        "replaced_token_loss": replaced_token_weight,
+    }
+    for name, each in further.items():
+        if name in weights:  # the others are for the curve alone
+            loss = loss + weights[name] * each
+    return loss, values | further
 
 
 def heldout_batches(heldout: Shards, settings: MaskedLMSettings) -> Iterator[dict[str, np.ndarray]]:

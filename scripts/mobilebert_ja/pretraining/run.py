@@ -13,6 +13,7 @@ from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.mobilebert import parameter_counts
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, evaluate_pretraining, pretraining_loss
+from mobilebert_ja.pretraining.replaced_tokens import Generator
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
@@ -39,20 +40,31 @@ def run_pretraining(
     settings: PretrainSettings,
     folder: Path,
     describe: str,
+    generator: Generator | None = None,
 ) -> Outcome:
-    """Train `model` in place, from the last checkpoint in `folder` if there is one; see `run_training` for errors."""
+    """Train `model` in place, from the last checkpoint in `folder` if there is one; see `run_training` for errors.
+
+    Args:
+        generator: what replaces words of the batches, which then say which (`with_replaced_words`).
+    """
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
     before = evaluate_pretraining(model, heldout, settings, accelerator.device)
     model.train(settings.dropout)
     if not settings.next_sentence_prediction:
         # It gets no gradient, for which several processes would wait for ever or give up.
         model.next_sentence_parts().requires_grad_(False)
+    loss_function: Any = partial(
+        pretraining_loss,
+        guide_weight=settings.guide_weight,
+        guide_row_weight=settings.guide_row_weight,
+        replaced_token_weight=settings.replaced_token_weight,
+    )
     state = run_training(
         accelerator,
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        partial(pretraining_loss, guide_weight=settings.guide_weight, guide_row_weight=settings.guide_row_weight),
+        loss_function if generator is None else generator.before(loss_function),
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),

@@ -112,6 +112,18 @@ class PretrainSettings(MaskedLMSettings):
         "Weight of a second such loss: the first token says the mean of its row's answers; none: it learns none.",
         minimum=0,
     )
+    generator: str | None = setting(
+        None,
+        "A finished MobileBERT of the same vocabulary that replaces some tokens; the model learns which ones, beside "
+        "masked words: a folder, or 'shallow' (the student of an earlier part), 'short' or 'distilled' for that "
+        "folder of WORK_DIR. It goes with next sentences and without.",
+    )
+    replaced_token_weight: float = setting(
+        10.0, "Weight of that loss, the mean over all tokens neither masked nor special.", minimum=0
+    )
+    replaced_token_probability: float = setting(
+        0.15, "Share of tokens that the generator replaces, beside the masked ones.", above=0, below=1
+    )
     embedding_gain: float = setting(33.0, "Initial gain of the student's embedding NoNorm; 1 = transformers' own.")
     depth_scaled_outputs: bool = setting(
         False, "Divide what each block of a new student adds by the root of the depth."

@@ -28,6 +28,7 @@ from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_
 from mobilebert_ja.plans import pretraining_stage
 from mobilebert_ja.pretraining.hard_masking import HardMasking
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
+from mobilebert_ja.pretraining.replaced_tokens import Generator, ReplacedTokenHead, with_replaced_words
 from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors, TagHead, Tags
@@ -91,14 +92,21 @@ def main() -> None:
     hard = None
     if settings.hard_masking is not None:
         hard = HardMasking(bare_model.config.vocab_size, settings.hard_masking)
-    model = PretrainingModel(bare_model, head, tag_head, hard)
+    model = PretrainingModel(bare_model, head, tag_head, hard_masking=hard)
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes, guide, tags, hard is not None)
+    generator = None
+    if settings.generator:
+        folder, length = stage.inputs["generator"], settings.max_seq_length
+        generator = Generator(folder, tokenizer, length, accelerator.device, accelerator.autocast)
+        batch = with_replaced_words(batch, training.index, settings)
+        model.replaced_head = ReplacedTokenHead(bare_model.config.hidden_size)
     if accelerator.is_main_process:
         stage.begin(resume=settings.resume_from_checkpoint != "none", overwrite=settings.overwrite)
     accelerator.wait_for_everyone()
 
-    outcome = run_pretraining(accelerator, model, batch, heldout, settings, stage.folder, f"pretrain {settings.model}")
+    describe = f"pretrain {settings.model}"
+    outcome = run_pretraining(accelerator, model, batch, heldout, settings, stage.folder, describe, generator)
     if accelerator.is_main_process:
         metrics = save_pretraining(accelerator, model, outcome, settings, tokenizer, stage.folder)
         stage.finish(metrics)

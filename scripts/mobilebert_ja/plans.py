@@ -68,6 +68,7 @@ _MOBILEBERT_RATE, _USUAL_RATE = 5e-4, 1e-4
 _SURE_ENTITY = 0.5
 _SEARCH_SETTINGS = {"depths", "margin", "validation_share", "search_epochs"}  # of compress.py --keep_layers auto
 _UNLABELLED_SETTINGS = {"unlabelled_file", "text_column", "encoding", "silver_epochs"}  # of compress.py
+_REPLACING = ("replaced_token_weight", "replaced_token_probability")  # of pretrain.py --generator
 _PRETRAINED = {stage.flags["model"]: stage.record for stage in ROAD if stage.script == "pretrain.py"}
 _MADE_BY_THE_ROAD = {
     "distilled": "distill.py makes it.",
@@ -245,10 +246,24 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
     if settings.tags:
         folder = work / "tags" if settings.tags == "tags" else Path(settings.tags)
         inputs["tags"] = require_folder(folder, "tag_corpus.py makes it.")
+    inputs |= _generator(settings)
     output = Path(settings.output_dir or work / settings.model)
     without = set() if settings.guide else {"guide", "guide_weight"}
     without |= set() if settings.tags else {"tags", "tag_weight"}
+    without |= set() if settings.generator else {"generator", *_REPLACING}
     return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
+
+
+def _generator(settings: PretrainSettings) -> dict[str, Path]:
+    """The folder of what replaces tokens, if any. Raises `UserError` if it is missing, or settings need one."""
+    if settings.generator:
+        hint = _MADE_BY_THE_ROAD.get(settings.generator)
+        place = Path(settings.work_dir) / settings.generator if hint else Path(settings.generator)
+        return {"generator": require_folder(place, hint or "It is a folder with a finished MobileBERT.")}
+    for name in _REPLACING:
+        if vars(settings)[name] != getattr(PretrainSettings, name):
+            raise UserError(f"--{name} needs a --generator, which replaces tokens.")
+    return {}
 
 
 def model_to_adapt(settings: AdaptSettings) -> str:

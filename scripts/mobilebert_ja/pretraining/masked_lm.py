@@ -33,6 +33,7 @@ class PretrainingModel(nn.Module):
     Args:
         guide_head: what turns the last hidden states into a guide's answers; trained along, no part of `model`.
         tag_head: the same for the classes of words.
+        replaced_head: what tells from them which tokens were replaced (`ReplacedTokenHead`); likewise.
         hard_masking: what `pretraining_loss` is given, if anything; here so that checkpoints keep what it knows.
     """
 
@@ -41,12 +42,14 @@ class PretrainingModel(nn.Module):
         model: MobileBertForPreTraining,
         guide_head: GuideHead | None = None,
         tag_head: TagHead | None = None,
+        replaced_head: nn.Module | None = None,
         hard_masking: HardMasking | None = None,
     ):
         super().__init__()
         self.model = model
         self.guide_head = guide_head
         self.tag_head = tag_head
+        self.replaced_head = replaced_head
         self.hard_masking = hard_masking
 
     def features(
@@ -96,13 +99,17 @@ class PretrainingModel(nn.Module):
         positions: Tensor,
         guide: Tensor | None = None,
         tags: Tensor | None = None,
+        replaced: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and, with a guide's answers [B, L, D] or tags
-        [B, L], what `GuideHead` (without answers a loss of 0) and `TagHead` return."""
+        """MLM logits [B, K, V] at `positions` [B, K], NSP logits [B, 2], and what further heads return: `GuideHead`
+        for a guide's answers [B, L, D] (without them a loss of 0), `TagHead` for tags [B, L] and `ReplacedTokenHead`
+        for labels [B, L]."""
         features, _ = self.features(input_ids, token_type_ids)
         beside = {} if self.guide_head is None else self.guide_head(features[-1], guide)
         if tags is not None and self.tag_head is not None:
             beside |= self.tag_head(features[-1], tags)
+        if replaced is not None and self.replaced_head is not None:
+            beside |= self.replaced_head(features[-1], replaced)
         return *self.heads(features[-1], positions), beside
 
 
@@ -183,15 +190,21 @@ def pretraining_loss(
     guide_weight: float = 1.0,
     guide_row_weight: float | None = None,
     tag_weight: float = 1.0,
+    replaced_token_weight: float = 1.0,
     hard_masking: HardMasking | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """MLM loss, plus the NSP loss where the batch has pairs and those of the guide and of tags where it has them,
-    these times their weights; and each of them, with the accuracies, for the curve. `hard_masking` chooses among the
-    batch's words and learns from how they were predicted."""
+    """MLM loss, plus the NSP loss where the batch has pairs and those of the guide, of tags and of replaced tokens
+    where it has them, these times their weights; and each of them, with the accuracies, for the curve. `hard_masking`
+    chooses among the batch's words and learns from how they were predicted."""
     if hard_masking is not None:
         batch = hard_masking.choose(batch)
     logits, next_sentence, beside = model(
-        batch["input_ids"], batch["token_type_ids"], batch["positions"], batch.get("guide"), batch.get("tags")
+        batch["input_ids"],
+        batch["token_type_ids"],
+        batch["positions"],
+        batch.get("guide"),
+        batch.get("tags"),
+        batch.get("replaced"),
     )
     if hard_masking is not None:
         hard_masking.update(logits, batch["targets"])
@@ -203,12 +216,17 @@ def pretraining_loss(
         second = next_sentence_loss(next_sentence, batch["next_sentence_label"])
         loss = loss + second
         values["nsp_loss"] = second
-    weights = {"guide_loss": guide_weight, "guide_row_loss": guide_row_weight or 0.0, "tag_loss": tag_weight}
+    weights = {
+        "guide_loss": guide_weight,
+        "guide_row_loss": guide_row_weight or 0.0,
+        "tag_loss": tag_weight,
+        "replaced_token_loss": replaced_token_weight,
+    }
     for name, weight in weights.items():  # in this order, which the last bit of the sum depends on
         if name in beside:
             loss = loss + weight * beside[name]
     if "guide" not in batch:
-        beside.pop("guide_loss", None)
+        beside.pop("guide_loss", None)  # 0, for the gradient's sake
     return loss, values | beside
 
 

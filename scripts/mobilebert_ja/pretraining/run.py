@@ -14,6 +14,7 @@ from mobilebert_ja.model.checkpoint import save_model
 from mobilebert_ja.model.flops import utilisation
 from mobilebert_ja.model.mobilebert import parameter_counts
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, evaluate_pretraining, pretraining_loss
+from mobilebert_ja.pretraining.replaced_tokens import Generator
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.training.checkpoints import Checkpoints, TrainState
@@ -41,6 +42,7 @@ class PretrainingLoss:
             guide_weight=settings.guide_weight,
             guide_row_weight=settings.guide_row_weight,
             tag_weight=settings.tag_weight,
+            replaced_token_weight=settings.replaced_token_weight,
             hard_masking=model.hard_masking,
         )
         self._guide_until = settings.guide_until
@@ -63,8 +65,13 @@ def run_pretraining(
     settings: PretrainSettings,
     folder: Path,
     describe: str,
+    generator: Generator | None = None,
 ) -> Outcome:
-    """Train `model` in place, from the last checkpoint in `folder` if there is one; see `run_training` for errors."""
+    """Train `model` in place, from the last checkpoint in `folder` if there is one; see `run_training` for errors.
+
+    Args:
+        generator: what replaces words of the batches, which then say which (`with_replaced_words`).
+    """
     schedule = partial(SCHEDULES[settings.lr_scheduler_type], warmup_steps=settings.warmup_steps)
     before = evaluate_pretraining(model, heldout, settings, accelerator.device)
     model.train(settings.dropout)
@@ -77,7 +84,7 @@ def run_pretraining(
         model,
         make_optimizers(model, settings, settings.optimizer),
         batch,
-        loss,
+        loss if generator is None else generator.before(loss),
         settings,
         max_steps=settings.max_steps,
         schedule=lambda step, progress: schedule(step, progress=progress),

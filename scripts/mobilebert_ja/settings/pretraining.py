@@ -122,6 +122,18 @@ class PretrainSettings(MaskedLMSettings):
         None, "Parts of speech to learn beside masked words: a folder of tag_corpus.py, or 'tags' for WORK_DIR's."
     )
     tag_weight: float = setting(1.0, "Weight of their loss, the cross entropy of each known word's class.", minimum=0)
+    generator: str | None = setting(
+        None,
+        "A finished MobileBERT of the same vocabulary that replaces some tokens; the model learns which ones, beside "
+        "masked words: a folder, or 'shallow' (the student of an earlier part), 'short' or 'distilled' for that "
+        "folder of WORK_DIR. It goes with next sentences and without.",
+    )
+    replaced_token_weight: float = setting(
+        10.0, "Weight of that loss, the mean over all tokens neither masked nor special.", minimum=0
+    )
+    replaced_token_probability: float = setting(
+        0.15, "Share of tokens that the generator replaces, beside the masked ones.", above=0, below=1
+    )
     hard_masking: float | None = setting(
         None,
         "Hide words by how hard they still are to predict: among twice as many, in proportion to their loss so far to "

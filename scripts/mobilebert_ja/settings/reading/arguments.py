@@ -20,7 +20,8 @@ GROUPS = {
         "split_seed train_share validate_on unlabelled_file teacher_file silver_share "
         "source input checksum exclude corpus_dir tokenizer shards_dir teacher "
         "model_name_or_path ignore_mismatched_labels word_embeddings model_folder bert mobilebert card "
-        "onnx fast ablation trials encoder_name_or_path guide guide_model_name_or_path tags url_livedoor url_ner"
+        "onnx fast ablation trials encoder_name_or_path guide guide_model_name_or_path tags generator url_livedoor "
+        "url_ner"
     ),
     "training": (
         "optimizer learning_rate lr_scheduler_type warmup_steps warmup_ratio weight_decay max_grad_norm adam_beta1 "

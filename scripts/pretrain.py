@@ -26,8 +26,8 @@ from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
 from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_config, set_word_embeddings
 from mobilebert_ja.plans import pretraining_stage
-from mobilebert_ja.pretraining.hard_masking import HardMasking
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
+from mobilebert_ja.pretraining.masking.hard import HardMasking
 from mobilebert_ja.pretraining.replaced_tokens import Generator, ReplacedTokenHead, with_replaced_words
 from mobilebert_ja.pretraining.run import run_pretraining, save_pretraining, tell_of_pretraining
 from mobilebert_ja.pretraining.shards import Shards

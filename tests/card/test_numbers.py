@@ -13,7 +13,7 @@ from helpers.paths import ROOT
 from mobilebert_ja.card import render as card
 from mobilebert_ja.card.tables.checkpoint import GRAMS_PER_KILOWATT_HOUR, WATTS_PER_CORE, WATTS_PER_GPU
 from mobilebert_ja.card.values import percent
-from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
+from mobilebert_ja.pretraining.masking.whole_words import EVALUATION_PROBABILITY
 
 # The titles of names.py have a test of their own: each may hold the numbers of its key alone.
 MODULES = sorted(path for path in TEMPLATES[0].parent.rglob("*.py") if path.stem != "names")

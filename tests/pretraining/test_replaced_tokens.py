@@ -26,7 +26,7 @@ from mobilebert_ja.pretraining.masked_lm import (
     evaluate_pretraining,
     pretraining_loss,
 )
-from mobilebert_ja.pretraining.masking import IGNORED
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED
 from mobilebert_ja.pretraining.replaced_tokens import Generator, ReplacedTokenHead, sample, with_replaced_words
 from mobilebert_ja.pretraining.run import run_pretraining
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source

@@ -153,7 +153,7 @@ def test_numpy_alone_reads_them(folder):
 import sys
 for name in "torch transformers fugashi unidic_lite tokenizers datasets datatrove backports.zstd".split():
     sys.modules[name] = None
-from mobilebert_ja.pretraining.masking import whole_word_mask
+from mobilebert_ja.pretraining.masking.whole_words import whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
 import numpy
 shards = Shards(sys.argv[1], "train")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as functional
 from torch import Tensor
 
-from mobilebert_ja.pretraining.masking import IGNORED
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED
 
 
 def feature_map_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch.nn import functional
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.pretraining.hard_masking import HardMasking, candidates
 from mobilebert_ja.pretraining.losses import masked_lm_loss, next_sentence_loss
-from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
+from mobilebert_ja.pretraining.masking.hard import HardMasking, candidates
+from mobilebert_ja.pretraining.masking.whole_words import EVALUATION_PROBABILITY, IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.shards import Rows, Shards
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors, TagHead, Tags
 from mobilebert_ja.settings import MaskedLMSettings

@@ -20,7 +20,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file
 from mobilebert_ja.model.checkpoint import load_to_go_on
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, word_logits
-from mobilebert_ja.pretraining.masking import IGNORED, whole_word_mask
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED, whole_word_mask
 from mobilebert_ja.settings import PretrainSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, read_vocabulary
 from mobilebert_ja.training.curve import Batch, BatchFunction

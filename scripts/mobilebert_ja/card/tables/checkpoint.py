@@ -6,7 +6,7 @@ from typing import Any
 
 from mobilebert_ja.card.names import ORIGINS, REMOVED, TEXT_KINDS, VOCABULARIES
 from mobilebert_ja.card.values import NONE, find, metrics_of, myriads, number, percent
-from mobilebert_ja.pretraining.masking import EVALUATION_PROBABILITY
+from mobilebert_ja.pretraining.masking.whole_words import EVALUATION_PROBABILITY
 
 KINDS = {
     "wikipedia": "百科事典",

@@ -18,7 +18,7 @@ from mobilebert_ja.measuring.runs import tabulate
 from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.plans import checkpoint_quality_stage
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, check_fits, evaluate_pretraining, heldout_batches
-from mobilebert_ja.pretraining.masking import IGNORED
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import CheckpointEvaluationSettings, PretrainSettings, parse_settings, whole_numbers
 from mobilebert_ja.tokenization.encoder import read_vocabulary

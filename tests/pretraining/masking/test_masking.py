@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mobilebert_ja.pretraining.masking import IGNORED, whole_word_mask
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED, whole_word_mask
 
 INDEX = {
     "vocab_size": 200,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mobilebert_ja.pretraining.masking import IGNORED, whole_word_mask
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED, whole_word_mask
 
 _KEPT = 0.9  # of an entry's hardness at each prediction of it: a mean over about its last ten
 _EASIEST = 1e-3  # a loss counts as no less, so that even what is known by heart has a chance

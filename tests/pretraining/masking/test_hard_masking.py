@@ -17,9 +17,9 @@ from helpers.files.random_shards import write_random_shards
 from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config
-from mobilebert_ja.pretraining.hard_masking import HardMasking, candidates
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function
-from mobilebert_ja.pretraining.masking import IGNORED, whole_word_mask
+from mobilebert_ja.pretraining.masking.hard import HardMasking, candidates
+from mobilebert_ja.pretraining.masking.whole_words import IGNORED, whole_word_mask
 from mobilebert_ja.pretraining.run import run_pretraining
 from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.settings import PretrainSettings

@@ -60,6 +60,9 @@ class GuideVectors:
 class GuideHead(nn.Module):
     """Projections of hidden states [B, L, H] to the guide's answers [B, L, dimensions]; used in training only.
 
+    They start at zero, so that each loss is 1 at first, however large the hidden states are. From random ones it is many
+    times that, and clipping leaves next to nothing of the masked words' gradient.
+
     Args:
         whole_rows: also project each row's first hidden state, which classes are told from, to the mean of the row's
             answers: what the guide makes of the whole text.
@@ -71,6 +74,8 @@ class GuideHead(nn.Module):
         super().__init__()
         self.project = nn.Linear(hidden_size, vectors.dimensions)
         self.project_row = nn.Linear(hidden_size, vectors.dimensions) if whole_rows else None
+        for each in self.parameters():
+            nn.init.zeros_(each)
         self.register_buffer("scale", torch.from_numpy(vectors.scale), persistent=False)
 
     def forward(self, hidden: Tensor, answers: Tensor | None) -> dict[str, Tensor]:

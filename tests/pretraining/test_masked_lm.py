@@ -118,7 +118,7 @@ def test_evaluation_is_repeatable_and_a_random_model_guesses(shards):
 
 
 def test_accuracies_by_hand(shards):
-    """A model that is certain of one word is right exactly where that word stands, in an evaluation and in training."""
+    """A model that is certain of one word is right exactly where that word stands, evaluated and in training."""
     heldout = Shards(shards, "heldout")
     batches = list(heldout_batches(heldout, SETTINGS))
     word, share = most_frequent(np.concatenate([batch["targets"].ravel() for batch in batches]))

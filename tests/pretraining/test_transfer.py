@@ -117,9 +117,8 @@ def test_prediction_loss_by_hand():
 
     rows = torch.arange(4).unsqueeze(1)
     with torch.no_grad():
-        mine, theirs = (
-            each(input_ids=content["input_ids"], token_type_ids=content["token_type_ids"]) for each in (student, teacher)
-        )
+        inputs = {name: content[name] for name in ("input_ids", "token_type_ids")}
+        mine, theirs = (each(**inputs) for each in (student, teacher))
     logits, teacher_logits = (each.prediction_logits[rows, content["positions"]] for each in (mine, theirs))
     distilled = distillation_loss(logits, teacher_logits, targets, 0.2).item()
     following = next_sentence_loss(mine.seq_relationship_logits, content["next_sentence_label"]).item()

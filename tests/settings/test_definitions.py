@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -75,12 +76,28 @@ def source_of(command: str) -> Path:
 
 
 # Read by a loop over names, or by a room that takes settings by name: of these a quoted name will do.
-READ_BY_NAME = set(
-    "exclude_file model_name_or_path text_file encoding test_file train_share hidden_size intermediate_size "
-    "num_attention_heads num_hidden_layers batch_sizes processes bert card fast mobilebert onnx".split()
-)
+READ_BY_NAME = {
+    "exclude_file",
+    "model_name_or_path",
+    "text_file",
+    "encoding",
+    "test_file",
+    "train_share",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "batch_sizes",
+    "processes",
+    "bert",
+    "card",
+    "fast",
+    "mobilebert",
+    "onnx",
+}
 
 
+@functools.cache
 def read_in(text: str) -> set[str]:
     """What code reads of settings: `settings.NAME`, `settings["NAME"]` and `getattr(..., "NAME")`."""
     found, quoted = set(), set()

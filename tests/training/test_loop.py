@@ -245,9 +245,7 @@ def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_
 def test_steps_of_adamw_by_hand():
     """Two steps, for in the first the betas cancel out; epsilon is large enough to be seen. A bias takes no decay."""
     model = nn.Linear(2, 1)
-    settings = TrainingSettings(
-        learning_rate=0.01, weight_decay=0.1, adam_beta1=0.8, adam_beta2=0.9, adam_epsilon=0.5
-    )
+    settings = TrainingSettings(learning_rate=0.01, weight_decay=0.1, adam_beta1=0.8, adam_beta2=0.9, adam_epsilon=0.5)
     optimizer = make_adamw(model, settings)
     expected = [each.detach().clone() for each in model.parameters()]
     first = second = 0.0

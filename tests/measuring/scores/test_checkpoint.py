@@ -14,7 +14,8 @@ from mobilebert_ja.tokenization.encoder import read_vocabulary
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A tiny student that says token 7 everywhere, and shards of two kinds of text of which one holds token 7 every second time."""
+    """A tiny student that says token 7 everywhere, and shards of two kinds of text, of which one holds that token
+    every second time."""
     folder = tmp_path_factory.mktemp("work")
     write_student(folder / "student", write_tokenizer(folder / "tokenizer"))
     student = load_pretrained(folder / "student")

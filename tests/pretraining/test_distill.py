@@ -38,18 +38,24 @@ def shards(tmp_path_factory) -> Shards:
     return Shards(folder, "train")
 
 
-def run(folder: Path, shards: Shards, stop_at: int | None = None, **changed) -> dict[str, torch.Tensor]:
-    """Two phases of four steps of two micro-batches, then predictions; asked to stop when batch `stop_at` is made."""
+def run(
+    folder: Path,
+    shards: Shards,
+    stop_at: int | None = None,
+    seen: list[dict[str, torch.Tensor]] | None = None,
+    **changed,
+) -> dict[str, torch.Tensor]:
+    """Two phases of four steps of two micro-batches, then predictions; asked to stop when batch `stop_at` is made.
+    The student's weights go into `seen` before each micro-batch."""
+    given = {"max_steps": 3, "optimizer": "muon"} | changed
     settings = DistillSettings(
         transfer_steps=8,
-        max_steps=3,
         max_seq_length=32,
         per_device_train_batch_size=2,
         learning_rate=1e-3,
         gradient_accumulation_steps=2,
-        optimizer="muon",
         save_seconds=1e9,
-        **changed,
+        **given,
     )
     torch.manual_seed(0)
     teacher = IBBertForPreTraining(
@@ -59,6 +65,9 @@ def run(folder: Path, shards: Shards, stop_at: int | None = None, **changed) -> 
         mobilebert_config(100, intra_bottleneck_size=32, intermediate_size=32, **SIZES)
     ).eval()
     make = batch_function(shards, settings)
+    model = TransferModel(student)
+    if seen is not None:
+        model.register_forward_pre_hook(lambda _module, _input: seen.append(weights_of(student)))
 
     def batch(number: int) -> dict[str, np.ndarray]:
         if number == stop_at:
@@ -66,8 +75,21 @@ def run(folder: Path, shards: Shards, stop_at: int | None = None, **changed) -> 
         return make(number)
 
     accelerator = Accelerator(gradient_accumulation_steps=2)
-    train(accelerator, settings, PretrainingModel(teacher), TransferModel(student), batch, folder)
-    return student.state_dict()
+    train(accelerator, settings, PretrainingModel(teacher), model, batch, folder)
+    return weights_of(student)
+
+
+def weights_of(student: MobileBertForPreTraining) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in student.state_dict().items()}
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> dict[str, float]:
+    """How far the weights of each layer went, and those outside the encoder."""
+    squares = {"0": 0.0, "1": 0.0, "outside": 0.0}
+    for name, value in after.items():
+        place = name.split("layer.")[1][0] if "encoder.layer." in name else "outside"
+        squares[place] += (value - before[name]).square().sum().item()
+    return {place: square**0.5 for place, square in squares.items()}
 
 
 @pytest.mark.slow
@@ -84,6 +106,25 @@ def test_interrupted_it_is_the_undisturbed_run(tmp_path, shards, strategy):
     # Of a part that has ended the last checkpoint is taken, the only one here, whichever the others go on from.
     again = run(tmp_path / "stopped", shards, strategy=strategy, resume_from_checkpoint="previous")
     assert all(torch.equal(undisturbed[name], again[name]) for name in undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_layers_below_the_one_in_transfer_learn_at_their_rate(tmp_path, shards, rate):
+    seen = []
+    end = run(tmp_path, shards, seen=seen, strategy="pkt", lower_layer_rate=rate, optimizer="adamw", max_steps=0)
+    first = moved(seen[0], seen[8])  # each phase is eight micro-batches
+    assert len(seen) == 16 and first["0"] > 0 and first["1"] == first["outside"] == 0
+    second = moved(seen[8], end)
+    assert second["1"] > 0 and second["outside"] == 0
+    assert 0.5 * rate * second["1"] <= second["0"] <= 2 * rate * second["1"]
+
+
+@pytest.mark.slow
+def test_predictions_are_learned_by_every_layer(tmp_path, shards):
+    seen = []
+    end = run(tmp_path, shards, seen=seen, strategy="pkt")
+    assert min(moved(seen[16], end).values()) > 0
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_an_epoch_takes_every_window_once_and_the_next_cuts_elsewhere(folder):
 
 def test_pairs(folder):
     rows = Rows(Shards(folder, "train"), 32, 0, pairs=True)
-    labels = []
+    labels, exchanged = [], []
     for number in range(2 * rows.rows_per_epoch):
         row = rows.row(number)
         cut = int(np.flatnonzero(row["input_ids"] == 3)[0])
@@ -82,8 +82,11 @@ def test_pairs(folder):
         assert follows or row["next_sentence_label"] == 1
         if row["next_sentence_label"] == 0:
             assert follows
+        else:
+            exchanged.append(not follows)
         labels.append(row["next_sentence_label"])
     assert 0.35 < np.mean(labels) < 0.65
+    assert np.mean(exchanged) > 0.95  # by chance one may follow all the same
 
 
 def test_a_pair_is_cut_where_a_sentence_ends(folder):

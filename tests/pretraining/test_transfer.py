@@ -1,17 +1,21 @@
 """Progressive transfer: the right layers, the right rates, and a student that comes closer to its teacher."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from transformers import MobileBertForPreTraining
 
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining
 from mobilebert_ja.model.mobilebert import mobilebert_config
+from mobilebert_ja.pretraining.losses import distillation_loss, next_sentence_loss
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel
 from mobilebert_ja.pretraining.transfer import (
     ProgressivePhases,
     TransferModel,
     copy_from_teacher,
     layer_losses,
+    transfer_loss_function,
     transfer_optimizers,
     weighted,
 )
@@ -90,6 +94,41 @@ def test_maps_correspond_one_to_one_and_the_loss_falls():
         optimizer.step()
         values.append(loss.item())
     assert values[-1] < 0.5 * values[0]
+
+
+def test_prediction_loss_by_hand():
+    """The teacher's logits, the share of the ground truth that was asked for, the next sentence; layers if they are
+    wanted too."""
+    student, teacher = pair()
+    with torch.no_grad():  # otherwise all logits are near 0, and every mixture of the losses is log 100
+        for model in (student, teacher):
+            model.cls.predictions.decoder.bias.normal_(std=2.0)
+            model.cls.seq_relationship.bias.normal_(std=2.0)
+    targets = torch.tensor([[5, 9], [17, -100], [60, 5], [99, 42]])
+    content = batch() | {"targets": targets, "next_sentence_label": torch.tensor([0, 1, 1, 1])}
+    settings = DistillSettings(ground_truth_ratio=0.2)
+
+    def loss(layers: list[int]) -> tuple[float, dict[str, torch.Tensor]]:
+        function = transfer_loss_function(
+            PretrainingModel(teacher), settings, lambda: layers, bool(layers), prediction=True, autocast=nullcontext
+        )
+        value, parts = function(TransferModel(student), content)
+        return value.item(), parts
+
+    rows = torch.arange(4).unsqueeze(1)
+    with torch.no_grad():
+        inputs = {name: content[name] for name in ("input_ids", "token_type_ids")}
+        mine, theirs = (each(**inputs) for each in (student, teacher))
+    logits, teacher_logits = (each.prediction_logits[rows, content["positions"]] for each in (mine, theirs))
+    distilled = distillation_loss(logits, teacher_logits, targets, 0.2).item()
+    following = next_sentence_loss(mine.seq_relationship_logits, content["next_sentence_label"]).item()
+    value, parts = loss([])
+    assert value == pytest.approx(distilled + following, rel=1e-4)
+    assert {name: each.item() for name, each in parts.items()} == pytest.approx(
+        {"distillation_loss": distilled, "nsp_loss": following}, rel=1e-4
+    )
+    value, parts = loss([0, 1])
+    assert value == pytest.approx(weighted(parts, settings, 2).item() + distilled + following, rel=1e-4)
 
 
 def test_weights_are_divided_by_the_number_of_layers():

@@ -31,6 +31,7 @@ from mobilebert_ja.model.checkpoint import export_checkpoint, load_pretrained
 from mobilebert_ja.publishing import upload_folder
 from mobilebert_ja.publishing.derived_card import EXAMPLE, render_derived_card
 from mobilebert_ja.publishing.upload_folder import (
+    _SECRETS,
     ATTRIBUTES,
     require_no_secrets,
     tracked_files,
@@ -224,6 +225,24 @@ def test_only_what_changed_goes_there_again(root, hub, publish):
 
 
 @pytest.mark.slow
+def test_a_commit_that_came_in_between_is_not_overwritten(root, hub, publish, monkeypatch):
+    assert publish(root).returncode == 0
+    repo = hub.repos[REPO]
+    before, make_plan = dict(repo.files), entry.make_plan
+
+    def plan_and_be_overtaken(*arguments):
+        plan = make_plan(*arguments)
+        repo.commits.append({"summary": "By someone else"})
+        return plan
+
+    monkeypatch.setattr(entry, "make_plan", plan_and_be_overtaken)
+    (root / "README.md").write_text("---\nlanguage: ja\n---\n\n# 新しいカード\n", encoding="utf-8")
+    git(root, "commit", "-qam", "A new card")
+    assert f"{REPO} has changed since the plan was made; start again" in one_sentence(publish(root))
+    assert repo.files == before and len(repo.commits) == 2
+
+
+@pytest.mark.slow
 def test_interrupted_and_started_again(root, hub, publish):
     hub.refuse_puts_after = 2
     said = one_sentence(publish(root))
@@ -243,20 +262,38 @@ def test_secrets_stop_it(root, hub, publish):
     assert not hub.repos
 
 
+# Each in two parts, for these lines are published too.
+SECRETS = [
+    ("a Hub token", "hf_", "a" * 34),
+    ("a private key", "-----BEGIN RSA ", "PRIVATE KEY-----"),
+    ("a private key", "-----BEGIN ", "PRIVATE KEY-----"),
+    ("an AWS key", "AKIA", "ABCDEFGH12345678"),
+    *[("a GitHub token", f"gh{kind}_", "a" * 36) for kind in "pousr"],
+    ("a GitHub token", "github_pat_", "a1_" * 20),
+    ("an API key", "sk-", "a1-_" * 8),
+]
+
+
+@pytest.mark.parametrize(("words", "beginning", "rest"), SECRETS)
+def test_kinds_of_secrets(tmp_path, words, beginning, rest):
+    (tmp_path / "a.py").write_text(f"given = '{beginning + rest}'\n")
+    with pytest.raises(UserError, match=f"a.py holds what looks like {words};"):
+        require_no_secrets(tmp_path)
+
+
+def test_every_kind_of_secret_is_tried():
+    assert {words for words, *_ in SECRETS} == set(_SECRETS)
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("conf/.env", b"A=1", "looks like a file of secrets"),
-        ("server.pem", b"x", "looks like a file of secrets"),
-        ("a.md", b"-----BEGIN RSA " + b"PRIVATE KEY-----\n", "a private key"),
-        ("a.yaml", b"key: AKIA" + b"ABCDEFGH12345678", "an AWS key"),
-        ("a.py", b"t = 'ghp_" + b"a" * 36 + b"'", "a GitHub token"),
-    ],
+    "name",
+    [".env", "conf/.env", ".env.local", ".netrc", "id_rsa", "keys/id_ed25519", "server.pem", "a.p12", "a.key", "token"]
+    + ["conf/credentials"],
 )
-def test_kinds_of_secrets(tmp_path, name, content, words):
+def test_names_of_secrets(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=words):
+    (tmp_path / name).write_text("A=1")
+    with pytest.raises(UserError, match=f"{name} looks like a file of secrets"):
         require_no_secrets(tmp_path)
 
 

@@ -79,7 +79,7 @@ def test_files_named_in_passing_are_there(name):
 @pytest.mark.parametrize("name", READMES)
 def test_commands_of_make_are_there(name):
     text, makefile = ((ROOT / each).read_text(encoding="utf-8") for each in (name, "Makefile"))
-    for command in re.findall(r"(?:^|`)make (\w+)", text, flags=re.MULTILINE):
+    for command in re.findall(r"(?:^|`)make\s+([\w-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{command}:", makefile, flags=re.MULTILINE), command
 
 

@@ -90,6 +90,13 @@ def test_threads_follow_quota_and_affinity(machine, quota, cores, processes, thr
     assert parts.choose_threads(processes) == threads
 
 
+@pytest.mark.parametrize(("outer", "inner"), [(600000, 200000), (200000, 600000)])
+def test_the_smaller_quota_of_two_groups_holds(machine, tmp_path, outer, inner):
+    machine("", f"{outer} 100000", 8)
+    (tmp_path / "cgroup" / "outer" / "inner" / "cpu.max").write_text(f"{inner} 100000\n")
+    assert parts.choose_threads(1) == 2
+
+
 def test_threads_that_the_user_set_are_left(machine, monkeypatch):
     machine()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -242,6 +242,45 @@ def test_a_model_has_its_own_attention_before_and_after_a_training_on_a_cpu(tmp_
     assert torch.allclose(seen[0][1], before, atol=1e-5)
 
 
+def test_steps_of_adamw_by_hand():
+    """Two steps, for in the first the betas cancel out; epsilon is large enough to be seen. A bias takes no decay."""
+    model = nn.Linear(2, 1)
+    settings = TrainingSettings(learning_rate=0.01, weight_decay=0.1, adam_beta1=0.8, adam_beta2=0.9, adam_epsilon=0.5)
+    optimizer = make_adamw(model, settings)
+    expected = [each.detach().clone() for each in model.parameters()]
+    first = second = 0.0
+    for step, gradient in ((1, 1.0), (2, -3.0)):
+        for each in model.parameters():
+            each.grad = torch.full_like(each, gradient)
+        optimizer.step()
+        first, second = 0.8 * first + 0.2 * gradient, 0.9 * second + 0.1 * gradient**2
+        update = first / (1 - 0.8**step) / ((second / (1 - 0.9**step)) ** 0.5 + 0.5)
+        expected = [each - 0.01 * (decay * each + update) for each, decay in zip(expected, (0.1, 0.0), strict=True)]
+    assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(model.parameters(), expected, strict=True))
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.0])
+def test_the_gradient_that_reaches_the_optimizer_is_clipped(tmp_path, limit):
+    """To the limit, if it is one; the curve tells the norm that it had."""
+    settings, model = TrainingSettings(max_grad_norm=limit, logging_steps=1), small_model()
+    optimizer, norms = make_adamw(model, settings), []
+
+    def steep(model, content):
+        loss, values = loss_function(model, content)
+        return 1e4 * loss, values
+
+    def look(_optimizer, _arguments, _named):
+        norms.append(torch.cat([each.grad.flatten() for each in model.parameters()]).norm().item())
+
+    optimizer.register_step_pre_hook(look)
+    state = run_training(Accelerator(), model, optimizer, batch, steep, settings, max_steps=2, folder=tmp_path)
+    told = [point["grad_norm"] for point in state.history]
+    if limit:
+        assert norms == pytest.approx([1.0] * 2, rel=1e-3) and min(told) > 1000
+    else:
+        assert min(norms) > 1000 and told == [0, 0]
+
+
 def test_a_step_of_lamb_by_hand():
     """First step: the moments are 0.1 g and 0.02 g^2, so their ratio is the gradient's sign times 0.1 / sqrt(0.02);
     with the decay added it is scaled to the norm of the weights, times the learning rate."""

@@ -1,25 +1,36 @@
 """Timing in turns: who is faster, whether every text counts, and that nothing is left changed behind."""
 
 import gc
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mobilebert_ja.measuring import latency
 from mobilebert_ja.measuring.latency import Timing, time_one_by_one
 
 TEXTS = [f"文{number}" for number in range(6)]
 
 
-def sleeper(seconds):
-    return lambda text: time.sleep(seconds)
+@pytest.fixture
+def pass_time(monkeypatch):
+    """Called with milliseconds, it moves the clock on, which otherwise stands still."""
+    now = [0]
+
+    def move(milliseconds):
+        now[0] += milliseconds * 1_000_000
+
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter_ns=lambda: now[0]))
+    return move
 
 
-def test_the_slower_contender_has_the_longer_times():
-    naps = {"middle": 0.004, "slow": 0.008, "fast": 0.0}
-    timings = time_one_by_one({name: sleeper(nap) for name, nap in naps.items()}, TEXTS, 3, 1, warmup=0)
-    for measure in (lambda t: t.median_ms, lambda t: t.p90_ms, lambda t: t.median_seconds):
-        assert measure(timings["fast"]) < measure(timings["middle"]) < measure(timings["slow"])
+def test_each_contender_has_the_time_that_it_took(pass_time):
+    takes = {"middle": 4, "slow": 8, "fast": 0}
+    contenders = {name: lambda text, each=each: pass_time(each) for name, each in takes.items()}
+    timings = time_one_by_one(contenders, TEXTS, 3, 1, warmup=0)
+    assert {name: timing.milliseconds for name, timing in timings.items()} == {
+        name: [[each] * len(TEXTS)] * 3 for name, each in takes.items()
+    }
 
 
 def test_every_text_is_counted_in_every_repetition():
@@ -67,16 +78,16 @@ def test_warm_up_is_not_timed_and_spreads_over_the_texts():
     assert len(timings["a"].milliseconds[0]) == len(TEXTS)
 
 
-def test_what_follows_a_text_is_not_timed():
+def test_what_follows_a_text_is_not_timed(pass_time):
     done = []
 
     def pause():
         done.append(1)
-        time.sleep(0.01)
+        pass_time(10)
 
     timings = time_one_by_one({"a": len}, TEXTS, 2, 1, after_item=pause)
     assert len(done) == 2 * len(TEXTS)
-    assert timings["a"].median_ms < 10
+    assert timings["a"].milliseconds == [[0] * len(TEXTS)] * 2
 
 
 @pytest.mark.parametrize("fails", [False, True])

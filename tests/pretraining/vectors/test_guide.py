@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ import pretrain
 from helpers.models.encoders import PIECES, make_encoder
 from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.pretraining.losses import masked_lm_loss
+from mobilebert_ja.pretraining.run import PretrainingLoss
 from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.vectors.guide import Guide, Reduction, write_guide
 from mobilebert_ja.pretraining.vectors.stretches import Stretch, Stretches
-from mobilebert_ja.settings import GuideSettings
+from mobilebert_ja.settings import GuideSettings, PretrainSettings
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS, save_tokenizer
 
 WORDS = ["犬", "猫", "走る", "寝る", "東京", "##大阪", "行く", "住む", "New", "York", "##er"]
@@ -175,8 +178,7 @@ def test_the_head_learns_what_the_guide_says(encoder, tmp_path):
     torch.manual_seed(0)
     head = GuideHead(8, vectors)
     answers = torch.from_numpy(vectors.row(shards.sources[0], 0, 12))[None]
-    hidden = torch.randn(1, 14, 8)
-    torch.nn.init.zeros_(head.project.weight), torch.nn.init.zeros_(head.project.bias)
+    hidden = 100 * torch.randn(1, 14, 8)  # as large as without norms
     assert head(hidden, answers)["guide_loss"].item() == pytest.approx(1.0)
     solution = torch.linalg.lstsq(hidden[0, 1:-1], answers[0, 1:-1].float() * head.scale).solution
     head.project.weight.data = solution.T.contiguous()
@@ -196,13 +198,26 @@ def test_the_first_token_learns_the_mean_of_what_is_known_of_its_row(encoder, tm
     answers[0, 2] = 0  # one token of the first row is not known
     answers[2] = 0  # nothing is known of the last row
     wanted = torch.stack([answers[0, [1, 3, 4]].float().mean(0), answers[1, 1:5].float().mean(0)]) * head.scale
-    torch.nn.init.zeros_(head.project_row.weight), torch.nn.init.zeros_(head.project_row.bias)
     assert head(hidden, answers)["guide_row_loss"].item() == pytest.approx(1.0)
     solution = torch.linalg.lstsq(hidden[:2, 0], wanted).solution
     head.project_row.weight.data = solution.T.contiguous()
     assert head(hidden, answers)["guide_row_loss"].item() < 1e-6
     hidden[:, 1:] = torch.randn(3, 5, 8)  # no other token has a part in it
     assert head(hidden, answers)["guide_row_loss"].item() < 1e-6
+
+
+def test_the_guides_losses_count_by_their_weights():
+    logits, targets = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0)), torch.tensor([[1, 2, 3]] * 2)
+    guide_losses = {"guide_loss": torch.tensor(3.0), "guide_row_loss": torch.tensor(10.0)}
+
+    def model(*_arguments):
+        return logits, torch.zeros(2, 2), guide_losses
+
+    batch = dict.fromkeys(("input_ids", "token_type_ids", "positions", "guide"), targets) | {"targets": targets}
+    settings = PretrainSettings(guide_weight=2.0, guide_row_weight=0.5)
+    loss, values = PretrainingLoss(SimpleNamespace(hard_masking=None), settings)(model, batch)
+    assert loss.item() == pytest.approx(masked_lm_loss(logits, targets).item() + 2 * 3 + 0.5 * 10)
+    assert {name: values[name] for name in guide_losses} == guide_losses
 
 
 @pytest.mark.slow

@@ -60,8 +60,8 @@ class GuideVectors:
 class GuideHead(nn.Module):
     """Projections of hidden states [B, L, H] to the guide's answers [B, L, dimensions]; used in training only.
 
-    They start at zero, so that each loss is 1 at first, however large the hidden states are. From random ones it is many
-    times that, and clipping leaves next to nothing of the masked words' gradient.
+    They start at zero, so that each loss is 1 at first, however large the hidden states are. From random ones it is
+    many times that, and clipping leaves next to nothing of the masked words' gradient.
 
     Args:
         whole_rows: also project each row's first hidden state, which classes are told from, to the mean of the row's

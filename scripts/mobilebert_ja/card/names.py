@@ -158,6 +158,7 @@ ABLATIONS = {
     "schedule": "同じ時間の使い方",
     "guide": "手本(guide)から学ぶ",
     "guided_rows": "手本(guide)から文ごとにも学ぶ",
+    "signals": "手本(guide)のほかに学ぶもの",
     "transfer": "教師モデルからの転移(小さなモデルと、内蔵の練習用の文章)",
 }
 TRIALS = {
@@ -165,6 +166,8 @@ TRIALS = {
     "few_rows_entities": "固有表現の少ない訓練データのバッチ(F値)",
     "few_rows_silver": "少ない訓練データと、ラベルなしテキストへの教師の答え",
     "guided_rows": "文ごとにも手本(guide)から学んだモデルの、少ない訓練データからの微調整",
+    "signals": "手本(guide)のほかにも学んだモデルの、少ない訓練データからの微調整",
+    "signals_entities": "手本(guide)のほかにも学んだモデルの、少ない訓練データからの固有表現の微調整(F値)",
 }
 # What has to be said of one of them beside its title.
 TRIAL_NOTES = {
@@ -226,6 +229,12 @@ TITLES = {
     "all answers": "すべての答え",
     "guided per token": "手本あり(トークンごと)",
     "guided per row too": "手本あり(トークンごとと、文ごと)",
+    "guided": "手本あり",
+    "guided for the first half": "手本は前半だけ",
+    "guided, rows too": "手本あり(文ごとにも)",
+    "guided, parts of speech": "手本あり、品詞も",
+    "guided, replaced words": "手本あり、置き換えられた語の検出も",
+    "guided, hard words masked": "手本あり、難しい語ほど隠す",
     "random, 1e-3": "乱数の単語ベクトル、1e-3",
     "random, 2e-3": "乱数の単語ベクトル、2e-3",
     "counted, spread 0.02, 1e-3": "数えた単語ベクトル(大きさ 0.02)、1e-3",

@@ -20,10 +20,13 @@ from mobilebert_ja.common.errors import UserError  # noqa: E402
 MASK = "[MASK]"
 LONGEST_AROUND_MASK = 509  # tokens: with the mask and two at the ends as many as the model has positions for
 LONGEST = 2000  # characters that the page takes; the models read 128 tokens of a title, and all of a text with names
-MAKE = {
-    "livedoor": "make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA",
-    "ner": "make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA",
-}
+# From the checkpoint in the root, with the settings of the card.
+MAKE = """\
+python scripts/download_data.py --data_dir data
+python scripts/finetune.py --config recipes/gpu.yaml --work_dir work --task {task} --model_name_or_path . \\
+    --data_dir data --num_seeds 1
+python scripts/compress.py --config recipes/gpu.yaml --work_dir work --task {task} --data_dir data
+"""
 # From labelled rows, text that nobody labelled and a large model to a small one that is fast.
 OWN_DATA = """\
 python scripts/finetune.py --task classification --train_file reviews.csv \\
@@ -53,6 +56,13 @@ class Models:
     plain: Path | None
     fast: Path | None
     practice: bool
+
+
+def training_minutes(task: str) -> int:
+    """What one training of a task took where the card's model was made, on one core."""
+    from mobilebert_ja.common.files import read_json
+
+    return round(read_json(ROOT / "records" / f"{task}.json")["metrics"]["train_seconds"] / 60)
 
 
 def work_dirs() -> list[Path]:

@@ -95,8 +95,10 @@ def task_tab(task: str, models: Models | None, examples: list[str], label: str, 
     """Text in, answer out; or what to do where there is no model."""
     if models is None:
         gr.Markdown(
-            f"このタスクに微調整したモデルが、まだありません。次の命令で作れます(2コアで1時間から数時間)。\n\n"
-            f"```bash\n{answers.MAKE[task]}\n```\n\n"
+            "このタスクに微調整したモデルが、まだありません。リポジトリの根で、次の命令で作れます"
+            "(`make setup && . .venv/bin/activate` のあとで。"
+            f"学習は、記録では1コアで {answers.training_minutes(task)} 分)。\n\n"
+            f"```bash\n{answers.MAKE.format(task=task)}```\n\n"
             "見本の文章で、全工程を小さく数分で動かすこともできます(精度は期待できません)。"
         )
         log = gr.Textbox(label="進み具合", lines=12, interactive=False)

@@ -1,5 +1,6 @@
 """Classes or names over HTTP, around the runtime without torch: one JSON request, one JSON answer.
 
+pip install fastapi uvicorn     # or, as pinned here: pip install -r requirements-demo.txt
 MODEL=work/compressed/livedoor/fast uvicorn --app-dir examples service:app
 curl -H 'Content-Type: application/json' -d '{"texts": ["新型スマートフォンが発売"]}' localhost:8000/predict
 

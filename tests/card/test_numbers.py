@@ -12,6 +12,7 @@ from helpers.files.made_up_records import TEMPLATES, made_up_records, pages
 from helpers.paths import ROOT
 from mobilebert_ja.card import render as card
 from mobilebert_ja.card.tables.checkpoint import GRAMS_PER_KILOWATT_HOUR, WATTS_PER_CORE, WATTS_PER_GPU
+from mobilebert_ja.card.tables.summary import duration, given_seconds
 from mobilebert_ja.card.values import percent
 from mobilebert_ja.pretraining.masking.whole_words import EVALUATION_PROBABILITY
 
@@ -28,12 +29,13 @@ NAMES = (
     r"2つ(め)?",
     r"[12]コア",
     r"Python 3\.11",
+    r"Debian 12",
     r"CC BY(-SA)? [234]\.\d",
     r"cc-by-sa-3\.0",
     r"Apache(-| License )2\.0",
     r"int8",
     r"AVX2",
-    r"(b?float|fp)\d\d",
+    r"(b?float|fp|bf)\d\d",
     r"95 % ",
     r"(200|413|422) は",
     r"10 から 90 パーセンタイル",
@@ -190,6 +192,7 @@ def survivors(records: dict, typed: str = "") -> tuple[set[str], set[str]]:
     own |= numbers_in(str(records.get("speed_livedoor", {}).get("versions", {})))
     own |= {f"{each:.0f}" for each in (WATTS_PER_CORE, WATTS_PER_GPU, GRAMS_PER_KILOWATT_HOUR)}
     own |= {percent(EVALUATION_PROBABILITY)[:-2], "1.00"}  # the latter: BERT's speed by its own
+    own |= numbers_in(duration(given_seconds("cpu") or 0.0))
     own |= numbers_in("\n".join(words_of(shown)))
     left = remaining or set()
     return left - own, (left | numbers_in(typed)) - own

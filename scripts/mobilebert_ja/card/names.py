@@ -129,20 +129,20 @@ NODE_GROUPS = {
     "attention": "注意機構",
     "norms and activations": "正規化と活性化関数",
     "sums and scales": "足し算と掛け算",
-    "moving and looking up": "値の移動と表引き",
-    "outside of nodes": "呼び出しと測定の手間",
+    "moving and looking up": "値の移動と埋め込みの参照",
+    "outside of nodes": "呼び出しと測定のオーバーヘッド",
 }
 # The groups of operators of `measure.py training`.
 STEP_GROUPS = {
     "products": "行列積",
-    "casts and copies": "型の変換と複写",
+    "casts and copies": "型の変換とコピー",
     "sums over rows": "行についての和(バイアスなどの勾配)",
     "element by element": "要素ごとの計算",
     "softmax and losses": "softmax と損失",
-    "looking up": "表引きとその勾配",
+    "looking up": "埋め込みの参照とその勾配",
     "optimizer": "最適化",
     "the rest": "その他",
-    "outside of operators": "Python と測定の手間",
+    "outside of operators": "Python と測定のオーバーヘッド",
 }
 # Which blocks stay, as `compression.cutting.blocks` names the choices.
 BLOCK_CHOICES = {
@@ -193,25 +193,38 @@ REMOVED = {
 }
 # Where the sources of the root's corpus are from, by the start of their names, and their licences.
 ORIGINS = {
-    "aozora": ("青空文庫(新字新仮名の作品の一部)", "著作権の保護期間が満了"),
-    "ict_whitepaper": ("総務省の情報通信白書", "CC BY 4.0"),
+    "aozora": ("[青空文庫](https://www.aozora.gr.jp/)(新字新仮名の作品の一部)", "著作権の保護期間が満了"),
+    "ict_whitepaper": ("総務省の[情報通信白書](https://www.soumu.go.jp/johotsusintokei/whitepaper/)", "CC BY 4.0"),
     "japan_law": ("法令の一部", "著作権の対象外"),
     "msdocs": ("Microsoft の製品の文書", "CC BY 4.0"),
-    "programming_docs": ("Ruby のリファレンスマニュアル、ja.react.dev、JavaScript Primer", "CC BY 3.0、CC BY 4.0"),
-    "wikinews": ("ウィキニュース", "CC BY 2.5"),
-    "wikipedia_articles50": ("ja-wikipedia-corpus-soso の見本", "CC BY-SA 3.0"),
-    "wikipedia_countries": ("言語処理100本ノックの国の記事", "CC BY-SA 3.0"),
-    "wikipedia_jaquad": ("JaQuAD の文章", "CC BY-SA 3.0"),
-    "wikipedia_kyoto": ("NICT の Wikipedia 日英京都関連文書対訳コーパスの日本語", "CC BY-SA 3.0"),
-    "wikipedia_wac": ("Wikipedia Annotated Corpus の文章", "CC BY-SA 4.0"),
+    "programming_docs": (
+        "[Ruby のリファレンスマニュアル](https://github.com/rurema/doctree)、[ja.react.dev](https://ja.react.dev/)、"
+        "[JavaScript Primer](https://jsprimer.net/)",
+        "CC BY 3.0、CC BY 4.0",
+    ),
+    "wikinews": ("[ウィキニュース](https://ja.wikinews.org/)", "CC BY 2.5"),
+    "wikipedia_articles50": (
+        "[ja-wikipedia-corpus-soso](https://github.com/yamitzky/ja-wikipedia-corpus-soso) の見本",
+        "CC BY-SA 3.0",
+    ),
+    "wikipedia_countries": ("[言語処理100本ノック](https://nlp100.github.io/)の国の記事", "CC BY-SA 3.0"),
+    "wikipedia_jaquad": ("[JaQuAD](https://huggingface.co/datasets/SkelterLabsInc/JaQuAD) の文章", "CC BY-SA 3.0"),
+    "wikipedia_kyoto": (
+        "NICT の [Wikipedia 日英京都関連文書対訳コーパス](https://alaginrc.nict.go.jp/WikiCorpus/)の日本語",
+        "CC BY-SA 3.0",
+    ),
+    "wikipedia_wac": (
+        "[Wikipedia Annotated Corpus](https://github.com/ku-nlp/WikipediaAnnotatedCorpus) の文章",
+        "CC BY-SA 4.0",
+    ),
 }
 TEXT_KINDS = {"encyclopedia": "百科事典", "titles": "ニュースの題名", "novels": "小説"}
 VOCABULARIES = {"limited": "このモデル", "unlimited": "文字種の制限なし"}
 PRUNED = {
-    "pruned-per_tensor": "枝刈りのみ、行列ごとの尺度(カードの方法)",
-    "pruned-per_channel": "枝刈りのみ、出力ごとの尺度",
-    "retrained-per_tensor": "枝刈りの後に再学習、行列ごとの尺度",
-    "retrained-per_channel": "枝刈りの後に再学習、出力ごとの尺度",
+    "pruned-per_tensor": "枝刈りのみ、行列ごとのスケール(カードの方法)",
+    "pruned-per_channel": "枝刈りのみ、出力ごとのスケール",
+    "retrained-per_tensor": "枝刈りの後に再学習、行列ごとのスケール",
+    "retrained-per_channel": "枝刈りの後に再学習、出力ごとのスケール",
 }
 
 # The variants of recipes/ablations, those tried with onnxruntime, the BERT that is timed, the words of the figures.
@@ -280,7 +293,7 @@ TITLES = {
     "PKT, then PD": "PKT、次に予測の蒸留",
     "JKT, then PD": "JKT、次に予測の蒸留",
     "int8, weights of 8 bits": "int8、重みを 8ビットに",
-    "int8, a scale for each output": "int8、出力ごとの尺度",
+    "int8, a scale for each output": "int8、出力ごとのスケール",
     "int8, last block for all tokens": "int8、最後の層もすべてのトークンで計算",
     "int8 by onnxruntime's quantization": "onnxruntime 自身の量子化による int8",
     "int8, weights without a sign": "int8、重みを符号なし 8ビットに",

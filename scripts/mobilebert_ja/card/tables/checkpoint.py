@@ -19,10 +19,10 @@ KINDS = {
 }
 # What sources have in common: kind of text and where it is from, the sources by the start of their names, licence.
 GROUPS = (
-    ("百科事典(Wikipedia 日本語版)", ("wikipedia",), "CC BY-SA"),
-    ("ニュース(ウィキニュース)", ("wikinews",), "CC BY"),
-    ("官公庁の文書(情報通信白書、法令)", ("ict_whitepaper", "japan_law"), "白書は CC BY、法令は著作権の対象外"),
-    ("技術文書(Microsoft など)", ("msdocs", "programming_docs"), "CC BY"),
+    ("百科事典(Wikipedia 日本語版)", ("wikipedia",), "CC BY-SA 3.0、CC BY-SA 4.0"),
+    ("ニュース(ウィキニュース)", ("wikinews",), "CC BY 2.5"),
+    ("官公庁の文書(情報通信白書、法令)", ("ict_whitepaper", "japan_law"), "白書は CC BY 4.0、法令は著作権の対象外"),
+    ("技術文書(Microsoft など)", ("msdocs", "programming_docs"), "CC BY 3.0、CC BY 4.0"),
     ("小説(青空文庫)", ("aozora",), "著作権の保護期間が満了"),
 )
 # Assumed, not measured: a server's power for each core that is at work, its memory and losses included; and what a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from mobilebert_ja.card.names import METHODS, RECORDS, SPED_UP, TASKS
@@ -10,7 +11,8 @@ from mobilebert_ja.card.processors import without_vnni
 from mobilebert_ja.card.tables.checkpoint import training_parts
 from mobilebert_ja.card.tables.scores import distance_to_best_other
 from mobilebert_ja.card.tables.speed import sped_up, speedup_avx2
-from mobilebert_ja.card.values import NONE, megabytes, metrics_of, number, percent
+from mobilebert_ja.card.values import NONE, find, megabytes, metrics_of, number, percent
+from mobilebert_ja.settings.reading.recipe import load_recipe
 
 # What each makes, and where its cost is told of: a budget of time is one of a GPU alone.
 RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -19,6 +21,7 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "gpu": ("同じ構造を、GPU 1基で学習する", ("one_h100",)),
     "paper": ("元のモデルと同じ量を、教師モデルから学習する", ("one_h100", "eight_h100")),
 }
+RECIPES_FOLDER = Path(__file__).resolve().parents[4] / "recipes"
 MACHINES = {"one_h100": "H100 1基で", "eight_h100": "8基で"}
 TRAINING = r"teacher|distilled|(shallow_|short_)?pretraining"
 ROAD = rf"corpus|tokenizer(_quality)?|shards|word_vectors|{TRAINING}|checkpoint_quality|compressed_\w+"
@@ -59,16 +62,24 @@ def summary_rows(records: dict[str, Any]) -> list[list[str]]:
             [
                 f"{names.item}1件の時間({SPED_UP[form]}、{machine}、中央値)",
                 f"{facts['median_ms']:.1f} ms",
-                f"BERT {bert['median_ms']:.1f} ms。{number(metrics['items'])}件の合計では {times:.1f} 倍の速さ"
-                + (f"(int8 の命令 VNNI のない CPU では {slower:.1f} 倍)" if slower else ""),
+                f"高速化していない BERT {bert['median_ms']:.1f} ms。"
+                + f"{number(metrics['items'])}件の合計では {times:.1f} 倍の速さ"
+                + (f"(int8 の命令 VNNI のない CPU では {slower:.1f} 倍)" if slower else "")
+                + (f"、int8 の ONNX にした BERT の {over:.1f} 倍" if (over := _over_int8(metrics, form)) else ""),
             ]
         )
         sizes.append((facts["bytes"], bert["bytes"], SPED_UP[form]))
     if sizes:
         own, bert, words = max(sizes)
         larger = "、課題のうち大きい方" if len(sizes) > 1 else ""
-        rows.append([f"ファイル({words}{larger})", megabytes(own), f"BERT {megabytes(bert)}"])
+        rows.append([f"ファイル({words}{larger})", megabytes(own), f"高速化していない BERT {megabytes(bert)}"])
     return rows
+
+
+def _over_int8(metrics: dict[str, Any], form: str) -> float | None:
+    """How many times as fast as BERT in int8 (ONNX) a model is; None where that was not timed."""
+    ratio: float | None = find(metrics, f"speedup_over.bert_onnx.{form}.median")
+    return ratio
 
 
 def speed_in_english(records: dict[str, Any]) -> str:
@@ -82,10 +93,12 @@ def speed_in_english(records: dict[str, Any]) -> str:
         slower = speedup_avx2(records, task, form)
         alone = without_vnni(records, f"speed_{task}")
         if alone or slower:
-            words = "times" if told else "times as fast as BERT-base"
+            words = "times" if told else "times as fast as BERT-base in PyTorch"
             told.append(f"{times:.1f} {words} on {names.english}{' without VNNI' if alone else ''}")
         if slower and not alone:
             told[-1] += f", {slower:.1f} without VNNI"
+        if told and (over := _over_int8(metrics_of(records, f"speed_{task}"), form)):
+            told[-1] += f", {over:.1f} over BERT-base in int8 ONNX"
     made_by = {form for form in forms if form}
     treatment = f"`--treatment {made_by.pop()}`: " if len(made_by) == 1 else ""
     return f" ({treatment}{'; '.join(told)})" if told else ""
@@ -97,10 +110,21 @@ def walked_recipe(records: dict[str, Any]) -> str | None:
     return next((name for name in RECIPES if f"recipes/{name}.yaml" in command), None)
 
 
-def seconds_of(records: dict[str, Any], recipe: str, stages: str) -> float:
-    """What the stages of a recipe took, by their records; one that was interrupted took its training time at least."""
+def given_seconds(recipe: str) -> float | None:
+    """What a recipe gives its pretraining by the clock; None unless every part of it ends by that."""
+    sections = load_recipe(RECIPES_FOLDER / f"{recipe}.yaml").items()
+    limits = [settings.get("max_train_seconds") for name, settings in sections if name.startswith("pretrain_")]
+    return sum(limits) if limits and all(limits) else None
+
+
+def seconds_of(records: dict[str, Any], recipe: str, stages: str, whole: bool = True) -> float:
+    """What the stages of a recipe took, by their records; one that was interrupted took its training time at least.
+    Without `whole` the training alone."""
     return sum(
-        max(record.get("wall_seconds") or 0.0, record.get("metrics", {}).get("train_seconds") or 0.0)
+        max(
+            (record.get("wall_seconds") if whole else None) or 0.0,
+            record.get("metrics", {}).get("train_seconds") or 0.0,
+        )
         for name, record in records.items()
         if re.fullmatch(stages, name) and f"recipes/{recipe}.yaml" in record.get("command", "")
     )
@@ -116,7 +140,7 @@ def duration(seconds: float) -> str:
 
 def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
     """For each recipe: file, what it makes, time, cost. Measured for the one that was walked, estimated for those that
-    `measure.py cost` knows."""
+    `measure.py cost` knows, and for the CPU's what it gives its pretraining."""
     cost = metrics_of(records, "cost")
     walked = walked_recipe(records)
     rows = []
@@ -126,7 +150,7 @@ def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
         if name == walked and "hardware" in records["pretraining"]:
             hardware = records["pretraining"]["hardware"]
             gpu = hardware.get("accelerator")
-            seconds = seconds_of(records, name, TRAINING if gpu else ROAD)
+            seconds = seconds_of(records, name, TRAINING if gpu else ROAD, whole=not gpu)
             machine, part = (f"{gpu} ", "学習のみ") if gpu else (f"{hardware['cores']}コア", "全工程")
             time = f"{machine}で {duration(seconds)}(実測、{part})"
             price = cost.get("assumed", {}).get("dollars_per_gpu_hour" if gpu else "dollars_per_cpu_hour")
@@ -135,6 +159,10 @@ def recipe_rows(records: dict[str, Any]) -> list[list[str]]:
             times = [f"{MACHINES[key]} {duration(estimated['seconds'][key])}" for key in machines]
             time = f"{'、'.join(times)}(見積もり、学習のみ)"
             money = "、".join(f"${estimated['dollars'][key]:,.0f}" for key in machines)
+        elif name == "cpu" and (given := given_seconds(name)):
+            price = cost.get("assumed", {}).get("dollars_per_cpu_hour")
+            time = f"2コアで {duration(given)}(レシピの上限、事前学習のみ)"
+            money = NONE if price is None else f"${given / 3600 * price:,.2f}"
         rows.append([f"`recipes/{name}.yaml`", words, time, money])
     return rows
 

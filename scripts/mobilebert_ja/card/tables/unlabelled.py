@@ -14,7 +14,9 @@ from mobilebert_ja.card.names import (
     LARGER,
     METHODS,
     OWN,
+    RECORDS,
     SILVER,
+    SPED_UP,
     TASKS,
     TEXTS_WITHOUT_LABELS,
     WITH_MORE,
@@ -134,6 +136,19 @@ def texts_in_words(record: dict[str, Any]) -> str:
     return f"ラベルのないテキストは、{known}です。" if known else ""
 
 
+def cut_with_texts_in_words(records: dict[str, Any], task: str) -> str:
+    """What a task's model with fewer blocks learned beside the labels, in Japanese; "" where that was nothing."""
+    record = records.get(RECORDS["fast"].format(task=task), {})
+    learned = record.get("metrics", {}).get("unlabelled", {}).get("learned")
+    if not learned:
+        return ""
+    return (
+        f"{TASKS[task].short}の「{SPED_UP['fast']}」は、"
+        f"ラベルのない {number(learned)}件への、層を減らす前のモデルの答えも学習しました"
+        f"(`--treatment fast --unlabelled_file`)。{texts_in_words(record)}"
+    )
+
+
 def curve_teachers_in_words(records: dict[str, Any], task: str) -> str:
     """The teachers of a task's learning curve in Japanese; an encoder is called by its name if the record of the
     larger one began with the same."""
@@ -186,6 +201,8 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     words += f" (answers {', '.join(others)}{' and ' if others else ''}{last}"
     larger = metrics_of(records, f"{task}{LARGER}")
     words += f"; {IN_ENGLISH[LARGER]} has {percent(larger['mean'])})" if larger else ")"
+    least = records[f"{task}{ending}"].get("settings", {}).get("min_confidence")
+    words += f" with `--min_confidence {least}`" if least and TASKS[task].details == "per_class" else ""
     curves = learning_curves(records, task)
     if "silver" in curves:
         fewest = (percent(curves[name][min(curves[name])]) for name in ("model", "silver"))

@@ -1,12 +1,18 @@
 """A stage's output is whole or absent, made once, and never silently of other settings."""
 
+import errno
+import fcntl
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.paths import ROOT, SCRIPTS
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of
+from mobilebert_ja.common.folders import hold
 from mobilebert_ja.common.former_names import read_record
 from mobilebert_ja.common.records import Stage, fingerprint
 
@@ -229,3 +235,56 @@ def test_an_output_in_the_place_of_what_it_is_made_from_is_refused(tmp_path):
             Stage("next", {}, tmp_path / output, {"model_name_or_path": tmp_path / given})
     Stage("next", {}, tmp_path / "out-2", {"model_name_or_path": tmp_path / "out"})
     assert (tmp_path / "out" / "result.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [{}, {"resume": True}, {"resume": True, "overwrite": True}])
+def test_two_runs_do_not_work_in_one_folder(tmp_path, again):
+    """Nor does the second one remove what the first has done; a run that was killed keeps no one out."""
+    one = stage(tmp_path)
+    lines = (
+        "import sys",
+        "from mobilebert_ja.common.records import Stage",
+        "folder = __import__('pathlib').Path(sys.argv[1])",
+        "one = Stage('made', {'size': 3}, folder / 'out', {'text': folder / 'input.txt'})",
+        "one.begin()",
+        "print('begun', flush=True)",
+        "input()",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None and first.stdout.readline() == b"begun\n"
+        (one.folder / "half.txt").write_text("first's")
+        with pytest.raises(UserError, match=r"Another run is working in .*out\.partial; wait for it to end"):
+            one.begin(**again)
+        assert (one.folder / "half.txt").read_text() == "first's"
+        first.kill()
+    assert one.begin(**again) is again.get("resume", False)
+    assert (one.folder / "half.txt").exists() is again.get("resume", False)
+    one.finish({})
+    assert sorted(file.name for file in one.output_dir.iterdir()) == sorted(
+        ["record.json", *(["half.txt"] if again else [])]
+    )
+
+
+def test_a_process_that_begins_anew_does_not_keep_itself_out(tmp_path):
+    first = stage(tmp_path)
+    first.begin()
+    assert stage(tmp_path).begin(resume=True)
+    assert finish(stage(tmp_path))["files"].keys() == {"result.txt"}
+
+
+def test_a_lock_that_was_left_alone_in_a_folder_is_nothing(tmp_path):
+    one = stage(tmp_path)
+    hold(one.folder).close()
+    finish(one)
+    assert not one.folder.exists()
+
+
+def test_a_file_system_without_locks_is_worked_in(tmp_path, monkeypatch):
+    def none(*_arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", none)
+    finish(stage(tmp_path))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, sha256_of
@@ -16,7 +18,8 @@ from mobilebert_ja.common.former_names import read_record
 
 RECORD_NAME = "record.json"
 IDENTITY_NAME = "identity.json"  # of a stage at work: what it is made from
-_MARKS = {RECORD_NAME, IDENTITY_NAME}
+LOCK_NAME = "stage.lock"  # held by the process that is at work in the folder
+_MARKS = {RECORD_NAME, IDENTITY_NAME, LOCK_NAME}
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 
 
@@ -85,12 +88,43 @@ def require_ours(folder: Path, at_work: bool = False, remedy: str = "Move it, or
     """Raise `UserError` unless there is nothing at `folder`, or nothing in it, or what a stage made; with `at_work`,
     what a stage was making."""
     if folder.is_dir():
-        if not any(folder.iterdir()) or (at_work and (folder / IDENTITY_NAME).is_file()) or own_record(folder):
+        nothing = all(each.name == LOCK_NAME for each in folder.iterdir())
+        if nothing or (at_work and (folder / IDENTITY_NAME).is_file()) or own_record(folder):
             return
         raise UserError(f"{folder} exists and was not made by this stage; it is left alone. {remedy}")
     lowest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     if not lowest.is_dir():
         raise UserError(f"{lowest} is a file, a folder was expected. {remedy}")
+
+
+def hold(folder: Path) -> IO[bytes]:
+    """Make a folder if need be, and keep every other process from working in it until what is returned is closed.
+
+    Raises `UserError` if another one is working there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = UserError(f"Another run is working in {folder}; wait for it to end, or name another --output_dir.")
+    try:
+        lock = open(folder / LOCK_NAME, "ab")  # noqa: SIM115 - who holds it closes it
+    except FileNotFoundError:  # it has just been finished
+        raise busy from None
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
+    except (BlockingIOError, PermissionError):
+        lock.close()
+        raise busy from None
+    except OSError:
+        pass  # a file system that knows no locks
+    return lock
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder, but for the lock on it."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        elif each.name != LOCK_NAME:
+            each.unlink()
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -22,15 +21,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import list_files, read_json, sha256_of, write_json
 from mobilebert_ja.common.folders import (
     IDENTITY_NAME,
+    LOCK_NAME,
     RECORD_NAME,
     aside_of,
     digests,
+    empty,
+    hold,
     own_record,
     place_of,
     replace_folder,
@@ -181,6 +183,7 @@ class Stage:
     left_out: dict[str, Any] = field(default_factory=dict)
     users_folders: tuple[str, ...] = ()
     started: float = field(default_factory=time.time)
+    _lock: IO[bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.output_dir = place_of(self.output_dir)
@@ -255,11 +258,12 @@ class Stage:
         With `resume` false an interrupted run's leftovers are removed. With `resume` true they are kept if they come
         from the same settings (but for how the output is stored) and inputs, else `UserError` is raised unless
         `overwrite` is given. It is raised too if something that is no stage's stands where this one works or where its
-        output will.
+        output will, and if another process is at work there.
         """
         require_ours(self.folder, at_work=True)
         for each in (self.output_dir, aside_of(self.output_dir)):
             require_ours(each)
+        self._lock = hold(self.folder)
         identity_file = self.folder / IDENTITY_NAME
         if resume and identity_file.is_file():
             difference = self._difference(read_record(identity_file), _HOW_STORED)
@@ -270,8 +274,7 @@ class Stage:
                     f"{self.folder} holds an interrupted run with other settings ({difference}); "
                     "--overwrite discards it, or run it again with its own settings."
                 )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        empty(self.folder)
         write_json(identity_file, self._identity())
         return False
 
@@ -290,6 +293,9 @@ class Stage:
         write_json(self.folder / RECORD_NAME, record)
         replace_folder(self.folder, self.output_dir)
         (self.output_dir / IDENTITY_NAME).unlink(missing_ok=True)  # last: until here the run could go on
+        (self.output_dir / LOCK_NAME).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
         if self.records_dir is not None:
             write_json(self.records_dir / f"{self.name}.json", record)
         return record

@@ -60,12 +60,14 @@ def test_a_slow_text_holds_back_what_follows_and_no_more_is_read_meanwhile(tmp_p
     got = []
     reader = threading.Thread(target=lambda: got.extend(lines_of(shared_out.run())))
     reader.start()
-    # Until the line is full and who would take another chunk waits, or more has been read than may be.
-    while len(read) <= MOST_AHEAD and not (shared_out._in_order.full() and shared_out._taking.locked()):
-        time.sleep(0.01)
-    assert got == [] and len(read) <= MOST_AHEAD
-    (tmp_path / "mark").touch()
-    reader.join()
+    try:
+        # Until the line is full and who would take another chunk waits, or more has been read than may be.
+        while len(read) <= MOST_AHEAD and not (shared_out._in_order.full() and shared_out._taking.locked()):
+            time.sleep(0.01)
+        assert got == [] and len(read) <= MOST_AHEAD
+    finally:
+        (tmp_path / "mark").touch()  # else neither the thread nor the processes would end after a failure
+        reader.join()
     assert got == [text.upper() for text in texts]
 
 

@@ -59,23 +59,25 @@ def command_that(body: str, folder: Path, *arguments: object) -> list[str]:
     return [str(part) for part in (sys.executable, command, SCRIPTS, inner, *arguments)]
 
 
-def asked_to_end(command: list[str], until_ready) -> tuple[int, str]:
-    """The status and the messages of a command that gets SIGTERM, once the processes that it had have ended too."""
+def asked_to_end(command: list[str], until_ready) -> tuple[int, str, list[psutil.Process]]:
+    """The status and the messages of a command that gets SIGTERM, and which processes that it had outlive it."""
     started = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             until_ready(process)
             started = psutil.Process(process.pid).children(recursive=True)
             assert started
+            # The tracker of resources ends right after its command.
+            tracker = [each for each in started if "resource_tracker" in " ".join(each.cmdline())]
             process.send_signal(signal.SIGTERM)
+            process.wait()  # what has its pipes may live on, and is looked for before they are read
+            left = [each for each in started if each not in tracker and is_running(each)]
             _, messages = process.communicate()
-            while any(is_running(each) for each in started):
-                time.sleep(0.01)
         finally:  # where pytest has ended a test that hung
             for each in (process, *started):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-    return process.returncode, messages
+    return process.returncode, messages, left
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -92,15 +94,15 @@ def first_line(process: subprocess.Popen) -> None:
 
 def test_a_training_behind_a_launcher_has_saved_before_its_command_ends(tmp_path):
     saved = tmp_path / "checkpoint"
-    status, messages = asked_to_end(command_that(STARTS_A_TRAINING, tmp_path, saved), first_line)
-    assert (status, saved.read_text()) == (130, "saved")
+    status, messages, left = asked_to_end(command_that(STARTS_A_TRAINING, tmp_path, saved), first_line)
+    assert (status, left, saved.read_text()) == (130, [], "saved")
     assert messages == "interrupted; run the same command again to go on\n"
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_no_worker_process_is_left(tmp_path, start):
-    status, messages = asked_to_end(command_that(STARTS_WORKERS, tmp_path, start), first_line)
-    assert status == 130 and "Traceback" not in messages
+    status, messages, left = asked_to_end(command_that(STARTS_WORKERS, tmp_path, start), first_line)
+    assert (status, left) == (130, []) and "Traceback" not in messages
 
 
 def test_the_road_ends_with_the_stage_that_it_is_at(tmp_path):
@@ -111,5 +113,5 @@ def test_the_road_ends_with_the_stage_that_it_is_at(tmp_path):
         assert "build_corpus.py" in " ".join(running[0].cmdline())
 
     command = [sys.executable, "scripts/reproduce.py", "--config", "recipes/tiny.yaml", "--work_dir", str(tmp_path)]
-    status, messages = asked_to_end(command, until_a_stage_runs)
-    assert status == 130 and messages.endswith("interrupted; run the same command again to go on\n")
+    status, messages, left = asked_to_end(command, until_a_stage_runs)
+    assert (status, left) == (130, []) and messages.endswith("interrupted; run the same command again to go on\n")

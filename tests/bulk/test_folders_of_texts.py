@@ -99,6 +99,7 @@ def test_a_run_at_work_is_not_overwritten(model, texts, tmp_path):
     assert predict(model, *flags).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(model, texts, tmp_path):
     os.unlink(texts / "z.jsonl")
     (texts / "record.json").write_text('{"files": {}}')  # of whoever made them; what is compared are the texts
@@ -113,6 +114,7 @@ def test_what_is_done_is_not_done_again(model, texts, tmp_path):
     assert answers_in(tmp_path / "out")["a.jsonl"].count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_a_subfolder_called_as_the_logs_is_answered_too(model, tmp_path):
     for name in ("passes/a.jsonl", "passes/answers/b.jsonl", "Passes_/c.jsonl", "d.jsonl"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -78,11 +78,12 @@ def test_the_same_answers_from_any_number_of_processes(folder, wanted, batch_siz
 
 def test_files_in_answers_out(folder, texts, wanted, tmp_path):
     (tmp_path / "more.txt").write_bytes("電池がすぐ切れる\r\n画面".encode("cp932"))
-    done = call_entry(predict_script, folder, "--input_file", texts, "--output_file", tmp_path / "out")
+    alone = ("--num_workers", 1)  # a machine that is slow would start others
+    done = call_entry(predict_script, folder, "--input_file", texts, "--output_file", tmp_path / "out", *alone)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out").read_bytes() == wanted and done.stdout == "" and "264/264" in done.stderr
     flags = ("--input_file", tmp_path / "more.txt", tmp_path / "more.txt", "--encoding", "shift_jis")
-    done = call_entry(predict_script, folder, *flags, "--output_file", tmp_path / "two", "--num_workers", 1)
+    done = call_entry(predict_script, folder, *flags, "--output_file", tmp_path / "two", *alone)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "two").read_bytes() == parts.as_lines(load(folder), 1, ["電池がすぐ切れる", "画面"] * 2)
 
@@ -140,7 +141,7 @@ def test_mistakes_are_told_before_any_answer(folder, texts, tmp_path, flags, wor
     (tmp_path / "broken.txt").write_bytes(b"a\n" * 1000 + b"\xff\n")
     before = set(os.listdir(tmp_path))
     done = call_entry(predict_script, folder, *flags, cwd=tmp_path)
-    assert one_sentence(done).startswith(words) or words in one_sentence(done)
+    assert words in one_sentence(done)
     assert set(os.listdir(tmp_path)) == before and (tmp_path / "there").read_text() == "mine" and done.stdout == ""
 
 

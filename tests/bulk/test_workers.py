@@ -5,16 +5,21 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 
 import pytest
 
 from helpers.running import answering
 from helpers.running.answering import DEADLY, DeadlyOnce, SlowAtFirst, StartsAtTheSecondTry
-from mobilebert_ja.bulk.texts import CHUNK_TEXTS, Handover
-from mobilebert_ja.bulk.workers import _AHEAD, Workers
+from mobilebert_ja.bulk.texts import Handover
+from mobilebert_ja.bulk.workers import Workers
 from mobilebert_ja.common.errors import UserError
 
 pytestmark = pytest.mark.slow
+
+# Texts that may be read and not yet written, with two processes. In chunks of 64: eight in line, the one that is
+# waited for, one whose taker waits for room in the line, one that is read ahead, and one to spare.
+MOST_AHEAD = 768
 
 
 def where(index):
@@ -43,7 +48,7 @@ def test_texts_without_an_end_are_read_only_as_fast_as_they_are_written():
     for chunk, _ in itertools.islice(run, 100):
         written += len(chunk.texts)
     ahead = next(read) - written
-    assert ahead <= (2 * _AHEAD + 4) * CHUNK_TEXTS
+    assert ahead <= MOST_AHEAD
     run.close()
     assert multiprocessing.active_children() == []
 
@@ -51,17 +56,18 @@ def test_texts_without_an_end_are_read_only_as_fast_as_they_are_written():
 def test_a_slow_text_holds_back_what_follows_and_no_more_is_read_meanwhile(tmp_path):
     read = []
     texts = ["slow", *("fast" for _ in range(5000))]
-    run = workers((read.append(text) or text for text in texts), SlowAtFirst(tmp_path / "mark")).run()
+    shared_out = workers((read.append(text) or text for text in texts), SlowAtFirst(tmp_path / "mark"))
     got = []
-    reader = threading.Thread(target=lambda: got.extend(lines_of(run)))
+    reader = threading.Thread(target=lambda: got.extend(lines_of(shared_out.run())))
     reader.start()
-    seen = -1
-    while len(read) > seen or not read:  # until nothing moves
-        seen = len(read)
-        reader.join(0.3)
-    assert got == [] and len(read) <= (2 * _AHEAD + 4) * CHUNK_TEXTS
-    (tmp_path / "mark").touch()
-    reader.join()
+    try:
+        # Until the line is full and who would take another chunk waits, or more has been read than may be.
+        while len(read) <= MOST_AHEAD and not (shared_out._in_order.full() and shared_out._taking.locked()):
+            time.sleep(0.01)
+        assert got == [] and len(read) <= MOST_AHEAD
+    finally:
+        (tmp_path / "mark").touch()  # else neither the thread nor the processes would end after a failure
+        reader.join()
     assert got == [text.upper() for text in texts]
 
 

@@ -69,7 +69,7 @@ def test_the_fine_tuned_models_answer(clone):
     (snippet,) = python_blocks(rendered(), "work/finetuned")
     first, *tags = run(snippet, clone)
     assert re.match(r"\[\{'label': '(sports-watch|movie-enter|smax)', 'score': 0\.\d+", first)
-    assert all(len(each.split()) == 2 for each in tags)
+    assert tags and all(len(each.split()) == 2 for each in tags)
     labels = read_json(clone / "work/finetuned/ner/config.json")["label2id"]
     assert {each.split()[1] for each in tags} <= labels.keys()
 

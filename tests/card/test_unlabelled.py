@@ -4,7 +4,6 @@ import copy
 import shutil
 
 import pytest
-import torch
 
 import finetune
 import measure
@@ -33,7 +32,6 @@ def measured(tmp_path_factory):
     write_student(work / "student", write_tokenizer(work / "tokenizer"))
     titles = [article(category, number).split("\n")[2] for category in SUBJECTS for number in range(60, 90)]
     (work / "titles.txt").write_text("\n".join(titles), encoding="utf-8")
-    torch.set_num_threads(1)
 
     def tune(folder: str, *flags) -> None:
         done = call_entry(finetune, *QUICK, "--work_dir", folder, *flags, cwd=work)

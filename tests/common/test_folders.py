@@ -1,5 +1,6 @@
 """What a user has put somewhere is still there after --overwrite, wherever --output_dir points."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -119,34 +120,38 @@ def test_many_files_under_one_checksum(tmp_path):
     assert {found[f"{name}.kept"] for name in names[:22]} == {"2"}
 
 
-def test_interrupted_between_two_renames(tmp_path, monkeypatch):
+@pytest.mark.parametrize("allowed", range(4))  # renames before the machine stops; there are three
+def test_interrupted_between_two_renames(tmp_path, monkeypatch, allowed):
     """The old output stands aside whole, or the new one in its place; what is the user's comes back by and by."""
-    out = tmp_path / "out"
+    out, done, real = tmp_path / "out", [], os.rename
     make(out, "1")
     (out / "notes.txt").write_text("mine")
-    for allowed in range(4):  # renames before the machine stops
-        with monkeypatch.context() as patch:
-            done, real = [], os.rename
+    before = content(out)
 
-            def rename(source, target, done=done, real=real, allowed=allowed):
-                if len(done) == allowed:
-                    raise RuntimeError("stopped")
-                done.append(target)
-                real(source, target)
+    def rename(source, target):
+        if len(done) == allowed:
+            raise RuntimeError("stopped")
+        done.append(target)
+        real(source, target)
 
-            patch.setattr(os, "rename", rename)
-            one = Stage("made", {"size": allowed}, out, {})
-            one.begin()
-            (one.folder / "model.bin").write_text(str(allowed + 2))
-            try:
-                one.finish({})
-            except RuntimeError:
-                assert (out if out.exists() else tmp_path / "out.replaced" / "record.json").exists()
-                assert (out / "model.bin").exists() or one.begin(resume=True)
-        assert "mine" in content(tmp_path).values()
-        if allowed > 2:
-            assert content(out) == {"model.bin": str(allowed + 2), "notes.txt": "mine"}
-            assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    one = Stage("made", {"size": 2}, out, {})
+    one.begin()
+    (one.folder / "model.bin").write_text("2")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", rename)
+        with pytest.raises(RuntimeError, match="stopped") if allowed < 3 else contextlib.nullcontext():
+            one.finish({})
+    assert len(done) == allowed
+    if allowed < 2:
+        assert content(out if allowed == 0 else tmp_path / "out.replaced") == before
+        assert one.begin(resume=True)  # the new one is not lost either
+    else:
+        assert content(out)["model.bin"] == "2" and "mine" in content(tmp_path).values()
+    make(out, "3", ["model.bin"])
+    found = content(out)
+    found.pop("identity.json.kept", None)  # of the run that was stopped after its output had its name
+    assert found == {"model.bin": "3", "notes.txt": "mine"}
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
 
 
 def test_an_output_behind_a_link_to_another_disk(tmp_path):

@@ -67,6 +67,7 @@ def made(folder: Path, texts: dict[str, str], **options) -> dict:
     return CorpusBuild(parts, folder=folder / "corpus", **options).run()
 
 
+@pytest.mark.slow
 def test_duplicates_and_evaluation_sentences_are_dropped(tmp_path):
     (tmp_path / "ner.json").write_text(json.dumps([{"text": "試験に使うための文である。"}]), encoding="utf-8")
     texts = {
@@ -126,6 +127,7 @@ def test_titles_are_kept_out_too_and_counted_apart(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_dropped_and_can_be_kept(tmp_path):
     one = [f"この町の{n}番目の通りには、{n * 7}軒の古い家が並んでいる。" for n in range(60)]
     almost = [*one[:-1], "この町の最後の通りには、新しい家が並んでいる。"]
@@ -138,6 +140,7 @@ def test_near_duplicates_are_dropped_and_can_be_kept(tmp_path):
         assert metrics["train"]["documents"] == (3 if kept else 2)
 
 
+@pytest.mark.slow
 def test_counts_do_not_depend_on_how_the_work_is_shared_out(tmp_path):
     repeated = TEXT + TEXT[: len(TEXT) // 2] + "\n短い。" * 20
     counted = []

@@ -69,6 +69,23 @@ def test_splitting_loses_no_character(paragraph):
     assert joined.replace(" ", "") == paragraph.replace(" ", "")
 
 
+class Counting(str):
+    """Counts the characters that are taken out of it: what a splitter copies."""
+
+    copied = 0
+
+    def __getitem__(self, where):
+        part = super().__getitem__(where)
+        self.copied += len(part)
+        return part
+
+
+def test_a_sentence_is_cut_out_without_copying_what_follows_it():
+    paragraph = Counting("雨。 " * 1000)
+    assert text.split_sentences(paragraph) == ["雨。"] * 1000
+    assert paragraph.copied < 10 * len(paragraph)  # with all that follows each sentence: 500 times
+
+
 def test_unwanted():
     assert text.unwanted("短い。", 10, 200) == "too_short"
     assert text.unwanted("長" * 201, 10, 200) == "too_long"

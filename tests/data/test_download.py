@@ -1,11 +1,10 @@
 """Fetching a file from a real HTTP server: whole, continued, changed meanwhile, wrong, and not there."""
 
-import http.server
-import re
-import threading
+import hashlib
 
 import pytest
 
+from helpers.files.served import RangedHandler, served_by
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.data.download import download
 from mobilebert_ja.data.sources import parts_of
@@ -13,37 +12,16 @@ from mobilebert_ja.data.sources import parts_of
 CONTENT = bytes(range(256)) * 20_000
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `CONTENT`, with ranges; `break_after` cuts the connection after so many bytes."""
-
-    break_after: int | None = None
-    etag = '"first"'
-    ranges: list[str] = []  # noqa: RUF012 - what was asked for, read by the tests
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        type(self).ranges.append(asked or "")
-        start = 0
-        if asked and self.headers.get("If-Range") == self.etag:
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", self.etag)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
-        self.end_headers()
-        end = len(CONTENT) if self.break_after is None else min(start + self.break_after, len(CONTENT))
-        self.wfile.write(CONTENT[start:end])
-
-    def log_message(self, *_):
-        pass
+class Handler(RangedHandler):
+    def content(self) -> bytes:
+        return CONTENT
 
 
 @pytest.fixture
 def server():
     Handler.break_after, Handler.etag, Handler.ranges = None, '"first"', []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/dump.json.gz"
-        running.shutdown()
+    with served_by(Handler) as address:
+        yield f"{address}/dump.json.gz"
 
 
 def test_whole_and_shown(server, tmp_path, capsys):
@@ -82,6 +60,9 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
 
 
 def test_checksum(server, tmp_path):
+    digest = hashlib.sha1(CONTENT).hexdigest()
+    for right in (f"sha1:{digest}", f"sha1:{digest.upper()}"):  # some publishers print capitals
+        assert download(server, tmp_path, right) == tmp_path / "dump.json.gz"
     with pytest.raises(UserError, match=r"has sha1 .* expected 00"):
         download(server, tmp_path, "sha1:00")
     with pytest.raises(UserError, match="--checksum must be"):

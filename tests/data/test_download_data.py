@@ -1,14 +1,13 @@
 """download_data.py against a real HTTP server: fetched, checked, continued, and never another file under the name."""
 
-import functools
-import http.server
 import sys
 import tarfile
-import threading
+from pathlib import Path
 
 import pytest
 
 import download_data
+from helpers.files.served import RangedHandler, served_by
 from helpers.files.task_data import write_livedoor, write_ner
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import sha256_of
@@ -18,16 +17,11 @@ from mobilebert_ja.tasks import load_task
 COUNTS = {"sports-watch": 12, "movie-enter": 10, "smax": 8}
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; with `break_after` it cuts the connection after so many bytes."""
+class Handler(RangedHandler):
+    folder: Path
 
-    break_after: int | None = None
-
-    def copyfile(self, source, outputfile):
-        outputfile.write(source.read(-1 if self.break_after is None else self.break_after))
-
-    def log_message(self, *_):
-        pass
+    def content(self) -> bytes:
+        return (self.folder / self.path.lstrip("/")).read_bytes()
 
 
 @pytest.fixture
@@ -37,11 +31,9 @@ def made(tmp_path, monkeypatch):
     archive, sentences = write_livedoor(theirs, COUNTS), write_ner(theirs, 20)
     monkeypatch.setattr(download_data, "LIVEDOOR_DIGEST", articles_digest(archive))
     monkeypatch.setattr(download_data, "NER_DIGEST", sha256_of(sentences))
-    monkeypatch.setattr(Handler, "break_after", None)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=theirs)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield theirs, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    Handler.break_after, Handler.folder, Handler.ranges = None, theirs, []
+    with served_by(Handler) as address:
+        yield theirs, address
 
 
 def run(monkeypatch, capsys, tmp_path, url, **more):
@@ -135,6 +127,7 @@ def test_an_interrupted_download_goes_on(made, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "data" / BOTH[0]).exists()
     monkeypatch.setattr(Handler, "break_after", None)
     assert run(monkeypatch, capsys, tmp_path, url)[0] == 0
+    assert Handler.ranges == ["", "bytes=500-", ""]  # the archive, the rest of it, the sentences
     assert files_below(tmp_path / "data") == BOTH
 
 

@@ -95,16 +95,19 @@ NAMES = [
     ("Tanaka Taro lives in 京都市", [(0, 11, PERSON), (21, 24, PLACE)]),
     ("鬱、京都市", [(0, 1, PERSON), (2, 5, PLACE)]),
 ]
+# Names that a piece of SentencePiece holds together with what stands beside them.
+IN_LARGER_PIECES = {"田中太郎は京都市に住む。": [PERSON], "ｶﾞﾘﾚｵは㍿の里に": [PERSON], "鬱、京都市": [PERSON]}
 
 
 @pytest.mark.parametrize(("text", "spans"), NAMES, ids=[text for text, _ in NAMES])
 @pytest.mark.parametrize("family", ["deberta", "modernbert", "characters"])
 def test_entities_come_back_from_the_tags_of_their_tokens(made, family, text, spans):
     offsets = read_encoder(made[family]).encode(text).offsets
+    lost = IN_LARGER_PIECES.get(text, []) if family == "deberta" else []
+    whole = [span for span in spans if span[2] not in lost]
     borders = {border for offset in offsets for border in offset}
-    whole = [span for span in spans if {*span[:2]} <= borders]  # pieces of SentencePiece may hold more than the name
+    assert [span for span in spans if {*span[:2]} <= borders] == whole
     assert set(whole) <= set(spans_of_tags(offsets, bio_tags(offsets, spans)))
-    assert whole == spans or (family == "deberta" and " " not in text)
 
 
 def test_a_space_that_a_rebuilt_tokenizer_puts_before_each_word_breaks_no_entity(tmp_path):

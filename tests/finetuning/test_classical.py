@@ -147,10 +147,9 @@ def test_told_beside_a_fine_tuned_model():
         "classification", Kind.CLASSES, ["悪い", "普通", "良い"], [*train, rare], [Example("満足な品", "良い")]
     )
     found = classical_score(task)
-    assert found["score"] == 1.0 and found["train_seconds"] >= 0
-    assert "accuracy 100.00%" in comparison(found, "accuracy", 0.9) and "10.00 points ahead" in comparison(
-        found, "accuracy", 0.9
-    )
+    assert found["score"] == 1.0
+    said = comparison(found | {"train_seconds": 3.14}, "accuracy", 0.9)
+    assert "accuracy 100.00% after 3.1 s" in said and "10.00 points ahead" in said
     assert "as good" in comparison(found, "accuracy", 1.0)
     one = Task("classification", Kind.CLASSES, ["普通", "良い"], [rare], [Example("満足な品", "良い")])
     assert "not trained (" in comparison(classical_score(one), "accuracy", 1.0)

@@ -35,18 +35,6 @@ from mobilebert_ja.tokenization.encoder import FastEncoder
 SCRIPT = Path(finetune.__file__)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_core():
-    """Threads of a tiny model wait for each other longer than they work; child processes inherit this."""
-    cores = os.sched_getaffinity(0)
-    threads = torch.get_num_threads()
-    os.sched_setaffinity(0, {max(cores)})
-    torch.set_num_threads(1)
-    yield
-    os.sched_setaffinity(0, cores)
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """data/ with both tasks, and a tiny student."""

@@ -137,7 +137,16 @@ def test_every_answer_has_its_turn():
     seen = Counter(member for epoch in range(6) for member in members_in_turn(10, 5, 7, epoch))
     assert seen == dict.fromkeys(range(10), 3)
     assert members_in_turn(10, 5, 7, 2) != members_in_turn(10, 5, 7, 0)  # another order
-    assert members_in_turn(3, 7, 0, 1) == [*members_in_turn(3, 7, 0, 1)] and len(members_in_turn(3, 7, 0, 1)) == 7
+
+
+def test_an_epoch_of_more_turns_than_members_begins_anew():
+    epochs = [members_in_turn(3, 7, 0, epoch) for epoch in range(3)]
+    assert [len(turns) for turns in epochs] == [7, 7, 7]
+    had = Counter({member: 0 for member in range(3)})
+    for member in itertools.chain(*epochs):
+        had[member] += 1
+        assert max(had.values()) - min(had.values()) <= 1
+    assert set(had.values()) == {7}
 
 
 def test_batches_depend_on_their_number_alone(reader):

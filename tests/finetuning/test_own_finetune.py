@@ -5,7 +5,6 @@ import shutil
 import sys
 
 import pytest
-import torch
 from transformers import pipeline
 
 import compress
@@ -22,14 +21,6 @@ REVIEWS = [
     for number in range(20)
 ]
 FAST = ("--output_dir", "fast", "--overwrite", "true")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

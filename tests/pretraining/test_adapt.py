@@ -170,10 +170,15 @@ def refused(tmp_path: Path, model: Path, *flags: object) -> str:
             ("--text_file", "short.txt", "--heldout_share", "0.6"),
             "--heldout_share must be more than 0 and at most 0.5",
         ),
-        (("--text_file", "short.txt"), "training and the held-out part need two rows of 32 tokens each. Give more"),
-        (
+        pytest.param(
+            ("--text_file", "short.txt"),
+            "training and the held-out part need two rows of 32 tokens each. Give more",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             ("--text_file", "bits.txt"),
             "No sentence of 10 to 200 characters is left of the text (removed: 2 too_short)",
+            marks=pytest.mark.slow,
         ),
         (("--text_file", "short.txt", "--max_seq_length", 1024), "--max_seq_length 1024 exceeds the model's 512"),
         (("--text_file", "short.txt", "--output_dir", "mine"), "mine exists and was not made by this stage"),
@@ -236,6 +241,7 @@ def test_a_folder_that_cannot_go_on_is_refused_with_the_reason(tmp_path, model):
     assert "A tokenizer folder holds vocab.txt" in refused(tmp_path, tuned, "--text_file", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "documents",
     [[PARAGRAPHS], [[each] for each in PARAGRAPHS], [["".join(PARAGRAPHS)]], [PARAGRAPHS[:59], PARAGRAPHS[59:]]],

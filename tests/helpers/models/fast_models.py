@@ -25,15 +25,20 @@ from mobilebert_ja.tasks import data_file, load_task
 SIZES = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64}
 
 
-def tiny_model(task: str, labels: list[str], vocab_size: int, seed: int = 0, bert: bool = False):
-    """A classifier whose answers differ from text to text, though nobody trained it."""
+def tiny_model(task: str, labels: list[str], vocab_size: int, seed: int = 0, bert: bool = False, **settings):
+    """A classifier whose answers differ from text to text, though nobody trained it.
+
+    Args:
+        settings: of a MobileBERT's configuration.
+    """
     torch.manual_seed(seed)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     if bert:
         config = BertConfig(vocab_size=vocab_size, num_attention_heads=2, **SIZES, **names)
         model = (BertForTokenClassification if task == "ner" else BertForSequenceClassification)(config)
     else:
-        config = mobilebert_config(vocab_size, intra_bottleneck_size=32, embedding_size=32, **SIZES, **names)
+        sizes = {"intra_bottleneck_size": 32, "embedding_size": 32, **SIZES}
+        config = mobilebert_config(vocab_size, **sizes, **names, **settings)
         model = (MobileBertForTokenClassification if task == "ner" else MobileBertForSequenceClassification)(config)
         initialise_student(model, 33.0)
     torch.nn.init.normal_(model.classifier.weight)

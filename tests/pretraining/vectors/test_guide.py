@@ -118,6 +118,7 @@ def test_bytes_keep_what_varies():
 SETTINGS = GuideSettings(guide_dimensions=4, max_tokens=4, batch_size=2)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on(encoder, tmp_path, monkeypatch):
     shards = make_shards(tmp_path / "s", news=NEWS, wiki=NEWS[::-1])
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"

@@ -156,9 +156,9 @@ class Workers:
                 try:
                     answered.set_result(process.answer(chunk.texts))
                 except _DEAD:
+                    self._stop(process)
                     if self._closing:
                         return
-                    self._stop(process)
                     process = None  # unless another one can be started
                     process = self._start()
                     answered.set_result(self._again(process, chunk))

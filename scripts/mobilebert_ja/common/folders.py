@@ -163,9 +163,9 @@ def _move_over(aside: Path, folder: Path) -> None:
 
 
 def _listed(folder: Path, files: dict[str, str]) -> set[str]:
-    """The files of a folder that its record lists. Of many under one checksum: all if it is still right, and none if
-    it is not, because then nobody knows which of them came later."""
-    listed = {RECORD_NAME, *files}
+    """The files of a folder that its record lists, and a stage's own marks. Of many under one checksum: all if it is
+    still right, and none if it is not, because then nobody knows which of them came later."""
+    listed = {*_MARKS, *files}
     for kind, names in _kinds(folder).items():
         if f"{kind} ({len(names)} files)" in files:
             name, combined = _group(folder, kind, names)

@@ -246,7 +246,7 @@ def test_without_models_it_says_what_makes_them_and_makes_small_ones(browser, wo
         assert reached_from_elsewhere(address)  # as the environment says
         open_tab(page, "題名")
         panel = page.get_by_role("tabpanel")
-        expect(panel.get_by_text("make reproduce RECIPE=recipes/cpu.yaml DATA_DIR=DATA")).to_be_visible()
+        expect(panel.locator("code", has_text="finetune.py --config recipes/gpu.yaml")).to_be_visible()
         make, log = panel.get_by_role("button", name="小さなモデルを作る"), panel.get_by_label("進み具合")
         make.click()
         expect(log).to_have_value("no room\n途中で止まりました。", timeout=PATIENCE)

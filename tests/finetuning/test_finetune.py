@@ -35,6 +35,16 @@ from mobilebert_ja.tokenization.encoder import FastEncoder
 SCRIPT = Path(finetune.__file__)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_core():
+    """What this process starts computes with as many threads as it does itself, and so the same to the last bit;
+    accelerate's launcher gives its processes one for each core that it sees."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """data/ with both tasks, and a tiny student."""

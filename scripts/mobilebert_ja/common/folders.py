@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,7 @@ RECORD_NAME = "record.json"
 IDENTITY_NAME = "identity.json"  # of a stage at work: what it is made from
 LOCK_NAME = "stage.lock"  # held by the process that is at work in the folder
 _MARKS = {RECORD_NAME, IDENTITY_NAME, LOCK_NAME}
+_DYING_SECONDS = 3.0  # that a run which was killed may still hold its folder
 _LISTED_FILES = 20  # of more files of one kind, a record holds one checksum
 
 
@@ -108,14 +110,19 @@ def hold(folder: Path) -> IO[bytes]:
         lock = open(folder / LOCK_NAME, "ab")  # noqa: SIM115 - who holds it closes it
     except FileNotFoundError:  # it has just been finished
         raise busy from None
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
-    except (BlockingIOError, PermissionError):
-        lock.close()
-        raise busy from None
-    except OSError:
-        pass  # a file system that knows no locks
-    return lock
+    given_up = time.monotonic() + _DYING_SECONDS
+    while True:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > given_up:
+                lock.close()
+                raise busy from None
+            time.sleep(0.05)
+        except OSError:  # a file system that knows no locks
+            return lock
+        else:
+            return lock
 
 
 def empty(folder: Path) -> None:

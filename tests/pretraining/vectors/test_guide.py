@@ -236,7 +236,7 @@ def test_from_shards_to_a_guide(encoder, tmp_path):
 
     sizes = ("--num_hidden_layers", "1", "--hidden_size", "64", "--intra_bottleneck_size", "32", "--eval_rows", "2")
     sizes += ("--intermediate_size", "32", "--embedding_size", "8", "--max_seq_length", "8")
-    training = ("--per_device_train_batch_size", "4", "--max_steps", "30", "--learning_rate", "3e-3")
+    training = ("--per_device_train_batch_size", "4", "--max_steps", "150", "--learning_rate", "5e-3")
     done = call_entry(pretrain, "--work_dir", str(tmp_path), *sizes, *training, "--guide_row_weight", "1")
     assert done.returncode == 1 and "--guide_row_weight needs a --guide" in done.stderr
     training += ("--logging_steps", "1", "--guide", "guide", "--guide_row_weight", "1")
@@ -247,7 +247,8 @@ def test_from_shards_to_a_guide(encoder, tmp_path):
     record = json.loads((tmp_path / "student" / "record.json").read_text())
     for name in ("guide_loss", "guide_row_loss"):
         losses = [each[name] for each in record["metrics"]["history"]]
-        assert losses[-1] < 0.7 * losses[0], name
+        assert losses[0] == pytest.approx(1.0), name
+        assert np.mean(losses[-30:]) < 0.8, name  # of four rows each, and so of many batches
     assert "guide" in record["inputs"]
     weights = load_file(tmp_path / "student" / "model.safetensors")
     assert not [name for name in weights if "guide" in name]  # an ordinary model, without the head

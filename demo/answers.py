@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import numpy as np  # noqa: E402
 
 from mobilebert_ja.common.errors import UserError  # noqa: E402
+from mobilebert_ja.common.files import read_json  # noqa: E402
 
 MASK = "[MASK]"
 LONGEST_AROUND_MASK = 509  # tokens: with the mask and two at the ends as many as the model has positions for
@@ -60,8 +61,6 @@ class Models:
 
 def training_minutes(task: str) -> int:
     """What one training of a task took where the card's model was made, on one core."""
-    from mobilebert_ja.common.files import read_json
-
     return round(read_json(ROOT / "records" / f"{task}.json")["metrics"]["train_seconds"] / 60)
 
 

@@ -194,9 +194,14 @@ def shards_stage(settings: PackSettings) -> Stage:
     return stage_of("shards", settings, inputs)
 
 
-def word_vector_stage(settings: WordVectorSettings) -> Stage:
+def _packed_text(settings: WordVectorSettings | GuideSettings | TagSettings) -> dict[str, Path]:
+    """The inputs of what reads the packed corpus as text."""
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+    return {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+
+
+def word_vector_stage(settings: WordVectorSettings) -> Stage:
+    inputs = _packed_text(settings)
     if settings.encoder_name_or_path and Path(settings.encoder_name_or_path).is_dir():
         inputs["encoder_name_or_path"] = Path(settings.encoder_name_or_path)
     without = set() if settings.encoder_name_or_path else {"encoder_name_or_path", "encoder_layer", "encoder_prefix"}
@@ -208,17 +213,14 @@ def guide_stage(settings: GuideSettings) -> Stage:
         raise UserError(
             "--guide_model_name_or_path names the encoder to ask, for example intfloat/multilingual-e5-small."
         )
-    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
+    inputs = _packed_text(settings)
     if Path(settings.guide_model_name_or_path).is_dir():
         inputs["guide_model_name_or_path"] = Path(settings.guide_model_name_or_path)
     return stage_of("guide", settings, inputs)
 
 
 def tag_stage(settings: TagSettings) -> Stage:
-    shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer)) / "vocab.txt"}
-    return stage_of("tags", settings, inputs)
+    return stage_of("tags", settings, _packed_text(settings))
 
 
 def pretraining_stage(settings: PretrainSettings) -> Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import filecmp
 import hashlib
@@ -111,18 +112,25 @@ def hold(folder: Path) -> IO[bytes]:
     except FileNotFoundError:  # it has just been finished
         raise busy from None
     given_up = time.monotonic() + _DYING_SECONDS
-    while True:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > given_up:
-                lock.close()
-                raise busy from None
-            time.sleep(0.05)
-        except OSError:  # a file system that knows no locks
-            return lock
-        else:
-            return lock
+    while not take(lock):
+        if time.monotonic() > given_up:
+            lock.close()
+            raise busy
+        time.sleep(0.05)
+    return lock
+
+
+def take(lock: IO[bytes]) -> bool:
+    """Lock an open file until it is closed; False if another process has it. Where a file system knows no locks, every
+    process gets it."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    return True
 
 
 def empty(folder: Path) -> None:

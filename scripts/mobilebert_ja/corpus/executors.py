@@ -34,6 +34,7 @@ from datatrove.utils.logging import logger
 
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import write_json
+from mobilebert_ja.common.folders import take
 from mobilebert_ja.common.progress import progress_bar
 
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -133,10 +134,8 @@ def no_other_run(folder: Path) -> Iterator[None]:
     Raises `RunNotEnded` if another run works in `folder`.
     """
     with open(folder / "run.lock", "ab") as own, open(folder / "running.lock", "ab") as tasks:
-        try:
-            fcntl.lockf(own, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not shared with forked processes
-        except (BlockingIOError, PermissionError):
-            raise RunNotEnded(f"Another run is working in {folder}; wait for it to end.") from None
+        if not take(own):
+            raise RunNotEnded(f"Another run is working in {folder}; wait for it to end.")
         try:
             fcntl.flock(tasks, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

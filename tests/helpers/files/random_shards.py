@@ -1,4 +1,4 @@
-"""Shards of random words, for what trains and need not learn."""
+"""Shards of given sentences, and of random words for what trains and need not learn."""
 
 from pathlib import Path
 
@@ -19,3 +19,15 @@ def write_random_shards(work: Path) -> None:
         documents = [[rng.integers(15, 100, rng.integers(4, 12)).tolist() for _ in range(8)] for _ in range(20)]
         counts[f"{split}-made"] = write_source(work / "shards", split, "made", documents)
     write_index(work / "shards", read_vocabulary(work / "tokenizer" / "vocab.txt"), counts)
+
+
+def write_sources(folder: Path, vocabulary: dict[str, int], **sources: list[list[list[int]]]) -> Path:
+    """Shards of sources by name, each with the same documents to train on and held out. Returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {
+        f"{split}-{name}": write_source(folder, split, name, documents)
+        for name, documents in sources.items()
+        for split in ("train", "heldout")
+    }
+    write_index(folder, vocabulary, counts)
+    return folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilebert_ja.pretraining.shards import write_index, write_source
+from helpers.files.random_shards import write_sources
 from mobilebert_ja.tokenization.encoder import SPECIAL_TOKENS
 
 WORDS = ["犬", "猫", "走る", "寝る", "東京", "大阪", "行く", "住む", "珍"]
@@ -13,14 +13,7 @@ DOG, CAT, RUN, SLEEP, TOKYO, OSAKA, GO, LIVE, RARE = range(len(SPECIAL_TOKENS), 
 
 
 def write_shards(folder: Path, **sources: list[list[list[int]]]) -> Path:
-    folder.mkdir(exist_ok=True)
-    counts = {
-        f"{split}-{name}": write_source(folder, split, name, documents)
-        for name, documents in sources.items()
-        for split in ("train", "heldout")
-    }
-    write_index(folder, VOCABULARY, counts)
-    return folder
+    return write_sources(folder, VOCABULARY, **sources)
 
 
 def company(seed: int, sentences: int = 400) -> list[list[list[int]]]:

@@ -12,12 +12,13 @@ from transformers import BertModel
 
 import guide_corpus
 import pretrain
+from helpers.files.random_shards import write_sources
 from helpers.models.encoders import PIECES, make_encoder
 from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.pretraining.losses import masked_lm_loss
 from mobilebert_ja.pretraining.run import PretrainingLoss
-from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
+from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, GuideVectors
 from mobilebert_ja.pretraining.vectors.guide import Guide, Reduction, write_guide
 from mobilebert_ja.pretraining.vectors.stretches import Stretch, Stretches
@@ -35,13 +36,7 @@ def ids(*words: str) -> list[int]:
 
 
 def make_shards(folder, **sources):
-    folder.mkdir(parents=True, exist_ok=True)
-    counts = {
-        f"{split}-{name}": write_source(folder, split, name, documents)
-        for name, documents in sources.items()
-        for split in ("train", "heldout")
-    }
-    write_index(folder, VOCABULARY, counts)
+    write_sources(folder, VOCABULARY, **sources)
     return Shards(folder, "train")
 
 

@@ -13,11 +13,12 @@ from transformers import MobileBertForPreTraining
 
 import pretrain
 import tag_corpus
+from helpers.files.random_shards import write_sources
 from helpers.running.processes import call_entry, one_sentence
 from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.model.mobilebert import mobilebert_config
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, pretraining_loss
-from mobilebert_ja.pretraining.shards import Shards, write_index, write_source
+from mobilebert_ja.pretraining.shards import Shards
 from mobilebert_ja.pretraining.vectors import tags as making
 from mobilebert_ja.pretraining.vectors.answers import GuideHead, TagHead, Tags
 from mobilebert_ja.pretraining.vectors.tags import MOST_CLASSES, frequent_classes, write_tags
@@ -60,13 +61,7 @@ WIKI = [[ids("犬 が 走る 。"), ids("東京 に 行く 。")]]
 
 
 def make_shards(folder, **sources):
-    folder.mkdir(parents=True, exist_ok=True)
-    counts = {
-        f"{split}-{name}": write_source(folder, split, name, documents)
-        for name, documents in sources.items()
-        for split in ("train", "heldout")
-    }
-    write_index(folder, VOCABULARY, counts)
+    write_sources(folder, VOCABULARY, **sources)
     return Shards(folder, "train")
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import sha256_of, write_json
+from mobilebert_ja.common.files import sha256_of, write_atomically, write_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.pretraining.shards import Shards, Source
 from mobilebert_ja.pretraining.vectors.encoder import load_encoder
@@ -218,10 +218,8 @@ def write_guide(
                 known = states.any(dim=1).cpu().numpy()
                 answers[here[known]] = reduction.to_bytes(states)[known]
                 bar.update(len(here))
-            partial = target.with_suffix(".partial")
-            with open(partial, "wb") as stream:
+            with write_atomically(target, "wb") as stream:
                 np.save(stream, answers)
-            partial.rename(target)
         else:
             bar.update(len(source.tokens))
     bar.close()
@@ -253,7 +251,6 @@ def _reduction(
     asked = guide.ask(pool, sample, settings.batch_size, settings.dataloader_num_workers)
     states = np.concatenate([states[states.any(dim=1)].cpu().numpy() for _, states in asked])
     fitted = Reduction.fitted(states, settings.guide_dimensions)
-    with open(path.with_suffix(".partial"), "wb") as stream:
+    with write_atomically(path, "wb") as stream:
         np.savez(stream, **vars(fitted))
-    path.with_suffix(".partial").rename(path)
     return fitted

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mobilebert_ja.common.errors import UserError
-from mobilebert_ja.common.files import sha256_of, write_json
+from mobilebert_ja.common.files import sha256_of, write_atomically, write_json
 from mobilebert_ja.common.paths import TAG_INDEX_NAME
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.pretraining.packing import bounded_map
@@ -77,10 +77,8 @@ def find_classes(vocabulary: list[str], folder: Path, source: Source) -> int:
             first = begins[stretch.first : stretch.first + len(stretch.spans)]
             for index, name in classes_of_words(stretch, first):
                 found[stretch.first + index] = numbers.setdefault(name, len(numbers) + 1)
-        partial_file = target.with_suffix(".partial")
-        with open(partial_file, "wb") as stream:
+        with write_atomically(target, "wb") as stream:
             np.savez(stream, found=found, classes=np.array(list(numbers), np.str_))
-        partial_file.rename(target)
     return len(source.tokens)
 
 
@@ -140,10 +138,8 @@ def write_tags(folder: Path, shards: Shards, vocabulary: list[str], settings: Ta
         tags = np.array(table, np.uint8)[found]
         totals += np.bincount(tags, minlength=len(totals))
         words += int(begins[source.tokens].sum())
-        partial_file = folder / f"{source.name}.partial"
-        with open(partial_file, "wb") as stream:
+        with write_atomically(folder / f"{source.name}.npy", "wb") as stream:
             np.save(stream, tags)
-        partial_file.rename(folder / f"{source.name}.npy")
     files = {each.name: sha256_of(folder / f"{each.name}.npy") for each in chosen}
     write_json(folder / TAG_INDEX_NAME, {"format": 1, "classes": list(kept), "sha256": files})
     for source in chosen:

@@ -340,7 +340,7 @@ def alike(first, second) -> bool:
     [
         ("jsts", AutoModelForSequenceClassification, 0.5),
         ("jnli", AutoModelForSequenceClassification, 0.8),
-        ("jcommonsenseqa", AutoModelForMultipleChoice, 0.0),
+        ("jcommonsenseqa", AutoModelForMultipleChoice, 0.1),
         ("jsquad", AutoModelForQuestionAnswering, 0.5),
     ],
 )

@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,23 @@ def read_in(text: str) -> set[str]:
     return found | (quoted & READ_BY_NAME)
 
 
+def called_plans(plan: Callable | None) -> set[Callable]:
+    """A plan and the functions of plans.py that it calls, they that those call, and so on."""
+    found: set[Callable] = set()
+    left = [plan] if plan else []
+    while left:
+        found.add(each := left.pop())
+        named = {node.id for node in ast.walk(ast.parse(inspect.getsource(each))) if isinstance(node, ast.Name)}
+        functions = [vars(plans)[name] for name in named if inspect.isfunction(vars(plans).get(name))]
+        left += [one for one in functions if one.__module__ == plans.__name__ and one not in found]
+    return found
+
+
 def unread(command: str, kind: type) -> set[str]:
     """The settings of a stage that neither its script, nor what it imports, nor its plan reads."""
     texts = list(modules_of(source_of(command), {}).values())
     own = plans.STAGES.get(command) or {"export_checkpoint.py": plans.checkpoint_is_there}.get(command)
-    plans_of_it = [own] if own else []
-    if command in ("build_corpus.py", "finetune.py"):
-        plans_of_it += [plans.corpus_sources, plans.corpus_parts, plans.finetuning_folder]
-    texts += [textwrap.dedent(inspect.getsource(each)) for each in plans_of_it]
+    texts += [textwrap.dedent(inspect.getsource(each)) for each in called_plans(own)]
     names = {field.name for field in dataclasses.fields(kind)} - EVERY_STAGES - {"output_dir"}
     return names - set().union(*map(read_in, texts))
 

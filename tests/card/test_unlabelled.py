@@ -13,9 +13,10 @@ from helpers.models.fast_models import write_data
 from helpers.paths import ROOT
 from helpers.running.processes import call_entry
 from mobilebert_ja.card import render as card
+from mobilebert_ja.card import teachers
 from mobilebert_ja.card.names import METHODS, TASKS, WITH_MORE
 from mobilebert_ja.card.tables import scores, speed, unlabelled
-from mobilebert_ja.card.tables.unlabelled import Teacher
+from mobilebert_ja.card.teachers import Teacher
 from mobilebert_ja.card.values import percent
 from mobilebert_ja.common.errors import UserError
 
@@ -118,17 +119,53 @@ def test_a_comparison_the_other_way_round_is_turned(records):
 
 
 @pytest.mark.slow
+def test_a_model_made_anew_stands_for_the_one_whose_scores_are_shown(records):
+    """Its weights are what could be asked, sped up and compared where those of the first are gone."""
+    expected = unlabelled.difference_cell(records, "livedoor", "-silver")
+    again = records["livedoor-again"] = copy.deepcopy(records["livedoor"])
+    for number, name in enumerate(records["livedoor"]["files"]):
+        records["livedoor"]["files"][name] = f"{number:064d}"
+    assert "p =" in expected and unlabelled.difference_cell(records, "livedoor", "-silver") == expected
+    assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("", 2)
+    again["inputs"]["model_name_or_path"] = "1" * 16  # another checkpoint's
+    assert "p =" not in unlabelled.difference_cell(records, "livedoor", "-silver")
+    assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("work/finetuned/livedoor")
+
+
+@pytest.mark.slow
+def test_models_of_other_teachers_stand_beside_the_first_under_their_teachers_names(records):
+    other = records["livedoor-silver-svm"] = copy.deepcopy(records["livedoor-silver"])
+    other["settings"] |= {"teacher": "svm", "silver_share": 1.0}
+    other["metrics"]["silver"]["learned"] = 4321
+    records["livedoor-silvery"] = other  # no way of its own
+    _, report = shown(records)
+    titles = [
+        line.split("|")[1].strip() for line in report.splitlines() if line.startswith(("| このモデル(", "| mul"))
+    ]
+    first = "このモデル(ラベルなしテキストも使った場合)"
+    assert [each for each in titles if each in (first, LARGER) or "教師" in each] == [
+        first,
+        f"このモデル(教師: {SVM})",
+        LARGER,
+    ]
+    assert f"教師: {SVM}。答えの付いた" in report and "4,321件を学習しました" in report
+    assert f"教師: {LARGER}、{SVM}、{OWN}。答えの付いた" in report
+    del records["livedoor-silver"]
+    assert f"| このモデル(教師: {SVM}) |" in shown(records)[1]
+
+
+@pytest.mark.slow
 def test_teachers_that_no_record_knows_are_called_as_they_were(records):
     record = records["livedoor-silver"]
     del records["livedoor-e5"]
-    assert unlabelled.teachers_of(records, "livedoor") == [
+    assert teachers.teachers_of(records, "livedoor") == [
         Teacher("large/finetuned/livedoor"),
         Teacher("-svm"),
         Teacher("", 2),
     ]
     assert f"`large/finetuned/livedoor`、{SVM}、{OWN}" in shown(records)[0]
     record["settings"] |= {"teacher": "someone/titles-large,svm", "teacher_file": "llm.jsonl"}
-    assert unlabelled.teachers_of(records, "livedoor") == [
+    assert teachers.teachers_of(records, "livedoor") == [
         Teacher(name) for name in ("someone/titles-large", "-svm", "llm.jsonl")
     ]
 
@@ -136,9 +173,10 @@ def test_teachers_that_no_record_knows_are_called_as_they_were(records):
 def test_every_teacher_of_the_repositorys_silver_answers_has_a_record():
     records = card.load_records(ROOT / "records")
     for task in TASKS:
-        silver = records.get(f"{task}-silver", {}).get("settings", {})
-        files = {*(silver.get("teacher_file") or "").split(",")}
-        assert {teacher.name for teacher in unlabelled.teachers_of(records, task)} <= {*METHODS, *WITH_MORE, *files}
+        for ending in teachers.silver_endings(records, task):
+            files = {*(records[task + ending]["settings"].get("teacher_file") or "").split(",")}
+            asked = {teacher.name for teacher in teachers.teachers_of(records, task, ending)}
+            assert asked <= {*METHODS, *WITH_MORE, *files}
 
 
 @pytest.mark.slow
@@ -148,7 +186,7 @@ def test_one_seed_of_the_model_is_the_model(records):
     record["inputs"]["teacher"] = records["livedoor"]["files"]["seed-1/model.safetensors"][:16]
     for name in ("teacher_2", "teacher_3"):
         record["inputs"].pop(name, None)
-    assert unlabelled.teachers_of(records, "livedoor") == [Teacher("")]
+    assert teachers.teachers_of(records, "livedoor") == [Teacher("")]
     assert "への教師(このモデル)の答え" in shown(records)[0]
 
 
@@ -184,7 +222,13 @@ def test_the_guide_tells_what_each_way_brought(records):
     del record["inputs"]["teacher_2"]
     records["livedoor-adapted"] = records["livedoor-e5"]
     adapted = f"news titles {percent(plain['mean'])} → {percent(larger['mean'], larger['std'])}"
-    assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", adapted, taught, "", ""]
+    small = f"{taught} (answers of TF-IDF and a linear SVM and of the model itself (2 seeds))"
+    assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", adapted, small, "", ""]
+    records["livedoor-silver-small"] = record
+    of_the_hub = {"settings": record["settings"] | {"teacher": "someone/large,svm"}, "inputs": {}}
+    records["livedoor-silver"] = record | of_the_hub
+    large = f"{taught} (answers of `someone/large` and of TF-IDF and a linear SVM)"
+    assert [cell for _, cell in guide_of(records)] == [f"news titles {own}", adapted, small, large, ""]
     del records["livedoor"]
     assert all(cell == "" for _, cell in guide_of(records))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mobilebert_ja.card.names import RECORDS, TASKS
-from mobilebert_ja.card.values import metrics_of
+from mobilebert_ja.card.values import fine_tunings, metrics_of, percent
 from mobilebert_ja.common.processor import AVX2, has_vnni
 from mobilebert_ja.common.records import recorded_fingerprint
 
@@ -92,11 +92,23 @@ def elsewhere(records: dict[str, Any], name: str, task: str) -> str:
     return machine(ours) if ours and theirs and not named and machine(ours) != machine(theirs) else ""
 
 
-def of_another_model(records: dict[str, Any], name: str, task: str) -> bool:
-    """Whether the record `name` was measured on another fine-tuned model than the one whose scores the card shows."""
+def whose_model(records: dict[str, Any], name: str, task: str) -> str:
+    """What has to be said where the record `name` was measured on another fine-tuned model than the one whose scores
+    the card shows; else ""."""
     inputs = records.get(name, {}).get("inputs", {})
     measured = inputs.get("finetuned") or inputs.get("model_name_or_path")
-    return bool(measured and task in records and measured != recorded_fingerprint(records[task]))
+    if not measured or task not in records:
+        return ""
+    for tuned in fine_tunings(records, task):
+        if measured == recorded_fingerprint(records[tuned]):
+            if tuned == task:
+                return ""
+            score = percent(records[tuned]["metrics"]["runs"][0]["score"])
+            return (
+                "これは、同じチェックポイントから同じ設定でもう一度微調整したモデル"
+                f"(最初の乱数シードで {score})で測った値です。"
+            )
+    return "**これは、以前のチェックポイントから微調整したモデルで測った値です。**"
 
 
 def other_models(records: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mobilebert_ja.card import processors
+from mobilebert_ja.card import processors, teachers
 from mobilebert_ja.card.metadata import metadata
 from mobilebert_ja.card.names import TASKS, in_japanese
 from mobilebert_ja.card.tables import checkpoint, cuts, scores, service, speed, summary, unlabelled
@@ -170,6 +170,7 @@ def _render(template: str, records: dict[str, Any], page: Page) -> str:
             service=service,
             speed=speed,
             summary=summary,
+            teachers=teachers,
             unlabelled=unlabelled,
             brought=bound(unlabelled.brought),
             records=records,

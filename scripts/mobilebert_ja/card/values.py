@@ -25,6 +25,15 @@ def metrics_of(records: dict[str, Any], name: str) -> dict[str, Any]:
     return records.get(name, {}).get("metrics", {})
 
 
+def fine_tunings(records: dict[str, Any], task: str) -> list[str]:
+    """The records of this model's fine-tuning for a task: the one whose scores the pages show and, made anew with the
+    same settings from the same checkpoint (the weights of the first may be gone), `TASK-again...`."""
+    start = find(records, f"{task}.inputs.model_name_or_path")
+    names = sorted(name for name in records if name.startswith(f"{task}-again"))
+    again = [name for name in names if start and find(records, f"{name}.inputs.model_name_or_path") == start]
+    return [task, *again] if task in records else []
+
+
 def percent(value: float | None, std: float | None = None) -> str:
     """0.864 -> "86.4 %", with the spread if there is one."""
     if value is None:

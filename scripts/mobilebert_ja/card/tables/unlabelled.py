@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import statistics
-from dataclasses import dataclass
 from typing import Any
 
 from mobilebert_ja.card.names import (
@@ -22,8 +21,8 @@ from mobilebert_ja.card.names import (
     WITH_MORE,
 )
 from mobilebert_ja.card.tables.scores import author_of, interval_cell
-from mobilebert_ja.card.values import NONE, difference, metrics_of, number, percent
-from mobilebert_ja.common.records import recorded_fingerprint
+from mobilebert_ja.card.teachers import asked_large, silver_endings, teachers_in_words, teachers_of
+from mobilebert_ja.card.values import NONE, difference, fine_tunings, metrics_of, number, percent
 from mobilebert_ja.settings import comma_separated
 
 HEADS = ["各回の結果", "95 % 信頼区間", "差", "学習した答え", "パラメーター数", "学習時間"]
@@ -34,8 +33,10 @@ SMALL_TEACHERS, LARGE_TEACHERS = "small teachers", "large teachers"
 def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     """The plain model and every way with more than its labels: name, mean score, and what `HEADS` says. Empty without
     a record of such a way."""
-    endings = [ending for ending in ("", *WITH_MORE) if metrics_of(records, f"{task}{ending}")]
-    if not set(endings) & set(WITH_MORE):
+    silver = silver_endings(records, task)
+    ways = [ADAPTED, *silver, LARGER]
+    endings = [ending for ending in ("", *ways) if metrics_of(records, f"{task}{ending}")]
+    if not set(endings) & set(ways):
         return []
     rows = []
     for ending in endings:
@@ -43,7 +44,7 @@ def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
         learned, parameters = metrics.get("silver", {}).get("learned"), metrics.get("parameters")
         rows.append(
             [
-                WITH_MORE.get(ending, f"**{OWN}**"),
+                way_title(records, task, ending),
                 percent(metrics["mean"], metrics["std"]),
                 "、".join(percent(run["score"]) for run in metrics["runs"]),
                 interval_cell(records, task, ending),
@@ -56,78 +57,30 @@ def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     return rows
 
 
+def way_title(records: dict[str, Any], task: str, ending: str) -> str:
+    """What the pages call a way; silver models beside the one that they lead with are named after their teachers."""
+    if ending in silver_endings(records, task) and ending not in WITH_MORE:
+        return f"{OWN}(教師: {teachers_in_words(records, task, ending)})"
+    return WITH_MORE.get(ending, f"**{OWN}**")
+
+
 def difference_cell(records: dict[str, Any], task: str, ending: str) -> str:
     """Points by which a way exceeds the plain model: with interval and p where a record of `measure.py compare` has
     their answers, else of the mean scores."""
     if not ending or task not in records:
         return NONE
     pair = ("", ending)
+    again = [name.removeprefix(task) for name in fine_tunings(records, task)[1:]]
     for name, record in records.items():
         if not name.startswith("comparison_"):
             continue
-        authors = [author_of(records, task, record["inputs"][each], pair) for each in ("first", "second")]
+        authors = [author_of(records, task, record["inputs"][each], (*pair, *again)) for each in ("first", "second")]
+        authors = ["" if each in again else each for each in authors]
         if sorted(map(str, authors)) == sorted(pair):
             metrics, sign = record["metrics"], 1 if authors[1] == ending else -1
             interval = (100 * sign * each for each in metrics["interval"])
             return difference(100 * sign * metrics["difference"], interval, metrics["p"])
     return f"{100 * (metrics_of(records, f'{task}{ending}')['mean'] - metrics_of(records, task)['mean']):+.1f}"
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """Who answered the texts that a model learned from.
-
-    Attributes:
-        name: the ending of a record's name, "" for the plain model itself; of others what the command called them.
-        runs: how many models of it answered, one per seed.
-    """
-
-    name: str
-    runs: int = 1
-
-    @property
-    def in_japanese(self) -> str:
-        titles: dict[str, str] = METHODS | WITH_MORE
-        runs = f"(乱数シード {self.runs}通り)" if self.runs > 1 else ""
-        return titles.get(self.name, f"`{self.name}`") + runs
-
-    @property
-    def in_english(self) -> str:
-        runs = f" ({self.runs} seeds)" if self.runs > 1 else ""
-        return (IN_ENGLISH.get(self.name, f"`{self.name}`") if self.name else "the model itself") + runs
-
-
-def teachers_of(records: dict[str, Any], task: str) -> list[Teacher]:
-    """The teachers of a task's silver model in the order of its command, then the files with answers; empty without
-    its record."""
-    record = records.get(f"{task}{SILVER}", {})
-    settings = record.get("settings", {})
-    named, files = (comma_separated(settings.get(name)) for name in ("teacher", "teacher_file"))
-    folders = [name for name in named if f"-{name}" not in CLASSICAL]
-    marks = [mark for name, mark in record.get("inputs", {}).items() if re.fullmatch(r"teacher(_\d+)?", name)]
-    # A name of the Hub has no mark; whose the others are can be told only where there is none.
-    mark_of = dict(zip(folders, marks, strict=True)) if len(folders) == len(marks) else {}
-    teachers = [
-        Teacher(f"-{name}") if f"-{name}" in CLASSICAL else _made_by(records, task, mark_of.get(name), name)
-        for name in named
-    ]
-    return [*teachers, *map(Teacher, files)]
-
-
-def _made_by(records: dict[str, Any], task: str, mark: str | None, name: str) -> Teacher:
-    """Whose folder, or whose one file of weights, has this mark; called `name` if no record knows it."""
-    for ending in (*METHODS, *WITH_MORE):
-        record = records.get(f"{task}{ending}")
-        if record and mark == recorded_fingerprint(record):
-            return Teacher(ending, len(record["metrics"]["runs"]))
-        if record and mark and any(digest.startswith(mark) for digest in record.get("files", {}).values()):
-            return Teacher(ending)
-    return Teacher(name)
-
-
-def teachers_in_words(records: dict[str, Any], task: str) -> str:
-    """The teachers in Japanese; "" without a record."""
-    return "、".join(teacher.in_japanese for teacher in teachers_of(records, task))
 
 
 def texts_in_words(record: dict[str, Any]) -> str:
@@ -165,11 +118,6 @@ def curve_teachers_in_words(records: dict[str, Any], task: str) -> str:
     return "、".join(words)
 
 
-def asked_large(records: dict[str, Any], task: str) -> bool:
-    """Whether somebody answered who is neither a classical method nor the model itself."""
-    return any(teacher.name and teacher.name not in CLASSICAL for teacher in teachers_of(records, task))
-
-
 def brought(records: dict[str, Any], way: str) -> str:
     """What a way of scripts/README.md's table brought on each task, in English; "" where there is no record.
 
@@ -190,16 +138,21 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
             f" ({IN_ENGLISH[each]}: {percent(records[task + each]['metrics']['mean'])})" for each in others
         )
         return percent(plain["mean"], plain["std"]) + beside
-    ending = ADAPTED if way == ADAPTED else SILVER
-    metrics = metrics_of(records, f"{task}{ending}")
-    if not metrics or (ending == SILVER and asked_large(records, task) is not (way == LARGE_TEACHERS)):
+    large = way == LARGE_TEACHERS
+    silver = [ending for ending in silver_endings(records, task) if asked_large(records, task, ending) is large]
+    ending = next(iter([ADAPTED] if way == ADAPTED else silver), "")
+    metrics = metrics_of(records, f"{task}{ending}") if ending else {}
+    if not metrics:
         return ""
     words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
-    if way != LARGE_TEACHERS:
+    if way == ADAPTED:
         return words
-    *others, last = (f"of {teacher.in_english}" for teacher in teachers_of(records, task))
+    asked = teachers_of(records, task, ending)
+    *others, last = (f"of {teacher.in_english}" for teacher in asked)
     words += f" (answers {', '.join(others)}{' and ' if others else ''}{last}"
-    larger = metrics_of(records, f"{task}{LARGER}")
+    if not large:
+        return words + ")"
+    larger = metrics_of(records, f"{task}{LARGER}") if any(teacher.name == LARGER for teacher in asked) else {}
     words += f"; {IN_ENGLISH[LARGER]} has {percent(larger['mean'])})" if larger else ")"
     least = records[f"{task}{ending}"].get("settings", {}).get("min_confidence")
     words += f" with `--min_confidence {least}`" if least and TASKS[task].details == "per_class" else ""

@@ -48,6 +48,18 @@ class Variant:
     def folder_name(self) -> str:
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
 
+    @property
+    def script(self) -> str:
+        """The file that runs it."""
+        return f"{self.settings.get('script', 'pretrain')}.py"
+
+    def flags(self, shared: dict[str, str], runs: Path) -> dict[str, str]:
+        """What that file is given: `shared`, this variant's settings but those without a value, and folders in `runs`
+        for the model and its record."""
+        given = {name: value for name, value in self.settings.items() if name != "script" and value is not None}
+        places = {"output_dir": runs / self.folder_name, "records_dir": runs / f"{self.folder_name}.records"}
+        return shared | {name: str(value) for name, value in (given | places).items()}
+
 
 def load_ablation(path: Path) -> Ablation:
     """Read and check a file of recipes/ablations. Raises `UserError` for bad YAML and unknown keys."""
@@ -113,10 +125,10 @@ def _run_variant(
         if known["settings"] == variant.settings and known["inputs"] == inputs:
             return known
         result_file.unlink()
-    output, records = folder / variant.folder_name, folder / f"{variant.folder_name}.records"
-    given = flags | variant.settings | {"output_dir": output, "records_dir": records, "overwrite": True}
-    command = [sys.executable, str(SCRIPTS / f"{given.pop('script', 'pretrain')}.py")]
-    command += [str(part) for key, value in given.items() if value is not None for part in (f"--{key}", value)]
+    given = variant.flags(flags, folder) | {"overwrite": "true"}
+    output, records = Path(given["output_dir"]), Path(given["records_dir"])
+    command = [sys.executable, str(SCRIPTS / variant.script)]
+    command += [part for name, value in given.items() for part in (f"--{name}", value)]
     with open(folder / f"{variant.folder_name}.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command,

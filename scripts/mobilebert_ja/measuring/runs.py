@@ -16,12 +16,26 @@ from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.inference.folder import ONNX, read_facts, with_default_treatment
 from mobilebert_ja.plans import STAGES
-from mobilebert_ja.settings import BaselineSettings, CompressSettings, FinetuneSettings, StageSettings, parse_settings
+from mobilebert_ja.settings import (
+    BaselineSettings,
+    CompressSettings,
+    DistillSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    StageSettings,
+    parse_settings,
+)
 from mobilebert_ja.tasks import PUBLIC_TASKS
 
 Variant = TypeVar("Variant")
 Facts = dict[str, Any]
-_SETTINGS_OF = {"finetune.py": FinetuneSettings, "baseline.py": BaselineSettings, "compress.py": CompressSettings}
+_SETTINGS_OF: dict[str, type[StageSettings]] = {
+    "pretrain.py": PretrainSettings,
+    "distill.py": DistillSettings,
+    "finetune.py": FinetuneSettings,
+    "baseline.py": BaselineSettings,
+    "compress.py": CompressSettings,
+}
 
 
 def stage_of_run(script: str, flags: Mapping[str, str], recipe_path: str | None) -> Stage:

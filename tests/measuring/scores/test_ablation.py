@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+import pretrain
 from helpers.files.random_shards import write_random_shards
 from helpers.paths import ROOT
 from helpers.running.measurements import Said, run_measurement
+from helpers.running.processes import call_entry
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.measuring.ablation_runs import load_ablation
 
 SMALL = {
@@ -96,6 +99,29 @@ def test_equal_time_equal_evaluation_and_shared_work(work, ablate):
     assert all(facts["tokens_seen"] > 0 and facts["train_seconds"] >= 0.2 for facts in metrics.values())
     nobody = ablate("timed", content, "--only", "seven", "--overwrite", "true")
     assert "no variant begins with 'seven'; there are batch 2, length 16" in nobody.error
+
+
+@pytest.mark.slow
+def test_what_a_variant_reads_besides_is_part_of_its_result(work, ablate):
+    """A model to start from, word vectors, a guide: another one under the same name, and the run is made anew."""
+    structure = {name: SMALL[name] for name in [*SMALL][: [*SMALL].index("max_steps")]}
+    common = {name: value for name, value in SMALL.items() if name not in structure}
+    content = {"common": common, "variants": {"plain": structure, "warm": {"model_name_or_path": "start"}}}
+    places = ("--work_dir", ".", "--output_dir", "start", "--overwrite", "true")
+    for seed in (1, 2):
+        given = [part for name, value in SMALL.items() for part in (f"--{name}", value)]
+        done = call_entry(pretrain, *given, *places, "--seed", seed, cwd=work)
+        assert done.returncode == 0, done.stderr
+        assert ablate("warm", content, *(["--overwrite", "true"] if seed == 2 else [])).status == 0
+        record = json.loads((work / "records" / "ablation_warm.json").read_text())
+        assert record["inputs"]["model_name_or_path"] == fingerprint(work / "start")
+        assert set(record["inputs"]) == {"shards_dir", "tokenizer", "model_name_or_path"}
+        when = {name: (work / "ablations/warm.runs" / f"{name}.json").stat().st_mtime_ns for name in ("plain", "warm")}
+        if seed == 1:
+            first = when
+    assert when["plain"] == first["plain"] and when["warm"] != first["warm"]
+    missing = ablate("cold", {"common": SMALL, "variants": {"warm": {"model_name_or_path": "nowhere"}}})
+    assert missing.status == 1 and "nowhere" in missing.error and not (work / "ablations" / "cold.runs").exists()
 
 
 @pytest.mark.slow

@@ -4,9 +4,10 @@
         --data_dir path/to/data
 
 Runs pretrain.py (or distill.py) once for every variant of the file (and seed), --num_workers at a time, each on cores
-of its own, and writes WORK_DIR/ablations/NAME with a record of what each one reached. Reads WORK_DIR/shards and
-WORK_DIR/tokenizer. Runs are kept in WORK_DIR/ablations/NAME.runs: started again, or with variants added or taken away
-(and --overwrite), only those that are missing are run. A variant whose loss stops being finite is a result, too.
+of its own, and writes WORK_DIR/ablations/NAME with a record of what each one reached. Reads WORK_DIR/shards,
+WORK_DIR/tokenizer and what the variants name besides: a guide, tags, a model to start from. Runs are kept in
+WORK_DIR/ablations/NAME.runs: started again, or with variants added or taken away (and --overwrite), only those are run
+that are missing or were made from something else. A variant whose loss stops being finite is a result, too.
 `--only NAME` runs one variant and writes no record, so that processes can share the work; the command without it
 gathers what they have left.
 """
@@ -20,7 +21,7 @@ from mobilebert_ja.common.errors import UserError
 from mobilebert_ja.common.files import require_file, require_folder
 from mobilebert_ja.common.records import fingerprint
 from mobilebert_ja.measuring.ablation_runs import Variant, load_ablation, run_variant, summary
-from mobilebert_ja.measuring.runs import run_variants, tabulate
+from mobilebert_ja.measuring.runs import run_variants, stage_of_run, tabulate
 from mobilebert_ja.plans import stage_of
 from mobilebert_ja.settings import AblationSettings, parse_settings
 
@@ -43,15 +44,8 @@ def main() -> None:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     tokenizer = require_folder(Path(str(settings.tokenizer)), "train_tokenizer.py makes it.")
     output = Path(settings.output_dir or Path(settings.work_dir) / "ablations" / ablation.name)
-    asked = {"common": ablation.common, "variants": ablation.variants, "seeds": ablation.seeds}
-    inputs = {"shards_dir": shards, "tokenizer": tokenizer}
-    stage = stage_of(f"ablation_{ablation.name}", settings, inputs, output, vars(settings) | asked)
-    if stage.is_done(settings.overwrite):
-        return
-    if not settings.only:
-        stage.begin()
     runs = output.with_name(f"{output.name}.runs")
-    runs.mkdir(parents=True, exist_ok=True)
+    asked = {"common": ablation.common, "variants": ablation.variants, "seeds": ablation.seeds}
     flags = {"shards_dir": str(shards), "tokenizer": str(tokenizer), "work_dir": settings.work_dir}
     variants = [
         Variant(
@@ -59,14 +53,28 @@ def main() -> None:
         )
         for name, changes in ablation.variants.items()
         for seed in ablation.seeds
-        if name.startswith(settings.only)
     ]
-    if not variants:
+    # Each is checked before the first is run.
+    read = {each.name: stage_of_run(each.script, each.flags(flags, runs), None).inputs for each in variants}
+    inputs: dict[str, Path] = {}
+    for name, paths in read.items():
+        inputs |= {
+            label if inputs.get(label, path) == path else f"{name} {label}": path for label, path in paths.items()
+        }
+    stage = stage_of(f"ablation_{ablation.name}", settings, inputs, output, vars(settings) | asked)
+    if stage.is_done(settings.overwrite):
+        return
+    if not settings.only:
+        stage.begin()
+    runs.mkdir(parents=True, exist_ok=True)
+    chosen = {variant.name: variant for variant in variants if variant.name.startswith(settings.only)}
+    if not chosen:
         raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
-    read = {"shards": fingerprint(shards), "tokenizer": fingerprint(tokenizer)}
     results = run_variants(
-        {variant.name: variant for variant in variants},
-        lambda _name, variant, cores: summary(run_variant(variant, flags, read, runs, cores)),
+        chosen,
+        lambda name, variant, cores: summary(
+            run_variant(variant, flags, {label: fingerprint(path) for label, path in read[name].items()}, runs, cores)
+        ),
         ablation.name,
         settings.num_workers,
     )

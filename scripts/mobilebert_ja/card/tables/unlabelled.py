@@ -137,7 +137,7 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
         beside = "".join(
             f" ({IN_ENGLISH[each]}: {percent(records[task + each]['metrics']['mean'])})" for each in others
         )
-        return percent(plain["mean"], plain["std"]) + beside
+        return percent(plain["mean"], plain["std"]) + beside + _with_few_rows(records, task)
     large = way == LARGE_TEACHERS
     silver = [ending for ending in silver_endings(records, task) if asked_large(records, task, ending) is large]
     ending = next(iter([ADAPTED] if way == ADAPTED else silver), "")
@@ -159,10 +159,24 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     curves = learning_curves(records, task)
     if "silver" in curves:
         fewest = (percent(curves[name][min(curves[name])]) for name in ("model", "silver"))
-        passes = curve_training(records, task)
-        trained = f", {number(passes[0])} passes in batches of {passes[1]}," if passes else ""
-        words += f"; with {number(min(curves['silver']))} rows{trained} {' → '.join(fewest)}"
+        words += f"; {_as_few_rows(records, task)} {' → '.join(fewest)}"
     return words
+
+
+def _with_few_rows(records: dict[str, Any], task: str) -> str:
+    """The smallest point of a task's learning curve, of this model and of the classical one; "" without a curve."""
+    curves = learning_curves(records, task)
+    if not curves:
+        return ""
+    model, classical = (percent(curves[name][min(curves[name])]) for name in ("model", "baseline"))
+    return f", {_as_few_rows(records, task)} {model} ({classical})"
+
+
+def _as_few_rows(records: dict[str, Any], task: str) -> str:
+    """How many rows that point learned from, and how."""
+    passes = curve_training(records, task)
+    trained = f", {number(passes[0])} passes in batches of {passes[1]}," if passes else ""
+    return f"with {number(min(learning_curves(records, task)['model']))} rows{trained}"
 
 
 def curve_training(records: dict[str, Any], task: str) -> tuple[float, int] | None:

@@ -44,11 +44,16 @@ def main() -> None:
         workers=settings.num_workers,
     )
     metrics = build.run()
-    if not metrics["train"]:
+    kept, heldout = metrics["train"], metrics["heldout"]
+    if not kept and not heldout:
         texts, lengths = ", ".join(given), f"{settings.min_chars} to {settings.max_chars}"
         raise UserError(f"{texts}: no sentence of {lengths} characters is in it.")
-    if not metrics["heldout"]:
-        raise UserError("No document fell to the held-out part; lower --heldout_every.")
+    if not kept or not heldout:
+        none, all_of_it = ("training", heldout) if not kept else ("held-out", kept)
+        raise UserError(
+            f"None of the documents ({all_of_it['documents']:,}) fell to the {none} part; "
+            f"{'raise' if not kept else 'lower'} --heldout_every, with --overwrite true, or give more documents."
+        )
     stage.finish(metrics)
     print(
         f"{settings.output_dir}: {metrics['train']['sentences']:,} sentences, {metrics['train']['characters']:,} "

@@ -277,6 +277,23 @@ def test_empty_corpus(tmp_path):
 
 
 @pytest.mark.slow
+def test_one_document_makes_no_two_parts(tmp_path):
+    """Which of the two it falls to, its text decides; what helps is said, and does."""
+    sentences = [
+        "東京は日本の首都で、世界でも大きな都市の一つである。\n",
+        "昨日の夜に読んだ本は、海の生き物の話だった。\n",
+    ]
+    sentences += ["新しい機械を買ったので、説明書をよく読んだ。\n", "雨が降ると、庭の花がいっせいに咲き始めます。\n"]
+    (tmp_path / "one.txt").write_text(sentences[0], encoding="utf-8")
+    said = one_sentence(build(tmp_path, "--input", "one.txt"))
+    assert "None of the documents (1) fell to the held-out part; lower --heldout_every, with --overwrite true" in said
+    said = one_sentence(build(tmp_path, "--input", "one.txt", "--heldout_every", "2", "--overwrite", "true"))
+    assert "None of the documents (1) fell to the training part; raise --heldout_every, with --overwrite true" in said
+    (tmp_path / "one.txt").write_text("\n".join(sentences), encoding="utf-8")
+    assert build(tmp_path, "--input", "one.txt", "--heldout_every", "2", "--overwrite", "true").returncode == 0
+
+
+@pytest.mark.slow
 def test_not_utf8_names_file_line_and_byte(tmp_path):
     good = "正しい行。\n".encode()
     (tmp_path / "sjis.txt").write_bytes(good + "日本語の文章です。".encode("shift_jis"))

@@ -23,6 +23,7 @@ from mobilebert_ja.common.errors import UserError, exit_on_user_error
 _PACKAGE = "mobilebert_ja.measuring"
 MEASUREMENTS = {
     "models": "timings.models",
+    "latency": "timings.folders",
     "compare": "scores.compare",
     "variants": "timings.variants",
     "profile": "timings.profile",

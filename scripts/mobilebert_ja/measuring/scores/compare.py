@@ -20,6 +20,12 @@ from mobilebert_ja.tasks.intervals import FEW_ITEMS, RESAMPLES, compare, read_an
 _RECORD_NAME = re.compile(r"[\w-]+")
 
 
+def require_record_name(name: str | None) -> None:
+    """Raise `UserError` unless a record may be called so; None, no record, is as good."""
+    if name is not None and not _RECORD_NAME.fullmatch(name):
+        raise UserError(f"--record is a name of letters, digits, - and _, as comparison_ner, not '{name}'.")
+
+
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("first", type=Path, help="predictions-seed-N.json of one model")
@@ -33,8 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.resamples < 1 or options.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0.")
-    if options.record is not None and not _RECORD_NAME.fullmatch(options.record):
-        raise UserError(f"--record is a name of letters, digits, - and _, as comparison_ner, not '{options.record}'.")
+    require_record_name(options.record)
     found = compare(read_answers(options.first), read_answers(options.second), options.resamples, options.seed)
     low, high = found["interval"]
     print(f"{found['metric']} over {found['items']} test items")

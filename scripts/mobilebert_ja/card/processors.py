@@ -103,10 +103,10 @@ def whose_model(records: dict[str, Any], name: str, task: str) -> str:
         if measured == recorded_fingerprint(records[tuned]):
             if tuned == task:
                 return ""
-            score = percent(records[tuned]["metrics"]["runs"][0]["score"])
+            metrics = records[tuned]["metrics"]
             return (
                 "これは、同じチェックポイントから同じ設定でもう一度微調整したモデル"
-                f"(最初の乱数シードで {score})で測った値です。"
+                f"({percent(metrics['mean'], metrics['std'])})の、最初の乱数シードのもので測った値です。"
             )
     return "**これは、以前のチェックポイントから微調整したモデルで測った値です。**"
 

@@ -125,7 +125,16 @@ def test_a_model_made_anew_stands_for_the_one_whose_scores_are_shown(records):
     again = records["livedoor-again"] = copy.deepcopy(records["livedoor"])
     for number, name in enumerate(records["livedoor"]["files"]):
         records["livedoor"]["files"][name] = f"{number:064d}"
-    assert "p =" in expected and unlabelled.difference_cell(records, "livedoor", "-silver") == expected
+    told = f"「同じ設定でもう一度」との差は {expected}"
+    assert "p =" in expected and unlabelled.difference_cell(records, "livedoor", "-silver") == told
+    again["metrics"] |= {"mean": 0.5, "std": 0.25}
+    again["hardware"] = {"processor": "A Wholly Different One"}
+    report = shown(records)[1]
+    assert (
+        "| このモデル(同じ設定でもう一度) | 50.0 ± 25.0 % |" in report
+        and "こちらは A Wholly Different One)で" in report
+    )
+    assert unlabelled.brought(records, unlabelled.LARGE_TEACHERS).startswith("news titles 50.0 % → ")
     assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("", 2)
     again["inputs"]["model_name_or_path"] = "1" * 16  # another checkpoint's
     assert "p =" not in unlabelled.difference_cell(records, "livedoor", "-silver")

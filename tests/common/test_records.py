@@ -175,6 +175,17 @@ LINKS = [
         for user in ("livedoor", "ner", "adapted_livedoor", "livedoor-silver", "ner-silver")
     ),
     ("adapted_livedoor", "livedoor-adapted", "model_name_or_path"),
+    *(("checkpoint", f"learning_curve_{task}", "model_name_or_path") for task in ("livedoor", "ner")),
+    # Fine-tuned once more, and what was measured on those weights.
+    ("checkpoint", "ner-again", "model_name_or_path"),
+    *(("ner-again", user, "finetuned") for user in ("cuts_ner", "card_treatment_ner")),
+    ("ner-again", "onnx_variants_ner", "model_name_or_path"),
+    *(
+        ("checkpoint", user, "model_name_or_path")
+        for user in ("livedoor-silver-svm", "ner-silver-e5", "ner-silver-self")
+    ),
+    ("ner-e5", "ner-silver-e5", "teacher"),
+    ("ner-again", "ner-silver-self", "teacher"),
     *(("compressed_ner_fast", user, "model_folder") for user in ("profile", "service_mixture")),
     *(
         (task, f"compressed_{task}_{treatment}", "model_name_or_path")
@@ -206,6 +217,17 @@ MAY_BE_ABSENT = {
     ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
     ("checkpoint", "ner-silver", "model_name_or_path"),
     ("adapted_livedoor", "livedoor-adapted", "model_name_or_path"),
+    *(("checkpoint", f"learning_curve_{task}", "model_name_or_path") for task in ("livedoor", "ner")),
+    # Fine-tuned once more, and what was measured on those weights.
+    ("checkpoint", "ner-again", "model_name_or_path"),
+    *(("ner-again", user, "finetuned") for user in ("cuts_ner", "card_treatment_ner")),
+    ("ner-again", "onnx_variants_ner", "model_name_or_path"),
+    *(
+        ("checkpoint", user, "model_name_or_path")
+        for user in ("livedoor-silver-svm", "ner-silver-e5", "ner-silver-self")
+    ),
+    ("ner-e5", "ner-silver-e5", "teacher"),
+    ("ner-again", "ner-silver-self", "teacher"),
 }
 
 

@@ -106,6 +106,7 @@ IN_ENGLISH = {
 SPED_UP = {"fast": "層を減らして int8", "onnx": "int8"}
 # Every method whose scores are compared, by the ending of its record's name.
 OWN = "このモデル"
+ONCE_MORE = "同じ設定でもう一度"  # a fine-tuning made anew
 METHODS = {
     "": OWN,
     "-random": "MobileBERT(事前学習なし)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from mobilebert_ja.card.names import (
@@ -12,6 +13,7 @@ from mobilebert_ja.card.names import (
     IN_ENGLISH,
     LARGER,
     METHODS,
+    ONCE_MORE,
     OWN,
     RECORDS,
     SILVER,
@@ -22,7 +24,7 @@ from mobilebert_ja.card.names import (
 )
 from mobilebert_ja.card.tables.scores import author_of, interval_cell
 from mobilebert_ja.card.teachers import asked_large, silver_endings, teachers_in_words, teachers_of
-from mobilebert_ja.card.values import NONE, difference, fine_tunings, metrics_of, number, percent
+from mobilebert_ja.card.values import NONE, difference, find, fine_tunings, metrics_of, number, percent
 from mobilebert_ja.settings import comma_separated
 
 HEADS = ["各回の結果", "95 % 信頼区間", "差", "学習した答え", "パラメーター数", "学習時間"]
@@ -35,7 +37,7 @@ def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     a record of such a way."""
     silver = silver_endings(records, task)
     ways = [ADAPTED, *silver, LARGER]
-    endings = [ending for ending in ("", *ways) if metrics_of(records, f"{task}{ending}")]
+    endings = [ending for ending in ("", *_again(records, task), *ways) if metrics_of(records, f"{task}{ending}")]
     if not set(endings) & set(ways):
         return []
     rows = []
@@ -57,11 +59,46 @@ def way_rows(records: dict[str, Any], task: str) -> list[list[str]]:
     return rows
 
 
+def _again(records: dict[str, Any], task: str) -> list[str]:
+    """The endings of this model's fine-tunings made anew."""
+    return [name.removeprefix(task) for name in fine_tunings(records, task)[1:]]
+
+
 def way_title(records: dict[str, Any], task: str, ending: str) -> str:
     """What the pages call a way; silver models beside the one that they lead with are named after their teachers."""
     if ending in silver_endings(records, task) and ending not in WITH_MORE:
         return f"{OWN}(教師: {teachers_in_words(records, task, ending)})"
+    if ending in _again(records, task):
+        return f"{OWN}({ONCE_MORE})"
     return WITH_MORE.get(ending, f"**{OWN}**")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A record of `measure.py compare` between a plain model's answers and those of a way with more.
+
+    Attributes:
+        plain: the ending of the plain model's record: "", or of one made anew.
+        sign: 1 if the record's difference is that of the way over the plain model, -1 if it is the other way round.
+    """
+
+    plain: str
+    metrics: dict[str, Any]
+    sign: int
+
+
+def comparison_of(records: dict[str, Any], task: str, ending: str) -> Comparison | None:
+    """The comparison of a way's answers with the plain model's, first with those of the model whose scores the pages
+    show; None without one."""
+    for plain in ("", *_again(records, task)):
+        pair = (plain, ending)
+        for name, record in records.items():
+            if not name.startswith("comparison_"):
+                continue
+            authors = [author_of(records, task, record["inputs"][each], pair) for each in ("first", "second")]
+            if sorted(map(str, authors)) == sorted(pair):
+                return Comparison(plain, record["metrics"], 1 if authors[1] == ending else -1)
+    return None
 
 
 def difference_cell(records: dict[str, Any], task: str, ending: str) -> str:
@@ -69,18 +106,25 @@ def difference_cell(records: dict[str, Any], task: str, ending: str) -> str:
     their answers, else of the mean scores."""
     if not ending or task not in records:
         return NONE
-    pair = ("", ending)
-    again = [name.removeprefix(task) for name in fine_tunings(records, task)[1:]]
-    for name, record in records.items():
-        if not name.startswith("comparison_"):
-            continue
-        authors = [author_of(records, task, record["inputs"][each], (*pair, *again)) for each in ("first", "second")]
-        authors = ["" if each in again else each for each in authors]
-        if sorted(map(str, authors)) == sorted(pair):
-            metrics, sign = record["metrics"], 1 if authors[1] == ending else -1
-            interval = (100 * sign * each for each in metrics["interval"])
-            return difference(100 * sign * metrics["difference"], interval, metrics["p"])
-    return f"{100 * (metrics_of(records, f'{task}{ending}')['mean'] - metrics_of(records, task)['mean']):+.1f}"
+    found = comparison_of(records, task, ending)
+    if found is None:
+        return f"{100 * (metrics_of(records, f'{task}{ending}')['mean'] - metrics_of(records, task)['mean']):+.1f}"
+    interval = (100 * found.sign * each for each in found.metrics["interval"])
+    words = difference(100 * found.sign * found.metrics["difference"], interval, found.metrics["p"])
+    return f"「{ONCE_MORE}」との差は {words}" if found.plain else words
+
+
+def once_more_in_words(records: dict[str, Any], task: str) -> str:
+    """Why a fine-tuning made anew stands in the table, and on what processors the two were made; "" without one."""
+    names = fine_tunings(records, task)
+    if len(names) < 2:
+        return ""
+    made_on = [find(records, f"{name}.hardware.processor") for name in names]
+    places = f"(はじめのものは {made_on[0]}、こちらは {made_on[1]})" if all(made_on[:2]) else ""
+    return (
+        f"「{ONCE_MORE}」は、同じチェックポイントから同じ設定と乱数シードで微調整し直したもの{places}で、"
+        "乱数シードによるばらつきのほかに、計算機やプログラムの版による丸めの違いだけで、どれだけ変わるかを表します。"
+    )
 
 
 def texts_in_words(record: dict[str, Any]) -> str:
@@ -144,7 +188,9 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     metrics = metrics_of(records, f"{task}{ending}") if ending else {}
     if not metrics:
         return ""
-    words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
+    found = comparison_of(records, task, ending)
+    without = metrics_of(records, f"{task}{found.plain}") if found else plain
+    words = f"{percent(without['mean'])} → {percent(metrics['mean'], metrics['std'])}"
     if way == ADAPTED:
         return words
     asked = teachers_of(records, task, ending)

@@ -73,9 +73,11 @@ def read_timed(folder: Path) -> Timed:
     kind = kind_of_config(read_json(folder / "config.json"))
     if not KINDS[kind].stored_as:
         raise UserError(f"{name} answers more than a single text ({kind}); only classes and entities are timed.")
-    record = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else {}
-    length = FinishedRuns(folder, settings=record.get("settings", {})).max_seq_length
-    model, ready = load_finetuned(folder, record.get("settings", {}).get("task", "classification"), length, kind)
+    record = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else None
+    known = record.get("settings") if isinstance(record, dict) else None
+    made_with = known if isinstance(known, dict) else {}
+    length = FinishedRuns(folder, settings=made_with).max_seq_length
+    model, ready = load_finetuned(folder, str(made_with.get("task", "classification")), length, kind)
     require_fitting(model.config, ready)
     return Timed(eager(name, ready, None), kind)
 
@@ -121,7 +123,9 @@ def read_all(folders: list[Path]) -> dict[str, Timed]:
     first = next(iter(timed))
     for name, each in timed.items():
         if each.kind is not timed[first].kind:
-            raise UserError(f"{first} answers with {timed[first].kind}, {name} with {each.kind}: no two of a kind.")
+            raise UserError(
+                f"{first} answers with {timed[first].kind}, {name} with {each.kind}; one kind is timed at a time."
+            )
     return timed
 
 

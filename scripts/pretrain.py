@@ -25,7 +25,7 @@ from mobilebert_ja.common.errors import exit_on_user_error
 from mobilebert_ja.model.checkpoint import load_pretrained
 from mobilebert_ja.model.ib_bert import IBBertForPreTraining, load_teacher
 from mobilebert_ja.model.mobilebert import grow, initialise_student, mobilebert_config, set_word_embeddings
-from mobilebert_ja.plans import pretraining_stage
+from mobilebert_ja.plans import generator_folder, pretraining_stage, starting_folder
 from mobilebert_ja.pretraining.masked_lm import PretrainingModel, batch_function, check_fits
 from mobilebert_ja.pretraining.masking.hard import HardMasking
 from mobilebert_ja.pretraining.replaced_tokens import Generator, ReplacedTokenHead, with_replaced_words
@@ -80,7 +80,7 @@ def main() -> None:
     if stage.is_done(settings.overwrite):
         return
     shards, tokenizer = stage.inputs["shards_dir"], stage.inputs["tokenizer"]
-    start, vectors = stage.inputs.get("model_name_or_path"), stage.inputs.get("word_embeddings")
+    start, vectors = starting_folder(settings), stage.inputs.get("word_embeddings")
     training, heldout = Shards(shards, "train"), Shards(shards, "heldout")
     bare_model = starting_model(settings, start, vectors, training.index["vocab_size"])
     guide = GuideVectors(stage.inputs["guide"], training) if settings.guide else None
@@ -96,9 +96,9 @@ def main() -> None:
     check_fits(model.model, training.index, tokenizer, max(settings.max_seq_length, settings.eval_seq_length or 0))
     batch = batch_function(training, settings, accelerator.num_processes, guide, tags, hard is not None)
     generator = None
-    if settings.generator:
-        folder, length = stage.inputs["generator"], settings.max_seq_length
-        generator = Generator(folder, tokenizer, length, accelerator.device, accelerator.autocast)
+    replaces = generator_folder(settings)
+    if replaces:
+        generator = Generator(replaces, tokenizer, settings.max_seq_length, accelerator.device, accelerator.autocast)
         batch = with_replaced_words(batch, training.index, settings)
         model.replaced_head = ReplacedTokenHead(bare_model.config.hidden_size)
     if accelerator.is_main_process:

@@ -227,11 +227,9 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
     inputs = {"shards_dir": shards, "tokenizer": locate_tokenizer(str(settings.tokenizer))}
     work = Path(settings.work_dir)
-    start = settings.model_name_or_path
+    start = starting_folder(settings)
     if start:
-        hint = _MADE_BY_THE_ROAD.get(start)
-        place = work / start if hint else Path(start)
-        inputs["model_name_or_path"] = require_folder(place, hint or "It is a folder with a pretrained model.")
+        inputs["model_name_or_path"] = model_input(start)
     if settings.word_embeddings:
         if start:
             raise UserError("--word_embeddings is for a model of random weights; --model_name_or_path has its own.")
@@ -248,7 +246,9 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
     if settings.tags:
         folder = work / "tags" if settings.tags == "tags" else Path(settings.tags)
         inputs["tags"] = require_folder(folder, "tag_corpus.py makes it.")
-    inputs |= _generator(settings)
+    replaces = generator_folder(settings)
+    if replaces:
+        inputs["generator"] = model_input(replaces)
     output = Path(settings.output_dir or work / settings.model)
     without = set() if settings.guide else {"guide", "guide_weight"}
     without |= set() if settings.tags else {"tags", "tag_weight"}
@@ -256,16 +256,27 @@ def pretraining_stage(settings: PretrainSettings) -> Stage:
     return stage_of(_PRETRAINED[settings.model], settings, inputs, output, _all_but(settings, without))
 
 
-def _generator(settings: PretrainSettings) -> dict[str, Path]:
+def _model_folder(name: str, work_dir: str, hint: str) -> Path:
+    """The folder of a model: one of those that the road makes in `work_dir`, or any other."""
+    maker = _MADE_BY_THE_ROAD.get(name)
+    return require_folder(Path(work_dir) / name if maker else Path(name), maker or hint)
+
+
+def starting_folder(settings: PretrainSettings) -> Path | None:
+    """Where the model stands that pretraining goes on from; None: it begins with random weights."""
+    if not settings.model_name_or_path:
+        return None
+    return _model_folder(settings.model_name_or_path, settings.work_dir, "It is a folder with a pretrained model.")
+
+
+def generator_folder(settings: PretrainSettings) -> Path | None:
     """The folder of what replaces tokens, if any. Raises `UserError` if it is missing, or settings need one."""
     if settings.generator:
-        hint = _MADE_BY_THE_ROAD.get(settings.generator)
-        place = Path(settings.work_dir) / settings.generator if hint else Path(settings.generator)
-        return {"generator": require_folder(place, hint or "It is a folder with a finished MobileBERT.")}
+        return _model_folder(settings.generator, settings.work_dir, "It is a folder with a finished MobileBERT.")
     for name in _REPLACING:
         if vars(settings)[name] != getattr(PretrainSettings, name):
             raise UserError(f"--{name} needs a --generator, which replaces tokens.")
-    return {}
+    return None
 
 
 def model_to_adapt(settings: AdaptSettings) -> str:
@@ -314,7 +325,7 @@ def transfer_stage(settings: DistillSettings) -> Stage:
 def checkpoint_quality_stage(settings: CheckpointEvaluationSettings) -> Stage:
     folder = require_folder(Path(str(settings.model_name_or_path)), "pretrain.py --model student makes it.")
     shards = require_folder(Path(str(settings.shards_dir)), "pack_corpus.py makes it.")
-    return stage_of("checkpoint_quality", settings, {"model_name_or_path": folder, "shards_dir": shards})
+    return stage_of("checkpoint_quality", settings, {"model_name_or_path": model_input(folder), "shards_dir": shards})
 
 
 def _tell_own_data(settings: TaskSettings) -> None:

@@ -134,8 +134,25 @@ def test_a_model_made_anew_stands_for_the_one_whose_scores_are_shown(records):
         "| このモデル(同じ設定でもう一度) | 50.0 ± 25.0 % |" in report
         and "こちらは A Wholly Different One)で" in report
     )
-    assert unlabelled.brought(records, unlabelled.LARGE_TEACHERS).startswith("news titles 50.0 % → ")
+    silver, compared = records["livedoor-silver"]["metrics"], records["comparison_with_silver"]["metrics"]
+    mean = percent(records["livedoor"]["metrics"]["mean"])
+    whole = f"news titles {mean} → {percent(silver['mean'], silver['std'])} (answers"
+    assert unlabelled.brought(records, unlabelled.LARGE_TEACHERS).startswith(whole)
+    runs, silver["runs"] = silver["runs"], silver["runs"][:1]
+    scores = " → ".join(percent(compared["scores"][each]) for each in ("first", "second"))
+    one = f"news titles {scores} of the same seed, p = {compared['p']:.2g} (answers"
+    assert unlabelled.brought(records, unlabelled.LARGE_TEACHERS).startswith(one)
+    silver["runs"] = runs
     assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("", 2)
+    record = records["livedoor-silver"]
+    *_, mark = (name for name in record["inputs"] if name.startswith("teacher"))
+    whole, record["inputs"][mark] = record["inputs"][mark], again["files"]["seed-1/model.safetensors"][:16]
+    assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("")  # one of its seeds
+    record["inputs"][mark] = whole
+    again["settings"]["learning_rate"] = 0.25  # not the same settings
+    assert "p =" not in unlabelled.difference_cell(records, "livedoor", "-silver")
+    again["settings"]["learning_rate"] = records["livedoor"]["settings"]["learning_rate"]
+    assert "p =" in unlabelled.difference_cell(records, "livedoor", "-silver")
     again["inputs"]["model_name_or_path"] = "1" * 16  # another checkpoint's
     assert "p =" not in unlabelled.difference_cell(records, "livedoor", "-silver")
     assert teachers.teachers_of(records, "livedoor")[-1] == Teacher("work/finetuned/livedoor")

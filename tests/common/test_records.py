@@ -180,12 +180,8 @@ LINKS = [
     ("checkpoint", "ner-again", "model_name_or_path"),
     *(("ner-again", user, "finetuned") for user in ("cuts_ner", "card_treatment_ner")),
     ("ner-again", "onnx_variants_ner", "model_name_or_path"),
-    *(
-        ("checkpoint", user, "model_name_or_path")
-        for user in ("livedoor-silver-svm", "ner-silver-e5", "ner-silver-self")
-    ),
+    *(("checkpoint", user, "model_name_or_path") for user in ("livedoor-silver-svm", "ner-silver-e5")),
     ("ner-e5", "ner-silver-e5", "teacher"),
-    ("ner-again", "ner-silver-self", "teacher"),
     *(("compressed_ner_fast", user, "model_folder") for user in ("profile", "service_mixture")),
     *(
         (task, f"compressed_{task}_{treatment}", "model_name_or_path")
@@ -216,18 +212,6 @@ MAY_BE_ABSENT = {
     ("word_vectors", "pretraining", "word_embeddings"),  # the last of two runs starts from the one before it
     ("shallow_pretraining", "short_pretraining", "model_name_or_path"),
     ("checkpoint", "ner-silver", "model_name_or_path"),
-    ("adapted_livedoor", "livedoor-adapted", "model_name_or_path"),
-    *(("checkpoint", f"learning_curve_{task}", "model_name_or_path") for task in ("livedoor", "ner")),
-    # Fine-tuned once more, and what was measured on those weights.
-    ("checkpoint", "ner-again", "model_name_or_path"),
-    *(("ner-again", user, "finetuned") for user in ("cuts_ner", "card_treatment_ner")),
-    ("ner-again", "onnx_variants_ner", "model_name_or_path"),
-    *(
-        ("checkpoint", user, "model_name_or_path")
-        for user in ("livedoor-silver-svm", "ner-silver-e5", "ner-silver-self")
-    ),
-    ("ner-e5", "ner-silver-e5", "teacher"),
-    ("ner-again", "ner-silver-self", "teacher"),
 }
 
 

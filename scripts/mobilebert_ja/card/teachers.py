@@ -61,14 +61,12 @@ def teachers_of(records: dict[str, Any], task: str, ending: str = SILVER) -> lis
 
 def _made_by(records: dict[str, Any], task: str, mark: str | None, name: str) -> Teacher:
     """Whose folder, or whose one file of weights, has this mark; called `name` if no record knows it."""
-    for again in fine_tunings(records, task)[1:]:
-        if mark == recorded_fingerprint(records[again]):
-            return Teacher("", len(records[again]["metrics"]["runs"]))
-    for ending in (*METHODS, *WITH_MORE):
-        record = records.get(f"{task}{ending}")
-        if record and mark == recorded_fingerprint(record):
+    made = [("", name) for name in fine_tunings(records, task)]
+    made += [(ending, f"{task}{ending}") for ending in (*METHODS, *WITH_MORE)]
+    for ending, record in ((ending, records[name]) for ending, name in made if name in records):
+        if mark == recorded_fingerprint(record):
             return Teacher(ending, len(record["metrics"]["runs"]))
-        if record and mark and any(digest.startswith(mark) for digest in record.get("files", {}).values()):
+        if mark and any(digest.startswith(mark) for digest in record.get("files", {}).values()):
             return Teacher(ending)
     return Teacher(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -28,10 +29,21 @@ def metrics_of(records: dict[str, Any], name: str) -> dict[str, Any]:
 def fine_tunings(records: dict[str, Any], task: str) -> list[str]:
     """The records of this model's fine-tuning for a task: the one whose scores the pages show and, made anew with the
     same settings from the same checkpoint (the weights of the first may be gone), `TASK-again...`."""
-    start = find(records, f"{task}.inputs.model_name_or_path")
-    names = sorted(name for name in records if name.startswith(f"{task}-again"))
-    again = [name for name in names if start and find(records, f"{name}.inputs.model_name_or_path") == start]
-    return [task, *again] if task in records else []
+    if task not in records:
+        return []
+
+    first = records[task]
+    start = find(first, "inputs.model_name_or_path")
+
+    def is_the_same(record: dict[str, Any]) -> bool:
+        # Of settings that only one of them knows, the other is older than they are.
+        ours, theirs = first.get("settings", {}), record.get("settings", {})
+        shared = (ours.keys() & theirs.keys()) - {"data_dir", "model_name_or_path"}
+        same = all(ours[name] == theirs[name] for name in shared)
+        return bool(start) and same and record.get("inputs") == first.get("inputs")
+
+    names = sorted(name for name in records if re.fullmatch(rf"{task}-again(-\d+)?", name))
+    return [task, *(name for name in names if is_the_same(records[name]))]
 
 
 def percent(value: float | None, std: float | None = None) -> str:

@@ -92,6 +92,17 @@ class FinishedRuns:
         return FinetuneSettings(**{name: value for name, value in self.settings.items() if name in known} | changes)
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """The record of finetune.py that a model belongs to: beside it, or above the folder of a further seed; empty if
+    there is none."""
+    for place in (folder, folder.parent):
+        if (place / RECORD_NAME).is_file():
+            record = read_json(place / RECORD_NAME)
+            if isinstance(record, dict) and isinstance(record.get("settings"), dict):
+                return record
+    return {}
+
+
 def read_runs(folder: Path, task: str, data: Path, maker: str) -> FinishedRuns:
     """Read a folder's record and check that its scores, if any, are of this task and these data.
 

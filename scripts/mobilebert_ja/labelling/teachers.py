@@ -13,7 +13,7 @@ import torch
 from mobilebert_ja.common.errors import UserError, first_line, warn
 from mobilebert_ja.common.files import read_json, require_file
 from mobilebert_ja.common.records import RECORD_NAME, fingerprint
-from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, require_fitting, require_labels
+from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, record_of, require_fitting, require_labels
 from mobilebert_ja.finetuning.modelling.forms import token_scores
 from mobilebert_ja.inference.decoding import Decoder
 from mobilebert_ja.inference.kinds import Kind, kind_of_config
@@ -118,7 +118,7 @@ def _models(
 ) -> list[ModelTeacher]:
     """The fine-tuned model of a folder or of the Hub, or one of each seed."""
     folder = Path(name) if Path(name).exists() else _fetched(name)
-    record = _record_of(folder)
+    record = record_of(folder)
     _require_unseen_test_part(folder, record, settings, files)
     whole = (folder / RECORD_NAME).is_file() and "runs" in record.get("metrics", {})
     runs = FinishedRuns(folder, record["metrics"] if whole else {}, record.get("settings", {}), {})
@@ -145,7 +145,7 @@ def require_unseen_test_part(settings: FinetuneSettings, files: dict[str, Path])
                 folder = _fetched(name, at_hand=True)
             except UserError:
                 continue
-        _require_unseen_test_part(folder, _record_of(folder), settings, files)
+        _require_unseen_test_part(folder, record_of(folder), settings, files)
 
 
 def _require_unseen_test_part(
@@ -169,16 +169,6 @@ def _fetched(name: str, at_hand: bool = False) -> Path:
         ) from None
 
 
-def _record_of(folder: Path) -> dict[str, Any]:
-    """The record of finetune.py that a model belongs to: beside it, or above the folder of a further seed."""
-    for place in (folder, folder.parent):
-        if (place / RECORD_NAME).is_file():
-            record = read_json(place / RECORD_NAME)
-            if isinstance(record, dict) and isinstance(record.get("settings"), dict):
-                return record
-    return {}
-
-
 def require_same_parts(
     folder: Path, record: dict[str, Any], settings: FinetuneSettings, files: dict[str, Path]
 ) -> None:
@@ -193,7 +183,7 @@ def require_same_parts(
 
 def tell_of_start(settings: FinetuneSettings, files: dict[str, Path]) -> None:
     """Say on standard error if the model to start from was fine-tuned for this task on another split."""
-    record = _record_of(Path(str(settings.model_name_or_path)))
+    record = record_of(Path(str(settings.model_name_or_path)))
     if record.get("settings", {}).get("task") == settings.task:
         difference = _difference_of_parts(record, settings, files)
         if difference:

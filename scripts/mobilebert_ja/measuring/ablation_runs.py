@@ -24,6 +24,7 @@ from mobilebert_ja.settings import DistillSettings, PretrainSettings, reject_unk
 
 _KEYS = ("question", "common", "variants", "seeds")
 _STARTED_BY = ("pretrain", "distill")
+_FORMER_LABELS = {"shards": "shards_dir"}  # what a result's inputs were called when only two of them were known
 
 
 @dataclass
@@ -122,9 +123,9 @@ def _run_variant(
     result_file = folder / f"{variant.folder_name}.json"
     if result_file.is_file():
         known: dict[str, Any] = read_json(result_file)
-        if known["settings"] == variant.settings and known["inputs"] == inputs:
+        read = {_FORMER_LABELS.get(label, label): mark for label, mark in known["inputs"].items()}
+        if known["settings"] == variant.settings and read == inputs:
             return known
-        result_file.unlink()
     given = variant.flags(flags, folder) | {"overwrite": "true"}
     output, records = Path(given["output_dir"]), Path(given["records_dir"])
     command = [sys.executable, str(SCRIPTS / variant.script)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from mobilebert_ja.common.errors import UserError
+from mobilebert_ja.common.files import read_json
 from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import Stage
 from mobilebert_ja.inference.folder import ONNX, read_facts, with_default_treatment
@@ -125,6 +128,21 @@ def tabulate_shares(milliseconds: Mapping[str, float], digits: int, heading: str
 def _cell(pattern: str, facts: Mapping[str, Any]) -> str:
     names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
     return "-" if any(facts.get(name) is None for name in names) else pattern.format(**facts)
+
+
+def require_free_record(name: str | None, folder: Path) -> None:
+    """Raise `UserError` unless `measure.py` may keep a record under this name (None: it keeps none): one that another
+    command made stays. Makes the folder, so that a place that cannot be written to is told before the work."""
+    if name is None:
+        return
+    if not re.fullmatch(r"[\w-]+", name):
+        raise UserError(f"--record is a name of letters, digits, - and _, as comparison_ner, not '{name}'.")
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{name}.json"
+    known = read_json(place) if place.is_file() else None
+    this = Path(sys.argv[0]).name
+    if known is not None and not (isinstance(known, dict) and this in str(known.get("command"))):
+        raise UserError(f"{place} is there already and was not made by {this}; give --record another name.")
 
 
 def of_a_public_task(named: str) -> tuple[Path, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Ablations: variants on equal terms, a divergence kept as a result, a restart that keeps what is finished."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,8 +121,35 @@ def test_what_a_variant_reads_besides_is_part_of_its_result(work, ablate):
         if seed == 1:
             first = when
     assert when["plain"] == first["plain"] and when["warm"] != first["warm"]
+    # A result of before such inputs were known, of a run that reads no more than shards and tokenizer, is as good.
+    kept = work / "ablations" / "warm.runs" / "plain.json"
+    result = json.loads(kept.read_text())
+    result["inputs"]["shards"] = result["inputs"].pop("shards_dir")
+    kept.write_text(json.dumps(result))
+    when = kept.stat().st_mtime_ns
+    content["variants"]["slow"] = structure | {"learning_rate": 1e-6}
+    assert ablate("warm", content, "--overwrite", "true").status == 0 and kept.stat().st_mtime_ns == when
     missing = ablate("cold", {"common": SMALL, "variants": {"warm": {"model_name_or_path": "nowhere"}}})
     assert missing.status == 1 and "nowhere" in missing.error and not (work / "ablations" / "cold.runs").exists()
+    # Who runs one variant needs what that one reads.
+    content = {"common": common, "variants": {"plain": structure, "warm": {"model_name_or_path": "nowhere"}}}
+    assert ablate("shared_out", content, "--only", "plain").status == 0
+    assert "nowhere" in ablate("shared_out", content).error
+
+
+@pytest.mark.slow
+def test_a_clones_root_to_start_from_is_told_by_its_weights(work, ablate):
+    """What is written into it meanwhile, `work` for example, changes nothing of the model."""
+    shutil.copytree(work / "start", root := work / "root")
+    for name in ("record.json", "heldout_history.json"):
+        (root / name).unlink(missing_ok=True)
+    content = {"common": {name: SMALL[name] for name in [*SMALL][[*SMALL].index("max_steps") :]}}
+    content |= {"variants": {"on": {"model_name_or_path": "root"}}}
+    assert ablate("rooted", content).status == 0
+    (root / "notes.txt").write_text("written since", encoding="utf-8")
+    assert "nothing to do" in ablate("rooted", content).out
+    record = json.loads((work / "records" / "ablation_rooted.json").read_text())
+    assert record["inputs"]["model_name_or_path"] == fingerprint(root / "model.safetensors")
 
 
 @pytest.mark.slow

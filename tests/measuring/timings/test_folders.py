@@ -35,6 +35,10 @@ def work(tmp_path_factory) -> Path:
     return folder
 
 
+def records_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "records" in path.parts}
+
+
 @pytest.fixture
 def latency(work, capsys, monkeypatch):
     """Runs the measurement in `work`."""
@@ -74,9 +78,29 @@ def test_any_folders_are_timed_in_turns_on_own_texts(work, latency):
 
 @pytest.mark.slow
 def test_entities_are_timed_too_and_some_of_many_texts(latency, work):
-    done = latency("ner-finetuned", "ner", "--text_file", "titles.txt", "titles.txt", "--max_items", 5, *SOON)
+    (work / "excel.txt").write_bytes("\r\n".join(TEXTS).encode("cp932"))
+    flags = ("--text_file", "excel.txt", "excel.txt", "--encoding", "cp932", "--max_items", 5, *SOON)
+    before = records_in(work)
+    done = latency("ner-finetuned", "ner", *flags)
     assert done.status == 0, done.err
-    assert done.out.startswith("5 texts of") and not (work / "work" / "records" / "ner.json").exists()
+    # A record only where one is asked for.
+    assert (
+        done.out.startswith("5 texts of") and {path for path in work.rglob("*") if "records" in path.parts} == before
+    )
+
+
+@pytest.mark.slow
+def test_a_further_seed_is_read_as_far_as_its_run_was_told(work, latency):
+    runs = work / "runs"
+    shutil.copytree(work / "livedoor-finetuned", runs)
+    shutil.copytree(work / "livedoor-finetuned", runs / "seed-1")
+    (runs / "record.json").write_text('{"settings": {"task": "livedoor", "max_seq_length": 48}}', encoding="utf-8")
+    done = latency(
+        "runs", "runs/seed-1", "livedoor-finetuned", "--text_file", "titles.txt", *SOON, "--record", "seeds"
+    )
+    assert done.status == 0, done.err
+    record = read_json(work / "work" / "records" / "seeds.json")
+    assert [each["max_seq_length"] for each in record["metrics"]["models"].values()] == [48, 48, 128]
 
 
 @pytest.mark.slow
@@ -92,9 +116,17 @@ def test_entities_are_timed_too_and_some_of_many_texts(latency, work):
         (["livedoor", "--text_file", "blank.txt"], "blank.txt holds no text."),
         (["livedoor", "--text_file", "none.txt"], "none.txt does not exist"),
         (["livedoor", "--encoding", "klingon"], "klingon"),
+        (["livedoor", "--record", "taken", "--records_dir", "others"], "was not made by measure.py latency"),
+        (["number"], "number answers more than a single text (number)"),
+        (["bare"], "bare"),
     ],
 )
 def test_what_it_refuses(work, latency, flags, words):
     (work / "blank.txt").write_text("\n \n", encoding="utf-8")
+    (work / "others").mkdir(exist_ok=True)
+    (work / "others" / "taken.json").write_text('{"command": "scripts/finetune.py --task ner"}', encoding="utf-8")
+    for name, config in (("number", '{"problem_type": "regression"}'), ("bare", "{}")):
+        (work / name).mkdir(exist_ok=True)
+        (work / name / "config.json").write_text(config, encoding="utf-8")
     given = flags if "--text_file" in flags else [*flags, "--text_file", "titles.txt"]
     assert words in latency(*given).error

@@ -119,11 +119,12 @@ def once_more_in_words(records: dict[str, Any], task: str) -> str:
     names = fine_tunings(records, task)
     if len(names) < 2:
         return ""
-    made_on = [find(records, f"{name}.hardware.processor") for name in names]
-    places = f"(はじめのものは {made_on[0]}、こちらは {made_on[1]})" if all(made_on[:2]) else ""
+    first, *others = (find(records, f"{name}.hardware.processor") for name in names)
+    elsewhere = "、".join(dict.fromkeys(each for each in others if first and each and each != first))
+    places = f"(はじめのものは {first}、こちらは {elsewhere})" if elsewhere else ""
     return (
-        f"「{ONCE_MORE}」は、同じチェックポイントから同じ設定と乱数シードで微調整し直したもの{places}で、"
-        "乱数シードによるばらつきのほかに、計算機やプログラムの版による丸めの違いだけで、どれだけ変わるかを表します。"
+        f"「{ONCE_MORE}」は、同じチェックポイントから同じ設定と乱数シードで微調整し直したもの{places}です。"
+        "乱数シードは同じなので、± とは別に、丸めの違いなどから生じる差を表します。"
     )
 
 
@@ -188,9 +189,11 @@ def _brought(records: dict[str, Any], task: str, way: str) -> str:
     metrics = metrics_of(records, f"{task}{ending}") if ending else {}
     if not metrics:
         return ""
-    found = comparison_of(records, task, ending)
-    without = metrics_of(records, f"{task}{found.plain}") if found else plain
-    words = f"{percent(without['mean'])} → {percent(metrics['mean'], metrics['std'])}"
+    words = f"{percent(plain['mean'])} → {percent(metrics['mean'], metrics['std'])}"
+    found = comparison_of(records, task, ending) if len(metrics.get("runs", [])) == 1 else None
+    if found:  # one seed says little beside the mean of several
+        scores = (found.metrics["scores"][each] for each in ("first", "second")[:: found.sign])
+        words = f"{' → '.join(map(percent, scores))} of the same seed, p = {found.metrics['p']:.2g}"
     if way == ADAPTED:
         return words
     asked = teachers_of(records, task, ending)

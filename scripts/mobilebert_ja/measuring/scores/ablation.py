@@ -54,26 +54,27 @@ def main() -> None:
         for name, changes in ablation.variants.items()
         for seed in ablation.seeds
     ]
+    chosen = {variant.name: variant for variant in variants if variant.name.startswith(settings.only)}
+    if not chosen:
+        raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
     # Each is checked before the first is run.
-    read = {each.name: stage_of_run(each.script, each.flags(flags, runs), None).inputs for each in variants}
+    read = {name: stage_of_run(each.script, each.flags(flags, runs), None).inputs for name, each in chosen.items()}
     inputs: dict[str, Path] = {}
     for name, paths in read.items():
         inputs |= {
             label if inputs.get(label, path) == path else f"{name} {label}": path for label, path in paths.items()
         }
     stage = stage_of(f"ablation_{ablation.name}", settings, inputs, output, vars(settings) | asked)
-    if stage.is_done(settings.overwrite):
-        return
     if not settings.only:
+        if stage.is_done(settings.overwrite):
+            return
         stage.begin()
     runs.mkdir(parents=True, exist_ok=True)
-    chosen = {variant.name: variant for variant in variants if variant.name.startswith(settings.only)}
-    if not chosen:
-        raise UserError(f"--only: no variant begins with '{settings.only}'; there are {', '.join(ablation.variants)}.")
+    marks = {path: fingerprint(path) for paths in read.values() for path in paths.values()}
     results = run_variants(
         chosen,
         lambda name, variant, cores: summary(
-            run_variant(variant, flags, {label: fingerprint(path) for label, path in read[name].items()}, runs, cores)
+            run_variant(variant, flags, {label: marks[path] for label, path in read[name].items()}, runs, cores)
         ),
         ablation.name,
         settings.num_workers,

@@ -8,6 +8,7 @@ WORK_DIR/checkpoint_quality. Words are masked as in pretrain.py's own evaluation
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> None:
     settings = parse_settings(CheckpointEvaluationSettings, __doc__)
     lengths = sorted(set(whole_numbers("lengths", settings.lengths, minimum=8)))
     stage = checkpoint_quality_stage(settings)
-    folder, shards_dir = stage.inputs["model_name_or_path"], stage.inputs["shards_dir"]
+    folder, shards_dir = Path(str(settings.model_name_or_path)), stage.inputs["shards_dir"]
     if stage.is_done(settings.overwrite):
         return
     heldout, guess = Shards(shards_dir, "heldout"), most_frequent_token(Shards(shards_dir, "train"))

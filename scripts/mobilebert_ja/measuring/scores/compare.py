@@ -9,21 +9,13 @@ asked to.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from mobilebert_ja.common.errors import Parser, UserError, warn
 from mobilebert_ja.common.files import write_json
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
+from mobilebert_ja.measuring.runs import require_free_record
 from mobilebert_ja.tasks.intervals import FEW_ITEMS, RESAMPLES, compare, read_answers
-
-_RECORD_NAME = re.compile(r"[\w-]+")
-
-
-def require_record_name(name: str | None) -> None:
-    """Raise `UserError` unless a record may be called so; None, no record, is as good."""
-    if name is not None and not _RECORD_NAME.fullmatch(name):
-        raise UserError(f"--record is a name of letters, digits, - and _, as comparison_ner, not '{name}'.")
 
 
 def main() -> None:
@@ -39,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.resamples < 1 or options.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0.")
-    require_record_name(options.record)
+    require_free_record(options.record, options.records_dir)
     found = compare(read_answers(options.first), read_answers(options.second), options.resamples, options.seed)
     low, high = found["interval"]
     print(f"{found['metric']} over {found['items']} test items")

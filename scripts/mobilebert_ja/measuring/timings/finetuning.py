@@ -29,6 +29,7 @@ from transformers import (
 from mobilebert_ja.data.sample import resolve_data_dir
 from mobilebert_ja.finetuning.modelling.forms import training_rows
 from mobilebert_ja.finetuning.modelling.heads import make_model, model_config, require_student
+from mobilebert_ja.finetuning.origin import model_input
 from mobilebert_ja.finetuning.run import Job, train
 from mobilebert_ja.inference.kinds import KINDS
 from mobilebert_ja.measuring.turns import median_ratio, print_rate, take_turns
@@ -94,7 +95,7 @@ def main() -> None:
     data = task_source(vars(settings), lambda: resolve_data_dir(settings))
     inputs = dict(data.files)
     if Path(str(settings.model_name_or_path)).is_dir():
-        inputs["model_name_or_path"] = Path(str(settings.model_name_or_path))
+        inputs["model_name_or_path"] = model_input(Path(str(settings.model_name_or_path)))
     accelerator = make_accelerator()
     stage = stage_of(f"finetuning_speed_{settings.task}", settings, inputs, output)
     if stage.is_done(settings.overwrite):

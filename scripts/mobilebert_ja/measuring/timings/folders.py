@@ -22,16 +22,15 @@ from mobilebert_ja.bulk.texts import Texts
 from mobilebert_ja.common.errors import Parser, UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, write_json
 from mobilebert_ja.common.progress import progress_bar
-from mobilebert_ja.common.records import RECORD_NAME, circumstances, command_and_time, fingerprint
+from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.common.text.encodings import UTF8, encoding_of_name
-from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, require_fitting
+from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, record_of, require_fitting
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, read_facts, with_default_treatment
 from mobilebert_ja.inference.kinds import KINDS, Kind, kind_of_config, kind_of_facts
 from mobilebert_ja.measuring.latency import Timing, time_one_by_one
 from mobilebert_ja.measuring.models.contenders import Contender, eager, exported, traced
 from mobilebert_ja.measuring.models.speed import speedup, spread_subset, timing_facts
-from mobilebert_ja.measuring.runs import tabulate
-from mobilebert_ja.measuring.scores.compare import require_record_name
+from mobilebert_ja.measuring.runs import require_free_record, tabulate
 
 COLUMNS = {
     "ms per text": "{median_ms:.2f}",
@@ -54,10 +53,11 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Timed:
-    """A folder's model and the kind of its answers."""
+    """A folder's model, the kind of its answers, and how long an input it is given (tokens)."""
 
     contender: Contender
     kind: Kind
+    max_seq_length: int
 
 
 def read_timed(folder: Path) -> Timed:
@@ -69,17 +69,15 @@ def read_timed(folder: Path) -> Timed:
     if (folder / FACTS_NAME).is_file() or not (folder / "config.json").is_file():
         facts = read_facts(folder)
         made = (exported if facts["runs_with"] == ONNX else traced)(folder, name, None)
-        return Timed(made, kind_of_facts(facts))
+        return Timed(made, kind_of_facts(facts), facts["max_seq_length"])
     kind = kind_of_config(read_json(folder / "config.json"))
     if not KINDS[kind].stored_as:
         raise UserError(f"{name} answers more than a single text ({kind}); only classes and entities are timed.")
-    record = read_json(folder / RECORD_NAME) if (folder / RECORD_NAME).is_file() else None
-    known = record.get("settings") if isinstance(record, dict) else None
-    made_with = known if isinstance(known, dict) else {}
-    length = FinishedRuns(folder, settings=made_with).max_seq_length
-    model, ready = load_finetuned(folder, str(made_with.get("task", "classification")), length, kind)
+    settings = record_of(folder.absolute()).get("settings", {})
+    length = FinishedRuns(folder, settings=settings).max_seq_length
+    model, ready = load_finetuned(folder, str(settings.get("task", "classification")), length, kind)
     require_fitting(model.config, ready)
-    return Timed(eager(name, ready, None), kind)
+    return Timed(eager(name, ready, None), kind, length)
 
 
 def parser() -> Parser:
@@ -102,7 +100,7 @@ def require_sound(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} must be at least {least}.")
     if len({str(folder) for folder in options.folders}) < len(options.folders):
         raise UserError("A folder is named twice.")
-    require_record_name(options.record)
+    require_free_record(options.record, options.records_dir)
     options.encoding = encoding_of_name(options.encoding)
 
 
@@ -169,6 +167,7 @@ def facts_of(
             "runs_with": each.contender.kind,
             "parameters": each.contender.parameters,
             "bytes": each.contender.bytes,
+            "max_seq_length": each.max_seq_length,
             **timing_facts(timings[name]),
             "times_as_fast": None if name == first else speedup(timings[first], timings[name]),
             "agreement": statistics.fmean(

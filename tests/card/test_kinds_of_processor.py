@@ -176,11 +176,11 @@ def test_of_a_processor_that_nobody_knows_no_kind_is_told(records, tmp_path, har
 
 
 def test_times_of_another_machine_than_the_tables_above_name_theirs(records, tmp_path):
-    assert "での値です。" not in pages(loaded(records, tmp_path))
+    assert "での値です" not in pages(loaded(records, tmp_path))
     records["onnx_variants_ner"]["hardware"] = records["onnx_variants_ner"]["hardware"] | {"processor": "Three"}
     records["service_mixture"]["hardware"] = records["service_mixture"]["hardware"] | {"processor": "Four"}
     text = pages(loaded(records, tmp_path))
-    assert text.count("時間は Three(2コア、メモリー 7.5 GiB、VNNI あり)での値です。") == 1
+    assert text.count("時間は Three(2コア、メモリー 7.5 GiB、VNNI あり)での値です") == 1
     assert text.split("### HTTP で答えさせたとき")[1].split("\n#")[0].count("**Four(2コア") == 1
 
 

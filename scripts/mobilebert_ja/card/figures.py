@@ -246,21 +246,21 @@ def cuts(records: dict[str, Any], path: Path) -> Path | None:
         return None
     figure, panels = plt.subplots(1, len(models), figsize=(7, 3.2), layout="constrained", squeeze=False)
     for axes, (task, facts) in zip(panels[0], models.items(), strict=True):
-        for index, (name, each) in enumerate(sorted(facts.items(), key=lambda item: item[1]["median_ms"])):
-            point, above = (each["median_ms"], 100 * each["score"]), index % 2
+        for name, each in sorted(facts.items(), key=lambda item: item[1]["median_ms"]):
+            point = (each["median_ms"], 100 * each["score"])
             spread = [[each["median_ms"] - each["p10_ms"]], [each["p90_ms"] - each["median_ms"]]]
             colour = COLOURS["onnx" if name == UNCUT else "fast"]
             axes.errorbar(*point, xerr=spread, fmt="o", color=colour, elinewidth=1, capsize=2)
             axes.annotate(
                 said(name) if name == UNCUT else said("{} blocks, FFN {}", *name.split("x")),
-                point,
-                xytext=(0, 6 if above else -6),
+                (each["p90_ms"], point[1]),  # beside the whisker: points may stand close to each other
+                xytext=(5, 0),
                 textcoords="offset points",
-                ha="center",
-                va="bottom" if above else "top",
+                va="center",
                 fontsize="small",
             )
         axes.set(
+            xlim=(0, 1.3 * max(each["p90_ms"] for each in facts.values())),
             title=said(TASKS[task].english),
             xlabel=said("ms per item (whiskers: 10th and 90th percentile)"),
             ylabel=said(f"{TASKS[task].metric} (%)"),

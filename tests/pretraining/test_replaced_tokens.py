@@ -301,7 +301,7 @@ def test_a_stage_knows_its_generator(work, generator):
     own = {"generator", "replaced_token_weight", "replaced_token_probability"}
     plain, replacing = stage(), stage(generator=str(work / "made"), replaced_token_weight=20.0)
     assert not own & set(plain.settings) and "generator" not in plain.inputs  # outputs made before stay valid
-    assert own <= set(replacing.settings) and replacing.inputs["generator"] == work / "made"
+    assert own <= set(replacing.settings) and replacing.inputs["generator"] == work / "made" / "model.safetensors"
     with pytest.raises(UserError, match=r"shallow does not exist\. pretrain\.py --model shallow makes it"):
         stage(generator="shallow")
     with pytest.raises(UserError, match="--replaced_token_probability needs a --generator"):

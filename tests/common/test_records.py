@@ -180,8 +180,12 @@ LINKS = [
     ("checkpoint", "ner-again", "model_name_or_path"),
     *(("ner-again", user, "finetuned") for user in ("cuts_ner", "card_treatment_ner")),
     ("ner-again", "onnx_variants_ner", "model_name_or_path"),
-    *(("checkpoint", user, "model_name_or_path") for user in ("livedoor-silver-svm", "ner-silver-e5")),
+    *(
+        ("checkpoint", user, "model_name_or_path")
+        for user in ("livedoor-silver-svm", "ner-silver-e5", "ner-silver-self")
+    ),
     ("ner-e5", "ner-silver-e5", "teacher"),
+    ("ner-again", "ner-silver-self", "teacher"),
     *(("compressed_ner_fast", user, "model_folder") for user in ("profile", "service_mixture")),
     *(
         (task, f"compressed_{task}_{treatment}", "model_name_or_path")

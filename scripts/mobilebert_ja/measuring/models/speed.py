@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mobilebert_ja.common.progress import progress_bar
@@ -27,20 +27,21 @@ def spread_subset(count: int, size: int, seed: int) -> list[int]:
     return [int((index + start) * count / size) for index in range(size)]
 
 
-def time_all(
-    contenders: dict[str, Contender],
-    task: Task,
-    encoder: FastEncoder,
+def times_and_answers(
+    contenders: Mapping[str, Contender],
+    texts: Sequence[str],
     repetitions: int,
     num_threads: int,
     seed: int,
     turn: int,
+    beside: Mapping[str, Callable[[str], Any]] | None = None,
 ) -> tuple[dict[str, Timing], dict[str, list[Any]]]:
-    """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it.
+    """Times of every contender on the texts, and its answers to them as a task scores them.
 
-    repetitions, num_threads, seed, turn: see `time_one_by_one`.
+    Args:
+        repetitions, num_threads, seed, turn: see `time_one_by_one`.
+        beside: what is timed in turn with them, and gives no answers.
     """
-    texts = [example.text for example in task.test]
     kept: dict[str, dict[str, Any]] = {name: {} for name in contenders}
 
     def keeping(name: str) -> Callable[[str], None]:
@@ -55,18 +56,31 @@ def time_all(
     threads = "1 thread" if num_threads == 1 else f"{num_threads} threads"
     with progress_bar(total=len(texts) * repetitions, desc=threads, unit="text", leave=False) as bar:
         timings = time_one_by_one(
-            {**timed, TOKENIZER: encoder.encode},
-            texts,
-            repetitions,
-            num_threads,
-            seed=seed,
-            after_item=bar.update,
-            turn=turn,
+            {**timed, **(beside or {})}, texts, repetitions, num_threads, seed=seed, after_item=bar.update, turn=turn
         )
     answers = {
         name: [contender.task_answer(kept[name][text]) for text in texts] for name, contender in contenders.items()
     }
     return timings, answers
+
+
+def time_all(
+    contenders: dict[str, Contender],
+    task: Task,
+    encoder: FastEncoder,
+    repetitions: int,
+    num_threads: int,
+    seed: int,
+    turn: int,
+) -> tuple[dict[str, Timing], dict[str, list[Any]]]:
+    """Times of every contender on the test part, and of the tokenizer alone; and the contenders' answers to it.
+
+    repetitions, num_threads, seed, turn: see `time_one_by_one`.
+    """
+    texts = [example.text for example in task.test]
+    return times_and_answers(
+        contenders, texts, repetitions, num_threads, seed, turn, beside={TOKENIZER: encoder.encode}
+    )
 
 
 def speedup(baseline: Timing, timing: Timing) -> dict[str, Any]:

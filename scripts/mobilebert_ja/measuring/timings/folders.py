@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,14 @@ from typing import Any
 from mobilebert_ja.bulk.texts import Texts
 from mobilebert_ja.common.errors import Parser, UserError
 from mobilebert_ja.common.files import read_json, require_file, require_folder, write_json
-from mobilebert_ja.common.progress import progress_bar
 from mobilebert_ja.common.records import circumstances, command_and_time, fingerprint
 from mobilebert_ja.common.text.encodings import UTF8, encoding_of_name
 from mobilebert_ja.finetuning.folder import FinishedRuns, load_finetuned, record_of, require_fitting
 from mobilebert_ja.inference.folder import FACTS_NAME, ONNX, read_facts, with_default_treatment
 from mobilebert_ja.inference.kinds import KINDS, Kind, kind_of_config, kind_of_facts
-from mobilebert_ja.measuring.latency import Timing, time_one_by_one
+from mobilebert_ja.measuring.latency import Timing
 from mobilebert_ja.measuring.models.contenders import Contender, eager, exported, traced
-from mobilebert_ja.measuring.models.speed import speedup, spread_subset, timing_facts
+from mobilebert_ja.measuring.models.speed import speedup, spread_subset, times_and_answers, timing_facts
 from mobilebert_ja.measuring.runs import require_free_record, tabulate
 
 COLUMNS = {
@@ -127,35 +125,6 @@ def read_all(folders: list[Path]) -> dict[str, Timed]:
     return timed
 
 
-def time_all(
-    timed: dict[str, Timed], texts: list[str], options: argparse.Namespace
-) -> tuple[dict[str, Timing], dict[str, list[Any]]]:
-    """Times of every model, and its answers to the texts."""
-    kept: dict[str, dict[str, Any]] = {name: {} for name in timed}
-
-    def keeping(name: str) -> Callable[[str], None]:
-        answer_one, answers = timed[name].contender.predictor(options.num_threads), kept[name]
-
-        def answer(text: str) -> None:
-            answers[text] = answer_one(text)
-
-        return answer
-
-    with progress_bar(total=len(texts) * options.repetitions, desc="times", unit="text", leave=False) as bar:
-        timings = time_one_by_one(
-            {name: keeping(name) for name in timed},
-            texts,
-            options.repetitions,
-            options.num_threads,
-            seed=options.seed,
-            after_item=bar.update,
-            turn=options.turn,
-        )
-    return timings, {
-        name: [each.contender.task_answer(kept[name][text]) for text in texts] for name, each in timed.items()
-    }
-
-
 def facts_of(
     timed: dict[str, Timed], timings: dict[str, Timing], answers: dict[str, list[Any]]
 ) -> dict[str, dict[str, Any]]:
@@ -183,7 +152,14 @@ def main() -> None:
     require_sound(options)
     texts = chosen_texts(options.text_file, options.encoding, options.max_items, options.seed)
     timed = read_all(options.folders)
-    timings, answers = time_all(timed, texts, options)
+    timings, answers = times_and_answers(
+        {name: each.contender for name, each in timed.items()},
+        texts,
+        options.repetitions,
+        options.num_threads,
+        options.seed,
+        options.turn,
+    )
     facts = facts_of(timed, timings, answers)
     characters = statistics.fmean(map(len, texts))
     print(f"{len(texts):,} texts of {characters:.0f} characters on average, {options.repetitions} times, in turns")
